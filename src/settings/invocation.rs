@@ -9,18 +9,32 @@ use crate::placement::{Request, Rules};
 use crate::registrar::{self, EngineAt};
 use crate::{consensus, ctl, reloader, source};
 
-/// A command line with a table of options.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CommandId {
+/// Declares the commands together with the list of them, so that none is missing from it.
+macro_rules! commands {
+    ($($(#[$doc:meta])* $command:ident,)*) => {
+        /// A command line with a table of options.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum CommandId {
+            $($(#[$doc])* $command,)*
+        }
+
+        impl CommandId {
+            /// Every command: those of other programs, then those of `retune` in the order of the help.
+            pub(super) const EVERY: &[Self] = &[$(Self::$command),*];
+        }
+    };
+}
+
+commands! {
+    /// etcd's command line, which has no commands.
+    Etcd,
+    /// confd's command line, which has no commands either.
+    Confd,
     Render,
     Watch,
     Diff,
     Check,
-    /// confd's command line, which has no commands.
-    Confd,
     Store,
-    /// etcd's command line, which has no commands either.
-    Etcd,
     StoreBackup,
     StoreRestore,
     Register,

@@ -20,26 +20,11 @@ const WRITING: &[CommandId] = &[Render, Watch, Confd];
 const ASKING: &[CommandId] = &[Render, Watch, Diff, Confd, StoreBackup, Register, Place];
 /// The commands that print a result.
 const PRINTING: &[CommandId] = &[Render, Diff, RegisterStatus, Place];
-const EVERY: [CommandId; 13] = [
-    Etcd,
-    Confd,
-    Render,
-    Watch,
-    Diff,
-    Check,
-    Store,
-    StoreBackup,
-    StoreRestore,
-    Register,
-    RegisterStatus,
-    RegisterStop,
-    Place,
-];
-const ALL: &[CommandId] = &EVERY;
 /// All but etcd, whose settings file has another format.
-const WITH_FILE: &[CommandId] = EVERY.split_at(1).1;
+const WITH_FILE: &[CommandId] = CommandId::EVERY.split_at(1).1;
 /// The commands of `retune`, in the order of the help.
-pub(super) const COMMANDS: &[CommandId] = EVERY.split_at(2).1;
+pub(super) const COMMANDS: &[CommandId] = CommandId::EVERY.split_at(2).1;
+const _: () = assert!(matches!(CommandId::EVERY, [Etcd, Confd, ..]));
 
 impl CommandId {
     /// Returns what the command has of its own.
@@ -204,10 +189,10 @@ const REPORT: &[Row] = &[
     row("format", Choice(&["text", "json", "junit"]), &[Check], "Format of the report").default("text"),
     row("output", FORMATS, PRINTING, "Format of the result").default("text"),
     row("context", Number, &[Diff], "Unchanged lines around each change").default("3"),
-    row("log-level", Choice(&["debug", "info", "warn", "error"]), ALL, "Least urgent log line to write")
+    row("log-level", Choice(&["debug", "info", "warn", "error"]), CommandId::EVERY, "Least urgent log line to write")
         .default("info"),
-    row("log-format", FORMATS, ALL, "Format of log lines").default("text"),
-    row("color", Choice(&["auto", "always", "never"]), ALL, "When to colour")
+    row("log-format", FORMATS, CommandId::EVERY, "Format of log lines").default("text"),
+    row("color", Choice(&["auto", "always", "never"]), CommandId::EVERY, "When to colour")
         .also(&["colour"])
         .default("auto"),
 ];
