@@ -1,6 +1,7 @@
 //! `role add`, `get`, `list`, `remove`, `grant` and `revoke`.
 
 use crate::client::cluster::Permissions;
+use crate::protocol::cleaned;
 
 use super::end::End;
 use super::job::{Invocation, PermissionChange};
@@ -72,16 +73,7 @@ pub(super) async fn regrant(call: &Invocation, what: &PermissionChange, grant: b
 
 /// Returns the path in canonical form: absolute, without empty, `.` or `..` parts; keeps a final slash.
 fn canonical(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    let slash = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
-    format!("/{}{slash}", parts.join("/"))
+    String::from_utf8_lossy(&cleaned(path.as_bytes())).into_owned()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::own;
 use super::settings::{OwnContainer, Settings};
 use super::status_board::StatusBoard;
 use crate::backoff::Backoff;
+use crate::scalar::hex;
 use crate::stop::Stop;
 
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -196,7 +197,5 @@ pub(super) fn host_identity(engine: &str) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     // Missing only on unusual kernels; there, hosts of one name are not distinguished.
     let boot = if boot.trim().is_empty() { own::hostname() } else { boot.trim().to_owned() };
-    let place: String =
-        Sha256::digest(engine.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{boot}-{place}")
+    format!("{boot}-{}", hex(&Sha256::digest(engine.as_bytes())[..4]))
 }

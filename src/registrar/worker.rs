@@ -20,6 +20,7 @@ use super::status_board::{Count, StatusBoard};
 use super::{facts, node, start};
 use crate::client::cluster::Cluster;
 use crate::placement;
+use crate::scalar::hex;
 use crate::stop::{EndReason, Loops, Stop};
 
 /// How many updates may be queued; more wait in the connection to the engine.
@@ -144,7 +145,7 @@ fn scope(settings: &Settings) -> String {
     let Rules { prefix, layout, .. } = &settings.rules;
     let sidecar = settings.own.as_ref().map(|own| &own.ports);
     let all = format!("{:?}", (&settings.engine.url, prefix, layout, sidecar));
-    Sha256::digest(all.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(all.as_bytes())[..6])
 }
 
 fn keeping_as(settings: &Settings, node: String) -> ReconcilerConfig {

@@ -1,6 +1,6 @@
 //! Go's escaping of queries; etcdctl's debug output shows it, and servers log it.
 
-use crate::protocol::{percent_encoded, unreserved};
+use crate::protocol::query_encoded;
 
 /// Returns pairs as a query or a form body, sorted by name.
 pub(super) fn pairs(mut pairs: Vec<(&'static str, Vec<u8>)>) -> String {
@@ -12,7 +12,7 @@ pub(super) fn pairs(mut pairs: Vec<(&'static str, Vec<u8>)>) -> String {
         }
         out.push_str(name);
         out.push('=');
-        out.push_str(&percent_encoded(&value, |byte| unreserved(byte) || byte == b' ').replace(' ', "+"));
+        out.push_str(&query_encoded(&value));
     }
     out
 }
