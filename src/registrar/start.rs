@@ -17,6 +17,7 @@ use super::own;
 use super::settings::{OwnContainer, Settings};
 use super::status_board::StatusBoard;
 use crate::backoff::Backoff;
+use crate::http::host_of;
 use crate::scalar::hex;
 use crate::stop::Stop;
 
@@ -135,19 +136,11 @@ async fn discover(settings: &Settings, engine: &Arc<Engine>) -> Result<Started, 
 
 /// Returns where the host's address comes from: an engine reached over the network has its own.
 fn check_places(url: &str) -> CheckPlaces {
-    let Some((scheme, rest)) = url.split_once("://") else { return CheckPlaces::Here };
-    if scheme == "unix" {
-        return CheckPlaces::Here;
-    }
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let host = authority
-        .rsplit_once(':')
-        .filter(|(host, _)| !host.ends_with(':'))
-        .map_or(authority, |(host, _)| host);
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+    let host = host_of(url);
+    match host.parse::<IpAddr>() {
         Ok(ip) if ip.is_loopback() || ip.is_unspecified() => CheckPlaces::Here,
         Ok(ip) => CheckPlaces::There(ip),
-        Err(_) if host == "localhost" => CheckPlaces::Here,
+        Err(_) if matches!(host, "" | "localhost") => CheckPlaces::Here,
         Err(_) => CheckPlaces::Nowhere,
     }
 }

@@ -14,6 +14,8 @@ use crate::source::{Backend, Settings};
 /// A longer file is not a password file.
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
 
+const FORMS: &str = "write http://HOST:PORT or https://HOST:PORT";
+
 /// Backends of the other tools, so that they can be refused by name.
 pub(super) const FOREIGN_BACKENDS: &[&str] = &[
     "consul",
@@ -84,17 +86,8 @@ fn srv_record(read: &mut Reader<'_>, backend: Backend) -> Option<String> {
 
 fn nodes(read: &mut Reader<'_>) -> Vec<String> {
     let nodes = read.texts("endpoints");
-    // The node itself is not shown: it may contain a password.
-    let strange = nodes
-        .iter()
-        .filter_map(|node| node.split_once("://"))
-        .map(|(scheme, _)| scheme.to_owned())
-        .find(|scheme| !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https"));
-    if let Some(scheme) = strange {
-        read.object(
-            "endpoints",
-            format!("{scheme}:// is not a scheme of a store; write http://HOST:PORT or https://HOST:PORT"),
-        );
+    if let Some(message) = nodes.iter().find_map(|node| split_scheme(node).err()) {
+        read.object("endpoints", message);
     }
     nodes
 }
@@ -212,19 +205,24 @@ pub(super) fn asked(read: &mut Reader<'_>) -> Settings {
 
 /// Parses one URL of a member; without a scheme it is `http`.
 fn endpoint(text: &str) -> Result<String, String> {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let (scheme, rest) = split_scheme(text)?;
     let rest = rest.trim_end_matches('/');
-    // Neither is shown whole: it may contain a password.
     if rest.contains('@') {
         return Err(
             "a member's URL has no user or password; add --username NAME and --password-file FILE".to_owned()
         );
     }
-    match scheme.to_ascii_lowercase().as_str() {
-        _ if rest.is_empty() => Err("names no host; write http://HOST:PORT or https://HOST:PORT".to_owned()),
-        scheme @ ("http" | "https") => Ok(format!("{scheme}://{rest}")),
-        _ => Err(format!(
-            "{scheme}:// is not a scheme of a store; write http://HOST:PORT or https://HOST:PORT"
-        )),
+    if rest.is_empty() {
+        return Err(format!("names no host; {FORMS}"));
+    }
+    Ok(format!("{scheme}://{rest}"))
+}
+
+/// Returns the scheme in lower case, and the rest. The text is not shown: it may contain a password.
+fn split_scheme(text: &str) -> Result<(String, &str), String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    match scheme.to_ascii_lowercase() {
+        lower if matches!(lower.as_str(), "http" | "https") => Ok((lower, rest)),
+        _ => Err(format!("{scheme}:// is not a scheme of a store; {FORMS}")),
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::super::error::fail;
 use super::read::Service;
+use crate::http::host_of;
 use crate::key;
 use crate::placement::{Container, Image, NODES, Node};
 use crate::values::{Datum, View};
@@ -171,38 +172,4 @@ fn record(key: &str, datum: &Datum) -> Result<(Node, Host), Error> {
         let (line, column) = (error.line(), error.column());
         fail(format!("{key} is not a node record (line {line}, column {column} of its JSON)"))
     })
-}
-
-/// Returns the host of `tcp://10.0.0.1:2375`, `ssh://user@10.0.0.1` or `[::1]:2376`, without brackets.
-fn host_of(address: &str) -> &str {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
-    if scheme == "unix" {
-        return "";
-    }
-    let rest = rest.split('/').next().unwrap_or_default();
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    match rest.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => rest.split(':').next().unwrap_or_default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_host_of_an_engines_address_is_found_in_every_spelling() {
-        for (address, want) in [
-            ("tcp://10.0.0.1:2375", "10.0.0.1"),
-            ("ssh://10.0.0.1", "10.0.0.1"),
-            ("ssh://root@10.0.0.1:22/run/docker.sock", "10.0.0.1"),
-            ("tcp://[fe80::1]:2375", "fe80::1"),
-            ("10.0.0.1:2375", "10.0.0.1"),
-            ("unix:///var/run/docker.sock", ""),
-            ("", ""),
-        ] {
-            assert_eq!(host_of(address), want, "{address}");
-        }
-    }
 }
