@@ -36,6 +36,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use engine::check_engine_url;
 pub use error::RegistrarError;
 pub use node::NODES;
 pub use settings::{

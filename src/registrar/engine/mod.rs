@@ -119,6 +119,15 @@ pub(super) struct Engine {
     version: Mutex<Option<Version>>,
 }
 
+/// Checks the URL of an engine. The error says what to write instead, and contains no password.
+///
+/// # Errors
+/// It is not one.
+pub fn check_engine_url(url: &str) -> Result<(), String> {
+    let at = EngineAt { url: url.to_owned(), trust: Trust::default(), tls: false };
+    Address::read(&at).map(drop).map_err(|error| error.why)
+}
+
 impl Engine {
     /// Parses the address and loads the certificate files; sends nothing yet.
     pub(super) fn new(at: &EngineAt) -> Result<Self, EngineError> {
