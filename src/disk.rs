@@ -59,9 +59,13 @@ pub fn write_whole(
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
-    content(&mut file)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)
+    let written =
+        content(&mut file).and_then(|()| file.sync_all()).and_then(|()| fs::rename(temporary, path));
+    if written.is_err() {
+        // On a full disk it would take the room that the next attempt needs.
+        fs::remove_file(temporary).ok();
+    }
+    written
 }
 
 /// Waits until the name of a file is on the disk.
@@ -117,7 +121,23 @@ fn remedy(errno: Errno) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_whole_leaves_the_old_one_and_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, temporary) = (dir.path().join("state"), dir.path().join("state.new"));
+        write_whole(&path, &temporary, 0o600, |file| file.write_all(b"old")).unwrap();
+        let full = |file: &mut File| {
+            file.write_all(b"ne")?;
+            Err(io::Error::from_raw_os_error(Errno::ENOSPC as i32))
+        };
+        assert!(is_full(&write_whole(&path, &temporary, 0o600, full).unwrap_err()));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert!(!temporary.exists());
+    }
 
     #[test]
     fn an_error_has_its_text_its_name_and_a_remedy() {

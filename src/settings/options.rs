@@ -189,8 +189,13 @@ const REPORT: &[Row] = &[
     row("format", Choice(&["text", "json", "junit"]), &[Check], "Format of the report").default("text"),
     row("output", FORMATS, PRINTING, "Format of the result").default("text"),
     row("context", Number, &[Diff], "Unchanged lines around each change").default("3"),
-    row("log-level", Choice(&["debug", "info", "warn", "error"]), CommandId::EVERY, "Least urgent log line to write")
-        .default("info"),
+    row(
+        "log-level",
+        Choice(&["debug", "info", "warn", "error"]),
+        CommandId::EVERY,
+        "Least urgent log line to write",
+    )
+    .default("info"),
     row("log-format", FORMATS, CommandId::EVERY, "Format of log lines").default("text"),
     row("color", Choice(&["auto", "always", "never"]), CommandId::EVERY, "When to colour")
         .also(&["colour"])
