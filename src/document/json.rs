@@ -90,7 +90,7 @@ impl Reader<'_> {
             self.at += 1;
             self.skip_space();
             let node = self.value(depth + 1)?;
-            // Go and most readers let the last one win; so do we, at the place of the first.
+            // As in Go and most parsers, the last value wins; it keeps the position of the first.
             if seen.insert(name.clone()) {
                 entries.push((name, node));
             } else if let Some(entry) = entries.iter_mut().find(|(known, _)| *known == name) {

@@ -12,7 +12,7 @@ use crate::template::check_text;
 
 /// The variable in which a command gets the generation.
 const GENERATION: &str = "RETUNE_GENERATION";
-/// The variable that tells a command which file was rendered.
+/// The variable with the path of the rendered file.
 const DEST: &str = "RETUNE_DEST";
 
 /// How to verify that a service runs the new file.
@@ -84,7 +84,7 @@ impl Verify {
         self.texts().iter().any(|(field, text)| *field == "verify.contains" && text.contains("generation("))
     }
 
-    /// Returns what can be asked without a rendering: after a file was removed or rolled back, and for a file of an
+    /// Returns the probe to use without a rendering: after a file was removed or rolled back, and for a file of an
     /// earlier run until it is rendered again. `None` if the probe needs a rendering.
     pub(super) fn unrendered(&self) -> Option<Self> {
         let askable = match &self.probe {
@@ -97,7 +97,7 @@ impl Verify {
     /// Returns the probe for one rendering: `fill` renders one text.
     ///
     /// # Errors
-    /// The first that `fill` reports, or `refuse` of a text that came out invalid.
+    /// The first that `fill` reports, or that `refuse` makes for a text that is invalid once it is rendered.
     pub(super) fn filled<E>(
         &self,
         generation: &str,
@@ -216,7 +216,7 @@ pub(super) fn read(
     verify
 }
 
-/// Returns the problems of the texts that show before they are filled in.
+/// Returns the problems that show before the texts are rendered.
 fn judge(verify: &Verify) -> Vec<String> {
     let mut problems = Vec::new();
     for (field, text) in verify.texts() {

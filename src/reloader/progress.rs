@@ -1,4 +1,4 @@
-//! How far every resource has come, and the status that the daemon reports.
+//! Which resources have rendered, and the status that the daemon reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +57,7 @@ impl Progress {
     }
 
     /// Decides on a resource that was due from its report. A file whose reload failed is in place: the resource has
-    /// rendered, and the reload is retried separately. (A reload can need the very service that waits for us to be
+    /// rendered, and the reload is retried separately. (The reload may need a service that waits until this daemon is
     /// ready.)
     pub(super) fn judge(&mut self, index: usize, report: &Report) -> Verdict {
         let lines = report.lines.iter().filter(|line| line.index == Some(index));

@@ -51,7 +51,7 @@ pub(super) fn explained(error: io::Error, reason: impl FnOnce(&Error) -> Option<
 }
 
 /// Returns whether the other side closed the connection without saying so in TLS, as an exiting process does. The
-/// library's text for that is the address of a page for programmers.
+/// library's text for that is only a link to its documentation.
 fn is_plain_end(error: &io::Error) -> bool {
     causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
         cause.kind() == io::ErrorKind::UnexpectedEof && cause.to_string().contains("close_notify")
