@@ -68,7 +68,7 @@ pub(super) struct LogId {
 pub(super) struct Log {
     engine: Arc<Engine<Files>>,
     files: Arc<Files>,
-    /// A read that failed; raft would panic on it.
+    /// The error of a read, on which raft would panic.
     unread: RefCell<Option<String>>,
     hard: HardState,
     members: ConfState,
@@ -302,7 +302,7 @@ impl Log {
         }
     }
 
-    /// Returns `hard` without its new commit index if that bug is planted.
+    /// Returns `hard` without its new commit index if a test injects that bug.
     #[cfg(test)]
     pub(super) fn forgetting_commit(&self, mut hard: HardState) -> HardState {
         if planted(Plant::CommitForgotten) {
