@@ -73,7 +73,7 @@ pub(super) fn of(service: &Service, defaults: &Checks) -> Result<Option<Check>, 
     spec::read(service, defaults)
 }
 
-/// Lists the service's unknown `SERVICE_CHECK_*` attributes: a typo would leave the service unchecked, silently.
+/// Lists the service's unknown `SERVICE_CHECK_*` attributes: with a typo, the service would silently go unchecked.
 pub(super) fn unknown_words(service: &Service) -> Vec<String> {
     spec::unknown_words(service)
 }
@@ -120,8 +120,8 @@ pub(super) fn target(service: &Service, defaults: &Checks) -> Target {
 }
 
 impl Check {
-    /// Runs the check once. Tells a failing service from an engine that cannot run the command; a command that times
-    /// out counts as failed.
+    /// Runs the check once. Distinguishes a failing service from an engine that cannot run the command; a command that
+    /// times out counts as failed.
     pub(super) async fn find(&self, target: &Target, engine: &Engine) -> Finding {
         let CheckKind::Command(argv) = &self.kind else {
             return self.reach(target).await.map_or_else(Finding::Ill, |()| Finding::Well);

@@ -15,7 +15,7 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// The shortest interval between two log lines about outages.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Logs the beginning and the end of an outage once each, and says how long to wait before the next try.
+/// Logs the beginning and the end of an outage once each, and computes the delay before the next try.
 #[derive(Debug)]
 pub(super) struct StoreAvailability {
     down: Option<Outage>,
