@@ -40,7 +40,7 @@ pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
         login.map(|login| Credentials { name: login.username, password: login.password.expose().to_owned() });
     let source::Tls { ca, cert, key, insecure } = tls;
     let trust = Trust { ca, cert, key, insecure, ..Trust::default() };
-    // One of several endpoints that does not respond must leave time for the others within the deadline of a request.
+    // If one of several endpoints does not respond, the others must still have time within the deadline of a request.
     let timeout = if nodes.len() > 1 { timeout.min(ENDPOINT_TIMEOUT) } else { timeout };
     Ok(Cluster::new(Options { endpoints: nodes, trust, login, timeout, dial: timeout, trace: None, sync })?)
 }
@@ -62,7 +62,7 @@ pub(super) async fn register(source: source::Settings, what: Register, dialect: 
     }
 }
 
-/// Registrator has one status for everything that prevents it from running.
+/// Registrator has one exit status for everything that prevents it from running.
 fn failed(error: &anyhow::Error, dialect: Dialect) -> Exit {
     let exit = could_not_run(error);
     if dialect == Dialect::Registrator { Exit::NotAsWished } else { exit }

@@ -203,7 +203,7 @@ fn unhealthy_reason(status: &Status) -> Option<String> {
 }
 
 fn drain<B>(request: &Request<B>, status_board: &StatusBoard, local: bool, out: bool) -> Response<Body> {
-    // A web page in a browser on this host must not do this.
+    // A web page in a browser on this host must not be able to do this.
     if !local || request.headers().contains_key(ORIGIN) {
         let message = "a drain must be requested on the registrar's own host";
         return text(StatusCode::FORBIDDEN, message.to_owned());

@@ -66,10 +66,10 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
     }
     let opened = tokio::select! {
         node = found(&mut member) => node?,
-        // Nothing was acknowledged yet, and the data folder is consistent at any moment.
+        // Nothing was acknowledged yet, and the data folder is always consistent.
         () = stop_signal(&mut signals) => return Ok(Exit::Done),
     };
-    // The cluster removed this member: there is nothing left to do, and it is not an error.
+    // The cluster removed this member: it has nothing to do, and this is not an error.
     let Some(node) = opened else { return Ok(Exit::Done) };
     print_bound(&bound, dialect);
     for url in peers.urls() {
