@@ -93,24 +93,24 @@ fn errno(error: &io::Error) -> Option<Errno> {
 fn remedy(errno: Errno) -> Option<&'static str> {
     Some(match errno {
         Errno::EROFS => {
-            "find out why it is read-only (after an error of its disk the kernel makes it so, and the kernel's log says \
-             it), mend that, and mount it writable"
+            "find out why it is read-only (after a disk error the kernel does this, and the kernel's log says so), repair \
+             that, and mount it writable"
         }
         Errno::EIO => {
-            "the disk, or the way to it, fails: the kernel's log says more; replace it, or bring it back"
+            "the disk or its connection fails: see the kernel's log; replace or reconnect the disk"
         }
         Errno::ENOSPC => "make room on its disk (bytes or inodes)",
-        Errno::EDQUOT => "raise the quota, or make room within it",
+        Errno::EDQUOT => "raise the quota, or delete files",
         Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE => {
-            "is the path right, is its disk mounted, and did nobody remove it?"
+            "check the path, whether its disk is mounted, and whether it was removed"
         }
-        Errno::EISDIR => "name a file in it",
+        Errno::EISDIR => "give the path of a file in it",
         Errno::ENODEV | Errno::ENXIO | Errno::ESHUTDOWN => {
-            "its device or file system is gone: bring it back, and mount it again"
+            "its device or file system is gone: reconnect and mount it again"
         }
-        Errno::EACCES | Errno::EPERM => "give the user of this process the right to do that",
+        Errno::EACCES | Errno::EPERM => "give the user of this process permission to do that",
         Errno::EMFILE | Errno::ENFILE => "raise the limit of open files",
-        Errno::EFBIG => "raise the limit of the size of a file (ulimit -f), or use another file system",
+        Errno::EFBIG => "raise the file size limit (ulimit -f), or use another file system",
         _ => return None,
     })
 }

@@ -85,7 +85,7 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Registe
     let (readiness, announced) = watch::channel(Readiness::Starting("checking every container".to_owned()));
     if let Some(page) = page {
         for place in page.places() {
-            tracing::info!("answering for status and metrics on {place}");
+            tracing::info!("serving status and metrics on {place}");
         }
         beside.spawn("status page", page.run(Arc::clone(&status_board), stop_answers.clone()));
     }
@@ -279,7 +279,7 @@ async fn drain_and_stop(what: &RegisterStop) -> Exit {
                 tracing::error!("{error:#}; {name} was not stopped");
                 return Exit::NotAsWished;
             }
-            print(&format!("{name}: {keys} of its keys taken away, waiting {:?}\n", what.drain));
+            print(&format!("{name}: {keys} keys removed, waiting {:?}\n", what.drain));
             sleep(what.drain).await;
             let exit = stop_container(what, &id, &name).await;
             if exit != Exit::Done {
@@ -310,7 +310,7 @@ async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
         }
         anyhow::ensure!(
             Instant::now() < until,
-            "after {DEREGISTER_TIMEOUT:?} {left} of its keys are still there"
+            "after {DEREGISTER_TIMEOUT:?} {left} of its keys still exist"
         );
         sleep(STATUS_INTERVAL).await;
     }
@@ -319,7 +319,7 @@ async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
 /// Cancels the drain of a container that was not stopped in the end.
 async fn keys_back(at: &Listen, id: &str) {
     if let Err(error) = request(at, "POST", &format!("/undrain?container={}", escaped(id))).await {
-        tracing::error!("its keys stay away until it is started again: {error:#}");
+        tracing::error!("its keys are not added until it is started again: {error:#}");
     }
 }
 

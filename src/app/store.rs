@@ -262,7 +262,7 @@ async fn servable(handle: &Handle) {
     if !published {
         std::future::pending::<()>().await;
     }
-    tracing::warn!("no leader is found: reads are served from what this member has, writes are not taken");
+    tracing::warn!("no leader is found: reads are served from what this member has, writes are refused");
 }
 
 /// Logs once that clients can be served, with the text that tools wait for.

@@ -65,7 +65,7 @@ impl fmt::Display for MemberRefusal {
             Self::Unsafe => f.write_str("the members that are left and can be reached would be no majority"),
             Self::NoListener => f.write_str(
                 "this member does not listen for other members; start it with --listen-peer-urls and --initial-advertise-peer-urls, \
-                 and tell the cluster of them (ctl member update)",
+                 and add the URLs to the cluster (ctl member update)",
             ),
             Self::NotStarted(id) => {
                 write!(f, "{id:x} was added before and has not started yet; start it, or remove it")

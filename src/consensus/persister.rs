@@ -381,7 +381,7 @@ impl Persister {
                 Room::DiskLow if full.swap(true, Relaxed) => {}
                 Room::DiskLow => tracing::error!(
                     "{folder}: less than {} MiB are left on its disk: writes are refused until there is room; deletes \
-                     are taken",
+                     are accepted",
                     reserve >> 20
                 ),
                 Room::QuotaReached => tracing::error!(

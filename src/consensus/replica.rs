@@ -236,9 +236,9 @@ impl Replica {
             && message.index > last
         {
             tracing::error!(
-                "member {:x} has entries up to {}, but the log here ends at {last}: a data folder was set back to an older \
-                 copy, so writes that were answered are missing here. The member is not counted; stop the one whose folder \
-                 was set back, empty its folder, remove it and add it again",
+                "member {:x} has entries up to {}, but the log here ends at {last}: a data folder was replaced by an older \
+                 copy, so acknowledged writes are missing here. The member is not counted; stop the one whose folder \
+                 was replaced, empty its folder, remove it and add it again",
                 message.from,
                 message.index
             );

@@ -151,7 +151,7 @@ fn is_template(text: &str) -> bool {
 fn check_url(url: &str) -> Result<(), String> {
     if !url.starts_with("http://") {
         let scheme = url.split("://").next().filter(|_| url.contains("://")).unwrap_or("no scheme");
-        return Err(format!("verify.http wants an http:// URL of the service itself, not one with {scheme}"));
+        return Err(format!("verify.http must be an http:// URL of the service itself, not one with {scheme}"));
     }
     match url.chars().find(|c| c.is_whitespace() || c.is_control()) {
         Some(c) => Err(format!("verify.http: the URL holds {c:?}; `|urlquery` escapes a value")),
@@ -184,7 +184,7 @@ pub(super) fn read(
     let (http, tcp, command) = (section.string("http"), section.string("tcp"), section.string("command"));
     let status = section.id("status").map(|status| u16::try_from(status).unwrap_or(0));
     if status.is_some_and(|status| !(100..600).contains(&status)) {
-        section.wrong(0, "verify.status wants an HTTP status from 100 to 599");
+        section.wrong(0, "verify.status must be an HTTP status from 100 to 599");
     }
     let headers = section.strings("headers").unwrap_or_default();
     let contains = section.string("contains");
@@ -194,14 +194,14 @@ pub(super) fn read(
         section.wrong(0, "verify.status and verify.headers go with verify.http only");
     }
     if command.is_some() && contains.is_some() {
-        section.wrong(0, "verify.contains goes with http and tcp; a command compares by itself");
+        section.wrong(0, "verify.contains goes with http and tcp; a command makes its own comparison");
     }
     let probe = match (http, tcp, command) {
         (Some(url), None, None) => Some(Probe::Http { url, headers, status, contains }),
         (None, Some(address), None) => Some(Probe::Tcp { address, contains }),
         (None, None, Some(line)) => Some(Probe::Command { line, env: Vec::new() }),
         _ => {
-            section.wrong(0, "[template.verify] wants exactly one of http, tcp and command");
+            section.wrong(0, "[template.verify] needs exactly one of http, tcp and command");
             None
         }
     };

@@ -98,7 +98,7 @@ const SCHEMES: ValueKind = ValueKind::Choice(&["http", "https"]);
 const MODE: &[Row] = &[
     row("onetime", ValueKind::Switch, &[Confd], "Render once and exit"),
     row("watch", ValueKind::Switch, &[Confd], "Follow the store instead of asking at intervals"),
-    row("poll", ValueKind::Switch, &[Watch], "Do not follow the store; only look every --interval"),
+    row("poll", ValueKind::Switch, &[Watch], "Do not follow the store; only read it every --interval"),
     row(
         "interval",
         ValueKind::Span,
@@ -166,8 +166,8 @@ const SOURCE: &[Row] = &[
         "no-sync",
         ValueKind::Switch,
         ASKING,
-        "Use only the URLs given; without it the members are learnt from the store, and the URLs given are the way \
-         back",
+        "Use only the URLs given; without it the members are learnt from the store, and the URLs given are a \
+         fallback",
     ),
     row("client-cert", ValueKind::Path, ASKING, "PEM file of the client certificate"),
     row("client-key", ValueKind::Path, ASKING, "PEM file of the client certificate's key"),
@@ -237,7 +237,7 @@ const REPORT: &[Row] = &[
         ValueKind::Path,
         &[Check],
         "Compare with the expected files in this folder: /etc/app.conf as PATH/etc/app.conf, or as \
-         PATH/app.conf where only that is there; needs --data",
+         PATH/app.conf if only that exists; needs --data",
     ),
     row("update", ValueKind::Switch, &[Check], "Write the files of --expect instead of comparing with them"),
     row("format", REPORTS, &[Check], "Format of the report").default("text"),
@@ -281,10 +281,10 @@ const FOREIGN: &[Row] = &[
     idle("dial-timeout", ValueKind::Span, "-backend-timeout bounds connecting as well"),
     idle("read-timeout", ValueKind::Span, "-backend-timeout bounds a whole request"),
     idle("write-timeout", ValueKind::Span, "-backend-timeout bounds a whole request"),
-    idle("retry-max-attempts", ValueKind::Number, "retries continue, with growing pauses"),
-    idle("retry-base-delay", ValueKind::Span, "retries continue, with growing pauses"),
-    idle("retry-max-delay", ValueKind::Span, "retries continue, with growing pauses"),
-    idle("watch-error-backoff", ValueKind::Span, "retries continue, with growing pauses"),
+    idle("retry-max-attempts", ValueKind::Number, "retries continue, with increasing delays"),
+    idle("retry-base-delay", ValueKind::Span, "retries continue, with increasing delays"),
+    idle("retry-max-delay", ValueKind::Span, "retries continue, with increasing delays"),
+    idle("watch-error-backoff", ValueKind::Span, "retries continue, with increasing delays"),
     idle("preflight-timeout", ValueKind::Span, "`retune check` looks for mistakes before a start"),
     idle("systemd-notify", ValueKind::Switch, "readiness is always reported when NOTIFY_SOCKET is set"),
     idle("watchdog-interval", ValueKind::Span, "this version feeds no watchdog"),
@@ -316,7 +316,7 @@ pub(super) const GROUPS: &[(&str, &[Row])] = &[
     ("Cluster", member::CLUSTER_ROWS),
     ("Transport", member::TRANSPORT_ROWS),
     ("Report", REPORT),
-    ("Foreign to this version", FOREIGN),
+    ("Not supported", FOREIGN),
     ("Without effect", member::IGNORED_ROWS),
 ];
 

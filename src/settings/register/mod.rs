@@ -62,7 +62,7 @@ pub(super) const STOP: CommandSpec = CommandSpec {
 
 fn stop(read: &mut Reader<'_>) -> RegisterStop {
     let container = read.text("container").unwrap_or_else(|| {
-        read.object("container", "which one? write its id or name as the last word");
+        read.object("container", "write the id or name of the container as the last word");
         String::new()
     });
     RegisterStop {
@@ -111,7 +111,7 @@ fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
     let ports = ports.map_err(|message| read.object("port", message)).unwrap_or_default();
     if wanted {
         if texts.is_empty() {
-            read.object("self", "which port of the container is registered? add --port N");
+            read.object("self", "name the port of the container to register; add --port N");
         }
         return Some(OwnContainer { container, ports });
     }

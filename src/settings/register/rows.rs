@@ -103,11 +103,11 @@ pub(in crate::settings) const REGISTRAR_ROWS: &[Row] = &[
         "retry-attempts",
         ValueKind::Number,
         REGISTER,
-        "How often the store is tried at the start before giving up; 0: for ever",
+        "Attempts to reach the store at the start before giving up; 0: for ever",
     )
     .takes("N")
     .default("0"),
-    row("retry-interval", ValueKind::Span, REGISTER, "The wait between those tries").default("2s"),
+    row("retry-interval", ValueKind::Span, REGISTER, "Delay between those attempts").default("2s"),
 ];
 
 /// Where keys are, and their values.
