@@ -19,7 +19,7 @@ use crate::http::server;
 /// The longest request to set the log's level.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// Returns variables in the form of Go's `expvar`. `memstats` has the only figure that is known here.
+/// Returns variables in the form of Go's `expvar`. `memstats` has only the one figure that is known here.
 pub(super) fn vars(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
     let (members, figures) = (handle.members(), handle.metrics());

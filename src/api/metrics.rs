@@ -1,6 +1,6 @@
-//! `/metrics`: this member's figures for Prometheus.
+//! `/metrics`: this member's metrics for Prometheus.
 //!
-//! Names are etcd's, so that its dashboards and alerts work; figures that etcd lacks begin with `retune_`.
+//! Names are etcd's, so that its dashboards and alerts work; metrics that etcd lacks begin with `retune_`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +16,7 @@ use super::shared::ConnState;
 use crate::consensus::{PeerMetrics, ReplicaMetrics};
 use crate::log_queue;
 
-/// Returns all figures, each name with its help and type.
+/// Returns all metrics, each name with its help and type.
 pub(super) fn response(conn: &ConnState) -> ApiResponse {
     let mut page = Page::new();
     page.server(conn);
@@ -35,7 +35,7 @@ pub(super) fn page(page: Page) -> ApiResponse {
     respond::typed(StatusCode::OK, kind, page.out)
 }
 
-/// Figures in Prometheus' text format.
+/// Metrics in Prometheus' text format.
 pub(super) struct Page {
     out: String,
 }
@@ -122,7 +122,7 @@ impl Page {
         self.counter("etcd_server_heartbeat_send_failures_total", "Heartbeats that were sent too late.", 0);
     }
 
-    /// Writes one figure of each other member.
+    /// Writes one metric of each other member.
     fn each_peer(
         &mut self,
         (name, kind, help): (&str, &str, &str),

@@ -55,7 +55,7 @@ async fn next_piece(mut backup: Backup) -> io::Result<(Backup, Vec<u8>)> {
         .inspect_err(|error| tracing::warn!("a backup could not be read while it was sent: {error}"))
 }
 
-/// Notes the end of the response.
+/// Logs the end of the response.
 struct SendingGuard(Arc<ConnState>);
 
 impl Drop for SendingGuard {

@@ -72,7 +72,7 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Registe
     let readiness = notify::readiness("checking every container", &mut beside, &stop_answers);
     if let Some(page) = page {
         for place in page.places() {
-            tracing::info!("answering for status and metrics on {place}");
+            tracing::info!("serving status and metrics on {place}");
         }
         beside.spawn("status page", page.run(Arc::clone(&status_board), stop_answers.clone()));
     }
@@ -273,7 +273,7 @@ async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
         }
         anyhow::ensure!(
             Instant::now() < until,
-            "after {DEREGISTER_TIMEOUT:?} {left} of its keys are still there"
+            "after {DEREGISTER_TIMEOUT:?} {left} of its keys still exist"
         );
         sleep(STATUS_INTERVAL).await;
     }
@@ -282,7 +282,7 @@ async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
 /// Cancels the drain of a container that was not stopped in the end.
 async fn keys_back(at: &Listen, id: &str) {
     if let Err(error) = request(at, "POST", &format!("/undrain?container={}", escaped(id))).await {
-        tracing::error!("its keys stay away until it is started again: {error:#}");
+        tracing::error!("its keys are not added until it is started again: {error:#}");
     }
 }
 

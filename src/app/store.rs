@@ -40,10 +40,10 @@ pub(super) async fn store(mut member: Member, dialect: Dialect) -> anyhow::Resul
     }
     let opened = tokio::select! {
         node = found(&mut member) => node?,
-        // Nothing was acknowledged yet, and the data folder is consistent at any moment.
+        // Nothing was acknowledged yet, and the data folder is always consistent.
         () = stop_signal(&mut signals) => return Ok(Exit::Done),
     };
-    // The cluster removed this member: there is nothing left to do, and it is not an error.
+    // The cluster removed this member: it has nothing to do, and this is not an error.
     let Some(node) = opened else { return Ok(Exit::Done) };
     print_bound(&bound, dialect);
     for url in peers.urls() {
@@ -233,7 +233,7 @@ async fn servable(handle: &Handle) {
     if !published {
         std::future::pending::<()>().await;
     }
-    tracing::warn!("no leader is found: reads are served from what this member has, writes are not taken");
+    tracing::warn!("no leader is found: reads are served from what this member has, writes are refused");
 }
 
 /// Logs once that clients can be served, with the text that tools wait for.

@@ -169,7 +169,7 @@ pub(super) fn read(path: &Path) -> Result<(State, Time, u32), OpenError> {
     let reading = || OpenError::io(path, "reading the backup");
     let kind = fs::metadata(path).map_err(reading())?;
     if !kind.is_file() && !kind.is_dir() {
-        // Reading it may never end.
+        // Reading such a file may never end.
         let what =
             "it is a device, a pipe or a socket: name a file that retune store backup wrote".to_owned();
         return Err(OpenError::Foreign { path: path.to_path_buf(), what });

@@ -1,11 +1,11 @@
-//! The store's clock: it follows the leader's and never jumps while the group lives.
+//! The store's clock: it follows the leader's clock and does not jump while the group runs.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::keyspace::Time;
 
-/// How far a follower's clock may be off the leader's, in nanoseconds: messages take some time.
+/// How far a follower's clock may differ from the leader's, in nanoseconds: messages take time.
 const SLACK: Time = 200_000_000;
 /// The clock catches up on time without a leader at 1/100 of real speed; leases are shorter by that much meanwhile.
 const CATCH_UP: Time = 100;
@@ -28,7 +28,7 @@ struct ClockState {
     /// How far the clock still has to catch up, and since when.
     behind: Time,
     behind_since: Time,
-    /// When the leader was last heard from, on the monotonic clock.
+    /// When the last message of the leader arrived, on the monotonic clock.
     heard: Time,
 }
 
@@ -62,7 +62,7 @@ impl Clock {
         }
     }
 
-    /// This member no longer leads; up to now it missed no time.
+    /// Records that this member no longer leads; until now its clock was current.
     pub(super) fn left(&self) {
         let passed = self.passed();
         self.state.lock().unwrap_or_else(PoisonError::into_inner).heard = passed.max(1);
@@ -73,7 +73,7 @@ impl Clock {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).heard != 0
     }
 
-    /// This member leads from now on. A live leader is heard from every `heartbeat`.
+    /// Records that this member leads from now on. A live leader sends a message every `heartbeat`.
     pub(super) fn lead(&self, heartbeat: Duration) {
         let passed = self.passed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

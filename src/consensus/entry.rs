@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::keyspace::{Command, auth};
 
-/// The longest text and the largest count that is accepted; anything more is damage, not data.
+/// The longest accepted text and the largest accepted count; anything more means damage.
 const MAX_LENGTH: u32 = 1 << 20;
 
 /// Bytes that cannot be decoded, with the reason.
@@ -121,7 +121,7 @@ impl Order {
 pub(super) struct ProposalId {
     pub(super) process: u64,
     pub(super) count: u64,
-    /// Every lower count is settled and never comes again.
+    /// Every lower count is settled and never used again.
     pub(super) floor: u64,
 }
 

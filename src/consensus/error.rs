@@ -71,7 +71,7 @@ impl OpenError {
     }
 }
 
-/// Why a running member stopped on its own.
+/// Why a running member stopped by itself.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Failure {
     /// The log could not be written or read: what failed, where and what to do.

@@ -77,8 +77,8 @@ pub(super) fn free(path: &Path) -> io::Result<u64> {
     Ok(stat.blocks_available() * stat.fragment_size())
 }
 
-/// Returns whether `data_dir` holds one of our members. This is the only rule for where a member may be started or
-/// restored. Files that are not a store's do not count, such as `lost+found` on a fresh volume.
+/// Returns whether `data_dir` holds one of our members. Only this decides where a member may be started or restored.
+/// Files that are not a store's do not count, such as `lost+found` on a fresh volume.
 ///
 /// # Errors
 /// It holds etcd's own files, which mean other things under the same names.
@@ -233,7 +233,7 @@ pub(super) fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = path.with_file_name(format!("{name}.damaged"));
     if aside.exists() {
-        // One copy is enough to find out what happened, and each is as large as the state.
+        // One copy is enough for an investigation, and each is as large as the state.
         fs::remove_dir_all(&aside).map_err(OpenError::io(&aside, "removing what was moved aside before"))?;
     }
     fs::rename(path, &aside).map_err(OpenError::io(path, "moving it aside"))?;

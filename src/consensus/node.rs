@@ -170,7 +170,7 @@ impl Node {
         let broken = matches!(result, Err(Failure::Log(_) | Failure::FolderGone(_)));
         shared.counters.broken.store(broken, Relaxed);
         let end = tokio::task::spawn_blocking(move || {
-            // Full queues mean that the threads are busy and will get to it; give them a moment.
+            // If the queues are full, the threads are busy and will reach the request soon.
             shared.requests.send_timeout(Request::Stop, STOP_TIMEOUT).ok();
             let until = Instant::now() + STOP_TIMEOUT;
             while !driver.is_finished() && Instant::now() < until {

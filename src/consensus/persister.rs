@@ -127,7 +127,7 @@ impl Persister {
         }
     }
 
-    /// Returns the next hint, or `None` when something failed and it is time to look at it again.
+    /// Returns the next hint, or `None` when something failed and it is time to check it again.
     fn wait(&self) -> Option<Hint> {
         if self.shared.room().is_ok() && self.mirror.is_some() && self.snapshot_at.is_none() {
             return Some(self.hints.recv().unwrap_or(Hint::Stop));
@@ -152,7 +152,7 @@ impl Persister {
 
     /// One round: mirror, snapshot when due, disk.
     fn run_round(&mut self) -> Result<(), Failure> {
-        // First: changes from here on send a new hint, whatever the result of this round.
+        // First, so that changes from now on send a new hint, whatever the result of this round.
         self.shared.hinted.store(0, Relaxed);
         let backups = self.shared.backups.take();
         self.check_disk();
@@ -377,11 +377,11 @@ impl Persister {
                     full.store(false, Relaxed);
                     tracing::info!("{folder}: there is room again: writes are accepted");
                 }
-                // The log may have hit the full disk first and reported it.
+                // The log may already have reported the full disk.
                 Room::DiskLow if full.swap(true, Relaxed) => {}
                 Room::DiskLow => tracing::error!(
                     "{folder}: less than {} MiB are left on its disk: writes are refused until there is room; deletes \
-                     are taken",
+                     are accepted",
                     reserve >> 20
                 ),
                 Room::QuotaReached => tracing::error!(

@@ -157,7 +157,7 @@ fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) -> Result<(
     Ok(())
 }
 
-/// Makes a member's state into a group of one. Every entry of its log counts, even one not known to be committed:
+/// Makes a member's state into a group of one. It keeps every entry of its log, even one not known to be committed:
 /// another member may have acknowledged it.
 pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Recovered, OpenError> {
     let Recovered { mut log, mut state, .. } = recovered;
@@ -171,7 +171,7 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     state.roster.removed.remove(&id);
     let own = state.roster.members.entry(id).or_default();
     (own.id, own.learner) = (id, false);
-    // An entry of no real member's: no other member can have a different one with this index and term.
+    // No member ever proposed this entry, so no other member can have a different one with this index and term.
     state.applied = LogId { index: state.applied.index + 1, term: state.applied.term + 1 };
     let snapshots = folder.snapshots();
     // Treated like a snapshot fetched from another member: it does not count until the log continues from it.

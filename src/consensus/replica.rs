@@ -53,7 +53,7 @@ pub(super) enum Put {
 pub(super) struct Progress {
     /// The last entry that it is known to have.
     pub(super) matched: u64,
-    /// It was heard from within the last election timeout.
+    /// It sent a message within the last election timeout.
     pub(super) active: bool,
     /// It was offered a snapshot and receives nothing else until it confirms it.
     pub(super) waits: bool,
@@ -87,13 +87,13 @@ impl Replica {
         Ok(Self { raw })
     }
 
-    /// For a simulation, which leaves nothing to raft's own randomness.
+    /// For a simulation, which controls raft's random choices.
     #[cfg(test)]
     pub(super) fn raft(&mut self) -> &mut raft::Raft<Log> {
         &mut self.raw.raft
     }
 
-    /// One heartbeat interval has passed.
+    /// Advances the clock by one heartbeat interval.
     pub(super) fn tick(&mut self) {
         self.raw.tick();
     }
@@ -231,9 +231,9 @@ impl Replica {
             && message.index > last
         {
             tracing::error!(
-                "member {:x} has entries up to {}, but the log here ends at {last}: a data folder was set back to an older \
-                 copy, so writes that were answered are missing here. The member is not counted; stop the one whose folder \
-                 was set back, empty its folder, remove it and add it again",
+                "member {:x} has entries up to {}, but the log here ends at {last}: a data folder was replaced by an older \
+                 copy, so acknowledged writes are missing here. The member is not counted; stop the one whose folder \
+                 was replaced, empty its folder, remove it and add it again",
                 message.from,
                 message.index
             );
@@ -241,7 +241,7 @@ impl Replica {
         }
         // Raft panics when a leader that was removed from its own group receives a message.
         if !(self.leads() && self.raw.raft.prs().get(self.id()).is_none()) {
-            // A leader of an earlier term must learn of the later one.
+            // A leader of an earlier term must be notified of the later one.
             let current = message.term >= self.term();
             let no_reply = current && is_empty_append(&message) && *message.context == *NO_REPLY;
             let before = self.raw.raft.msgs.len();
@@ -282,7 +282,7 @@ impl Replica {
         self.raw.report_unreachable(id);
     }
 
-    /// Records that a member failed to fetch a snapshot; it is offered one again when it is next heard from.
+    /// Records that a member failed to fetch a snapshot; it is offered one again after its next message.
     pub(super) fn snapshot_failed(&mut self, id: u64) {
         self.raw.report_snapshot(id, SnapshotStatus::Failure);
     }
@@ -412,7 +412,7 @@ impl Replica {
         self.raw.store().failure().map_or(Ok(()), Err)
     }
 
-    /// The next write saves raft's term, vote and commit index.
+    /// Has the next write save raft's term, vote and commit index.
     fn note(&mut self) {
         let hard = self.raw.raft.hard_state();
         let commit = fault!(CommitForgotten, self.raw.store().commit(), hard.commit);
@@ -428,7 +428,7 @@ impl Replica {
         self.raw.mut_store().append(Vec::new())
     }
 
-    /// Everything delivered has been applied.
+    /// Records that everything delivered has been applied.
     pub(super) fn applied(&mut self) {
         self.raw.advance_apply();
     }

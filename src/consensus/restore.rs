@@ -50,7 +50,7 @@ pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> 
     let before = folder::Before::of(target);
     // The identity is written last: a folder that a crash left half-finished does not count as a member's.
     let begun = Folder::open(target).and_then(|folder| {
-        // Another member may have started here while the backup was read. From here on none can.
+        // Another member may have started here while the backup was read. From now on none can.
         folder::refuse_begun(&folder, target)?;
         begin(&folder, &mut identity, state, &Arc::new(Counters::default())).map(drop)
     });

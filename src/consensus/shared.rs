@@ -69,7 +69,7 @@ pub(super) struct Shared {
     replaced: AtomicU64,
     /// When this member last learnt of a leader, or lost one.
     leader_at: RwLock<Instant>,
-    /// Whether authentication is enabled: every request checks this, and it rarely is.
+    /// Whether authentication is enabled; every request checks this.
     guarded: AtomicBool,
 }
 

@@ -40,7 +40,7 @@ impl Keyspace {
         std::iter::from_fn(|| self.expire_next(now)).count()
     }
 
-    /// Takes an index for a change that concerns no key (membership, auth): a hole in the history.
+    /// Takes an index for a change that concerns no key (membership, auth); the history has no event for it.
     pub fn reserve(&mut self) -> u64 {
         self.history.push(HistoryEntry::NoKey);
         self.index()
@@ -124,7 +124,8 @@ impl Keyspace {
         self.hub.has_departed()
     }
 
-    /// Frees what dropped watches left. Each change and each new watch does so too; without them, nothing else would.
+    /// Frees the memory of dropped watches. Each change and each new watch does so too; this is for a store without
+    /// either.
     pub fn forget_departed(&mut self) {
         self.hub.forget_departed();
     }

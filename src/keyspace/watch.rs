@@ -37,7 +37,7 @@ pub struct Watch {
     place: Option<HubEntry>,
 }
 
-/// The hub's entry of a watch.
+/// The entry of a watch in the hub.
 #[derive(Debug)]
 struct HubEntry {
     key: Key,
@@ -89,7 +89,7 @@ struct WatchState {
 enum WatchPhase {
     /// Registered: events arrive.
     Open,
-    /// No more events follow, and the watch ends after the last one taken.
+    /// No more events follow, and the watch ends after its last event is taken.
     Done,
     /// No more events follow, but the watch never ends.
     Silent,

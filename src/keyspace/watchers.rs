@@ -31,7 +31,7 @@ impl Hub {
         self.returns.waiting()
     }
 
-    /// Registers a watch. Dropped watches are removed here too: if clients only come and go, no event ever does it.
+    /// Registers a watch. Removes dropped watches too: if clients only connect and disconnect, no event does it.
     pub(super) fn register(&mut self, key: &[u8], what: WatchFor, index: u64) -> Watch {
         self.forget_departed();
         self.next_id += 1;

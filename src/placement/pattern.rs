@@ -32,7 +32,7 @@ pub enum Invalid {
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
     Compiled(Regex),
-    /// It does not compile: Swarm logs that and continues as if nothing matched.
+    /// Does not compile: Swarm logs that and continues as if nothing matched.
     Nothing,
 }
 

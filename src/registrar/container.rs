@@ -134,7 +134,7 @@ pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-/// An entry of the container list: enough to tell whether a new inspection is needed.
+/// An entry of the container list: enough to decide whether a new inspection is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ListedContainer {
     pub(super) id: String,

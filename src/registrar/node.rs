@@ -56,7 +56,7 @@ struct RecordHost {
 pub(super) async fn living(cluster: &Cluster, node: &str) -> Result<Option<String>, RequestError> {
     match soon(cluster).get(place(node).as_bytes(), NEWEST).await {
         Ok(event) => Ok(Some(host_of(&event.node.value))),
-        // No record, or none that we may read: no evidence of a running host.
+        // No record, or no permission to read it: no evidence of a running host.
         Err(RequestError::Etcd(_)) => Ok(None),
         Err(error) => Err(error),
     }
@@ -175,7 +175,7 @@ impl Publisher {
         let mut guard = stood.and_then(|current| current.index);
         let (unsure, due) = (key.to_owned(), Instant::now());
         self.current = Some(PublishedRecord { key: unsure, body: None, index: guard, due });
-        // A lost response, a lost key or a predecessor's record needs no more requests than these.
+        // A lost response, a lost key or an earlier run's record needs no more requests than this.
         for _ in 0..4 {
             let set = Set {
                 ttl: self.ttl,

@@ -81,7 +81,7 @@ impl Probing {
 async fn repeat(engine: Arc<Engine>, service_id: ServiceId, probe: Probe, tell: mpsc::Sender<Checked>) {
     let interval = probe.check.interval;
     let mut sooner = Backoff::new(MIN_RETRY_DELAY, interval);
-    // An engine cannot stop a command that it started, so one that hangs must not be started over and over.
+    // An engine cannot stop a command that it started, so one that hangs must not be started again and again.
     let mut hung = Backoff::new(interval.max(MIN_HANG_RETRY_DELAY), MAX_HANG_RETRY_DELAY.max(interval));
     let mut passed = false;
     loop {

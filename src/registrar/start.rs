@@ -185,7 +185,7 @@ pub(super) fn likely_node(settings: &Settings) -> Option<String> {
 }
 
 /// Identifies this host and engine, to detect another with the same name: by the kernel's boot id, which containers see
-/// as well. Machine ids are copied with images, and Podman invents a new engine id for each request.
+/// as well. Machine ids are copied with images, and Podman generates a new engine id for each request.
 pub(super) fn host_identity(engine: &str) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     // Missing only on unusual kernels; there, hosts of one name are not distinguished.

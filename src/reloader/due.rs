@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::pending::retry_backoff;
 use crate::backoff::Backoff;
 
-/// How long a resource waits for quiet, and the longest it waits in all.
+/// How long a resource waits after a change for further ones, and the longest wait in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Debounce {
     pub(super) debounce: Duration,
@@ -41,7 +41,7 @@ impl DebounceGroup {
 pub(super) struct Due {
     waiting: BTreeMap<usize, DebounceGroup>,
     retries: BTreeMap<usize, (Backoff, Instant)>,
-    /// When the oldest waiting change came; kept when the resources are reread.
+    /// The time of the oldest waiting change; kept when the resources are reread.
     since: Option<Instant>,
 }
 
@@ -67,7 +67,7 @@ impl Due {
         waiting.resources.insert(resource);
     }
 
-    /// Schedules the retry of a failed resource, with a growing wait, whether or not anything changes.
+    /// Schedules the retry of a failed resource, with increasing delays, whether or not anything changes.
     pub(super) fn failed(&mut self, resource: usize, now: Instant) -> Duration {
         let (backoff, at) = self.retries.entry(resource).or_insert_with(|| (retry_backoff(), now));
         let wait = backoff.next();

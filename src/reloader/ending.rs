@@ -1,4 +1,4 @@
-//! Ends running work in good order when stop signals arrive.
+//! Lets running work finish when stop signals arrive.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ pub enum Ending {
     CutOff,
 }
 
-/// Stands for "no deadline".
+/// Used as "no deadline".
 const NO_DEADLINE: Duration = Duration::from_secs(86_400 * 365);
 
-/// Runs work to its end although signals arrive: the first stop signal sets a deadline, the second cuts the work off.
+/// Runs work to its end while handling signals: the first stop signal sets a deadline, the second aborts the work.
 /// Returns its result and the signal that still has to be handled; `None` when the work was cut off.
 pub(super) async fn to_the_end<T>(
     work: impl Future<Output = T>,

@@ -1,4 +1,4 @@
-//! What was logged of lasting failures: a daemon tries again and again, and logs each distinct failure once.
+//! Which failures were logged: a daemon that retries logs each distinct failure once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ type Faults = BTreeMap<String, BTreeSet<(PathBuf, String)>>;
 #[derive(Debug, Default)]
 pub(super) struct FaultLog {
     last: Faults,
-    /// Those of the pass under way.
+    /// The failures of the current pass.
     now: Faults,
-    /// The renderings that a check refused in the pass under way, by their digests.
+    /// The renderings that a check refused in the current pass, by their digests.
     refused: BTreeMap<PathBuf, String>,
 }
 

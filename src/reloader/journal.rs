@@ -21,7 +21,7 @@ pub(super) struct JournalEntry {
     pub(super) action: String,
     /// What was swapped.
     pub(super) files: Vec<JournalFile>,
-    /// Tells this run's entry from a later one for the same action.
+    /// Distinguishes this run's entry from a later one for the same action.
     pub(super) token: String,
 }
 

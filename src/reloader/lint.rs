@@ -207,7 +207,7 @@ fn report_unreached(all: &mut Findings, templates: &Path, reached: &BTreeSet<Pat
             if path.is_dir() {
                 waiting.push(path);
             } else if !reached.contains(&path) {
-                let text = "no resource reaches this template".to_owned();
+                let text = "no resource uses this template".to_owned();
                 all.add(Severity::Warning, "unreached", "", (&path, 0), text);
             }
         }

@@ -1,4 +1,4 @@
-//! One daemon for one confdir and state folder: two would each run the other's pending reloads.
+//! Allows one daemon for a confdir and state folder: two would each run the other's pending reloads.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};

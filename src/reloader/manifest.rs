@@ -31,7 +31,8 @@ impl Manifest {
         };
         let path = state_dir.map(path).transpose()?;
         let files = match path.as_ref().map(fs::read) {
-            // A torn manifest owns nothing: a file left behind is better than somebody else's file removed.
+            // If the manifest is damaged, no file counts as ours: leaving a file is better than removing somebody
+            // else's.
             Some(Ok(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
             _ => BTreeMap::new(),
         };

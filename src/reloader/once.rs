@@ -51,7 +51,7 @@ pub async fn render(
     }
 }
 
-/// Waits for a stop signal; used while nothing is being changed, so that there is nothing to finish first.
+/// Waits for a stop signal; used while nothing is changed, so nothing has to be finished first.
 async fn stop_signal(signals: &mut Signals) {
     while !matches!(signals.next().await, Signal::Stop | Signal::StopNow) {}
 }

@@ -25,7 +25,7 @@ pub(super) struct PendingReload {
     pub(super) not_before: Option<Instant>,
     /// The failure that was logged last.
     logged: Option<String>,
-    /// It ran, but its probe is unknown until a template renders: a run before that would be useless.
+    /// It ran, but its probe is unknown until a template renders; another run before that could not be verified.
     pub(super) waits_for_render: bool,
 }
 
@@ -42,7 +42,7 @@ impl PendingReload {
         }
     }
 
-    /// Adds a destination: the reload is due at once, whatever it waited for.
+    /// Adds a destination: the reload is then due at once.
     pub(super) fn add(&mut self, request: ReloadRequest, entry: Option<JournalEntry>) {
         self.entry = entry.or(self.entry.take());
         (self.not_before, self.waits_for_render, self.logged) = (None, false, None);
@@ -56,7 +56,7 @@ impl PendingReload {
         }
     }
 
-    /// Adds a destination again that was here before; the wait continues.
+    /// Adds a destination that was in this reload before; the wait continues.
     pub(super) fn add_waiting(&mut self, request: ReloadRequest) {
         self.waits_for_render &= request.is_unknown();
         self.requests.push(request);

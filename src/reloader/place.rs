@@ -46,7 +46,7 @@ impl Gone {
     }
 }
 
-/// Everything one pass swaps.
+/// Everything that one pass swaps.
 pub(super) struct SwapBatch {
     pub(super) accepted: Vec<CheckedFile>,
     pub(super) gone: Vec<Gone>,

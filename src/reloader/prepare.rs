@@ -95,7 +95,7 @@ fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, one: impl Fn(J) -> R + Sync) -> V
         jobs.into_iter().map(|job| Mutex::new((Some(job), None))).collect();
     let work = || {
         while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // Only the thread that drew its number touches a slot; poisoning cannot mean a torn value.
+            // Each slot is written by one thread only, so a poisoned lock holds no partial value.
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(job) = slot.0.take() {
                 slot.1 = Some(one(job));
@@ -105,7 +105,7 @@ fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, one: impl Fn(J) -> R + Sync) -> V
     thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(16);
         for _ in 1..threads {
-            // If a thread does not start, the others do its share.
+            // If a thread does not start, the others take over its work.
             thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn_scoped(scope, work).ok();
         }
         work();

@@ -1,4 +1,4 @@
-//! How far every resource has come, and the status that the daemon reports.
+//! Which resources have rendered, and the status that the daemon reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -45,7 +45,7 @@ impl Deliverer {
     }
 
     /// Adopts the journal entries that earlier runs left for the resources that are due. When all resources are due,
-    /// the remaining entries belong to nobody.
+    /// the remaining entries belong to no resource.
     pub(super) fn adopt(&mut self, generation: &Generation, due: &BTreeSet<usize>) {
         if self.left_over.is_empty() {
             return;
@@ -99,8 +99,8 @@ impl Deliverer {
     }
 
     /// Follows a reread: each journal entry stays with its destination, under the resource's new index and its present
-    /// reload. An entry whose resource is gone stays on disk, because an editor may be rewriting the resource file.
-    /// The next start removes it if it still belongs to nobody.
+    /// reload. An entry whose resource is gone stays on disk, because an editor may be rewriting the resource file. The
+    /// next start removes it if it still belongs to no resource.
     pub(super) fn renumber(&mut self, generation: &Generation) {
         let resources = &generation.confdir.resources;
         for (key, mut pending) in std::mem::take(&mut self.pending) {

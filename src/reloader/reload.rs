@@ -1,4 +1,4 @@
-//! How a service takes a new file: a command or a signal, run once for all files that need it.
+//! How a service loads a new file: a command or a signal, run once for all files that need it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -36,15 +36,15 @@ pub(super) struct Resource {
     pub attributes: Attributes,
     /// The command that checks a staged file.
     pub check: Option<Check>,
-    /// How the service takes the new file.
+    /// How the service loads the new file.
     pub reload: Option<Reload>,
-    /// How to verify that the service took it.
+    /// How to verify that the service loaded it.
     pub verify: Option<Arc<Verify>>,
     /// The directory, relative to the prefix, each entry of which becomes one file.
     pub for_each: Option<String>,
     /// How long a change waits for the next one.
     pub debounce: Option<Duration>,
-    /// The longest a change waits for quiet.
+    /// The longest that a change waits for further changes.
     pub max_wait: Option<Duration>,
     /// The least time between two reloads; an earlier reload waits, it is never dropped.
     pub min_reload_interval: Duration,
@@ -67,7 +67,7 @@ pub(super) struct Check {
     pub timeout: Duration,
 }
 
-/// How a service takes a new file.
+/// How a service loads a new file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reload {
     /// A shell command; `{{.dest}}` is the destination.
@@ -251,7 +251,7 @@ fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
         (None, None, None) => None,
         (Some(line), None, None) => match expand_command(&line, "/src", "/dest") {
             Ok(_) => Some(Reload::Command { line, timeout, literal: false }),
-            // confd fills in nothing here: braces meant for another program (`docker ps --format`) stay as they are.
+            // confd replaces nothing here: braces meant for another program (`docker ps --format`) stay unchanged.
             Err(_) if settings.unknown_fields == UnknownFields::Warn => {
                 Some(Reload::Command { line, timeout, literal: true })
             }

@@ -123,7 +123,7 @@ impl Deliverer {
             (false, _) => format!("tried again in {wait:.1?}"),
             (true, Some(_)) => "the next render or watch tries it again".to_owned(),
             (true, None) => {
-                "nothing tries it again, since no state folder remembers it: run it by hand".to_owned()
+                "nothing tries it again, because there is no state folder: run it by hand".to_owned()
             }
         }
     }
@@ -164,7 +164,7 @@ impl Deliverer {
 
     /// Rolls back every file of this reload, reloads once more, and remembers the refused contents.
     async fn roll_back(&mut self, key: String, mut pending: PendingReload, text: &str) -> Vec<ReportLine> {
-        let is_new = pending.log_failure("verification failed, going back", text);
+        let is_new = pending.log_failure("verification failed, rolling back", text);
         let mut lines = Vec::new();
         let mut any = false;
         for request in &mut pending.requests {
@@ -226,7 +226,7 @@ impl Deliverer {
         let mut entry = JournalEntry::new(key.clone());
         entry.files = pending.requests.iter().map(ReloadRequest::journal_file).collect();
         if let Err(error) = self.journal.record(&entry) {
-            tracing::warn!("the reload after going back could not be recorded: {error}");
+            tracing::warn!("the reload after the rollback could not be recorded: {error}");
         }
         pending.entry = Some(entry);
         match self.run(&key, &pending).await {
@@ -234,7 +234,7 @@ impl Deliverer {
             Err(text) => {
                 let wait = pending.backoff.next();
                 let again = self.tried_again(wait);
-                pending.log_failure(&format!("the reload after going back failed; {again}"), &text);
+                pending.log_failure(&format!("the reload after the rollback failed; {again}"), &text);
                 pending.not_before = Some(Instant::now() + wait);
                 self.pending.insert(key, pending);
             }

@@ -162,7 +162,7 @@ impl Worker {
         clocks.into_iter().flatten().chain(passes).fold(self.next_look, Instant::min)
     }
 
-    /// Takes this event and every other that already waits: one pass handles them all.
+    /// Handles this event and all others in the queue, so that one pass covers them all.
     fn take_all(&mut self, event: SourceEvent) {
         self.take(event);
         while let Some(event) = self.follower.ready() {

@@ -183,7 +183,7 @@ const REPORT: &[Row] = &[
         Path,
         &[Check],
         "Compare with the expected files in this folder: /etc/app.conf as PATH/etc/app.conf, or as \
-         PATH/app.conf where only that is there; needs --data",
+         PATH/app.conf if only that exists; needs --data",
     ),
     row("update", Switch, &[Check], "Write the files of --expect instead of comparing with them"),
     row("format", Choice(&["text", "json", "junit"]), &[Check], "Format of the report").default("text"),
@@ -261,7 +261,7 @@ pub(super) const GROUPS: &[(&str, &[Row])] = &[
     ("Cluster", member::CLUSTER_ROWS),
     ("Transport", member::TRANSPORT_ROWS),
     ("Report", REPORT),
-    ("Foreign to this version", FOREIGN),
+    ("Not supported", FOREIGN),
     ("Without effect", member::IGNORED_ROWS),
 ];
 

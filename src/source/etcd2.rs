@@ -20,7 +20,7 @@ use crate::values::{Change, Datum};
 const MAX_SEPARATE_LISTS: usize = 16;
 /// More roots than this are watched by one watch on their common directory.
 const MAX_SEPARATE_WATCHES: usize = 8;
-/// How often roots that were read at different indexes are read again until the indexes agree.
+/// How often roots that were read at different indexes are read again to make the indexes equal.
 const MAX_LEVELLING_ROUNDS: usize = 5;
 /// A watch without events for about this long is restarted from the latest index known, so that its position never
 /// falls out of the store's history.

@@ -81,8 +81,8 @@ impl Etcd3 {
         self.list_each(roots).await
     }
 
-    /// Reads many roots as one range over their common folder: one request instead of a range each. Returns `None`
-    /// where that folder holds so much else that separate ranges are cheaper, or may not be read as a whole.
+    /// Reads many roots as one range over their common folder: one request instead of a range each. Returns `None` if
+    /// that folder holds so many other keys that separate ranges are cheaper, or if it may not be read as a whole.
     async fn list_at_once(&self, roots: &[String]) -> Result<Option<Listing>, ClientError> {
         let limit = MAX_FREE_NEIGHBOURS + MAX_NEIGHBOURS_PER_ROOT * roots.len();
         let ranges = match self.api.first(around(&key::common(roots)), limit).await {

@@ -23,13 +23,13 @@ use crate::values::{Change, Datum};
 
 /// A larger file is not a configuration file.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-/// A broken file is read again after this long before it is reported: most are only half written.
+/// A broken file is read again after this delay before it is reported: most are only half written.
 const REREAD_DELAY: Duration = Duration::from_millis(100);
 /// How soon a broken or missing file is checked again without a hint.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// How long all values must be missing before this counts as a change.
 const EMPTY_CONFIRM_DELAY: Duration = Duration::from_secs(1);
-/// Paths may change while they are resolved; after this many rounds, the next hint has to do.
+/// Paths may change while they are resolved; after this many rounds, wait for the next hint.
 const MAX_RESOLVE_ROUNDS: usize = 5;
 
 type Entries = BTreeMap<Arc<str>, Datum>;

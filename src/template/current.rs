@@ -1,4 +1,4 @@
-//! The render that runs on this thread: what it may see, what it has read, what it may still use.
+//! The render that runs on this thread: what it may see, what it has read, and its remaining limits.
 //!
 //! Functions use this and not the template's state, because an imported macro does not see its caller's context, and
 //! renders on several threads share the environment with its functions.

@@ -187,7 +187,7 @@ impl Engine {
         }
     }
 
-    /// Returns every file that was read or looked for so far, so that it can be watched for changes.
+    /// Returns every file that was read or looked up so far, so that it can be watched for changes.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         self.loader.files()

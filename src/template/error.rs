@@ -15,7 +15,7 @@ pub enum TemplateErrorKind {
     MissingTemplate,
     /// The template does not parse.
     Syntax,
-    /// The template asked for a key that the source does not have or the resource may not see.
+    /// The template read a key that the source does not have or the resource may not see.
     MissingKey,
     /// An undefined name was printed or used.
     Undefined,

@@ -123,7 +123,7 @@ pub(super) fn unknown(env: &Environment<'_>, template: &Template<'_, '_>) -> Vec
         .collect()
 }
 
-/// Asks the engine with its own test. A name that cannot be checked is not called unknown.
+/// Checks a name with the engine's own test. A name that cannot be checked counts as known.
 fn is_known(env: &Environment<'_>, question: &str, name: &str) -> bool {
     let asked = env.compile_expression(question).and_then(|asked| asked.eval(context! { name }));
     asked.map_or(true, |answer| answer.is_true())

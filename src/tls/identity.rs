@@ -7,11 +7,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, Error, InconsistentKeys};
 
-/// The doubt about our certificate, with advice.
+/// The warning about our certificate, with advice.
 const DOUBT: &str = "is of X.509 version 1: curl and other programs on OpenSSL accept it, those in Go or Rust (etcdctl, \
                      retune) refuse it; make one of version 3: openssl x509 -req with -extfile FILE, where FILE holds \
                      subjectAltName=DNS:HOST,IP:ADDRESS";
-/// The objection to the other side's certificate, with advice.
+/// The error about the other side's certificate, with advice.
 const REFUSED: &str = "its certificate is of X.509 version 1, which is not accepted; make one of version 3: openssl x509 \
                        -req with -extfile FILE, where FILE holds subjectAltName=DNS:HOST,IP:ADDRESS";
 
@@ -31,7 +31,7 @@ pub(crate) enum Unusable {
 pub(crate) struct Identity {
     /// For a server's or a client's configuration.
     pub(crate) shown: Arc<SingleCertAndKey>,
-    /// A possible objection of other programs, with advice.
+    /// A warning, with advice, if other programs may refuse it.
     pub(crate) doubt: Option<&'static str>,
 }
 

@@ -114,8 +114,8 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     }
 }
 
-/// Returns the warning about a file that is a mount of its own and was replaced outside: the new content never
-/// arrives here.
+/// Returns a warning if a file is a mount of its own and was replaced outside: the new content is then not visible
+/// here.
 fn replaced_outside(files: &Files) -> Option<String> {
     let all = [&files.cert, &files.key, &files.trusted_ca].into_iter().flatten();
     let stale = |path: &&std::path::PathBuf| std::fs::metadata(path).is_ok_and(|found| found.nlink() == 0);

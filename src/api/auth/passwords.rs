@@ -1,8 +1,8 @@
 //! Passwords: hashed with argon2id, and checked at a bounded cost.
 //!
-//! A check takes tens of milliseconds and 19 MiB, on purpose. So only a few run at a time, few wait, and a correct
-//! password is remembered, as a mark that only this process can make: an HMAC of the name, the stored hash and the
-//! password, under a key drawn at its start. A changed password has another hash, which no old mark matches.
+//! A check deliberately takes tens of milliseconds and 19 MiB. So only a few run at a time, few may wait, and a correct
+//! password is cached as a digest that only this process can compute: an HMAC of the name, the stored hash and the
+//! password, with a random key of this process. A changed password has another hash, so an old digest does not match.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +29,7 @@ const MAX_CONCURRENT_HASHES: usize = 2;
 const MAX_QUEUED_HASHES: usize = 256;
 /// How long a check may wait.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Users whose marks are kept.
+/// The number of users whose digests are cached.
 const MAX_CACHED_PASSWORDS: usize = 1024;
 /// The hash to check against when the user does not exist, so that it takes as long as for an existing one.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCE$\
@@ -38,7 +38,7 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCE$\
 /// Hashes and checks passwords.
 pub(in crate::api) struct Passwords {
     key: [u8; 32],
-    /// The mark of the last correct password, by user.
+    /// The digest of the last correct password, by user.
     marks: Mutex<HashMap<String, PasswordDigest>>,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -109,7 +109,7 @@ impl Passwords {
         let turn = timeout(QUEUE_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
         drop(place);
-        // The permit goes along: abandoned work still takes its time.
+        // The permit moves into the work, which continues when it is abandoned.
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(turn);
@@ -135,7 +135,7 @@ impl Passwords {
     fn remember(&self, user: &str, mark: Hmac<Sha256>) {
         let mut marks = self.marks();
         if marks.len() >= MAX_CACHED_PASSWORDS && !marks.contains_key(user) {
-            // Any of them will do: it costs that user one more check.
+            // Any of them may go: it costs that user one more check.
             let one = marks.keys().next().cloned();
             one.map(|one| marks.remove(&one));
         }
@@ -143,7 +143,7 @@ impl Passwords {
     }
 
     fn marks(&self) -> MutexGuard<'_, HashMap<String, PasswordDigest>> {
-        // Nothing panics while the lock is held, so the marks in a poisoned one are complete.
+        // Nothing panics while the lock is held, so the digests in a poisoned one are complete.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Users, roles and refusals in etcd's JSON and words.
+//! Users, roles and refusals in etcd's JSON and wording.
 
 use hyper::StatusCode;
 

@@ -59,7 +59,7 @@ impl MemberEndpoint {
 pub(super) struct Directory {
     list: watch::Sender<Vec<Arc<MemberEndpoint>>>,
     failure_wait: Duration,
-    /// Limits log lines: an endpoint that stays away is suspended again and again.
+    /// Limits log lines: an endpoint that stays unreachable is suspended again and again.
     log_throttle: LogThrottle,
     /// Notified when the list must be read again now.
     pub(super) wanted: Notify,

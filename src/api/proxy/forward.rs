@@ -33,8 +33,8 @@ pub(super) async fn response(conn: &Arc<ConnState<Forwarder>>, head: Parts, body
     };
     let endpoints = shared.directory.usable();
     let (watch, first) = (is_watch(&head), !hops::came_through_one(&head.headers));
-    // If some endpoints are only down, they are the problem to report. An earlier proxy must learn of the loop all
-    // the same, so that it tries its other endpoints.
+    // If some endpoints are only down, that is the error to report. But an earlier proxy must get the loop error, so
+    // that it tries its other endpoints.
     let is_loop = |tried: &[_]| !first || shared.directory.all_loop(tried);
     if endpoints.is_empty() {
         shared.figures.dropped(&method, DropReason::NoEndpoint);

@@ -26,7 +26,7 @@ impl Hops {
         Self { name: format!("{NAMES}{:016x}", rand::random::<u64>()) }
     }
 
-    /// Returns the refusal of a request that has been here, or at too many proxies.
+    /// Returns the refusal of a request that has passed this proxy before, or too many proxies.
     pub(super) fn refuse(&self, headers: &HeaderMap) -> Option<ApiResponse> {
         let passed = names(headers);
         let been_here = passed.iter().any(|name| *name == self.name);

@@ -1,4 +1,4 @@
-//! Follows the cluster: fetches its members now and then, and saves them for the next start.
+//! Follows the cluster: fetches its members periodically, and saves them for the next start.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct Refresh {
     peer_urls: Vec<String>,
     client_urls: Vec<String>,
     interval: Duration,
-    /// Whether the line that tools wait for was logged.
+    /// Whether the log line that tools wait for was written.
     announced: bool,
     /// Whether no member responded last time.
     silent: bool,

@@ -10,7 +10,7 @@ use super::super::log::LogId;
 use super::super::peers::Inbound;
 use super::Driver;
 
-/// Returns whether a message asks to remove `id`. Such a proposal comes alone.
+/// Returns whether a message proposes to remove `id`. Such a proposal is never batched.
 fn removes(message: &Message, id: u64) -> bool {
     let proposal = |entry: &Entry| {
         entry.get_entry_type() == EntryType::EntryConfChange
@@ -25,15 +25,14 @@ impl Driver {
         match inbound {
             Inbound::Messages { from, time, messages } => {
                 for message in messages {
-                    // As with its own removal proposal, the next leader carries it out; the proposer sends it
-                    // again.
+                    // As with its own removal, the next leader applies it; the proposer sends it again.
                     if self.replica.leads() && !self.replica.alone() && removes(&message, self.replica.id()) {
                         self.hand_over();
                         continue;
                     }
                     self.replica.step(message)?;
                 }
-                // Before a leader is heard from, any member's time is better than this host's.
+                // Before the first message of a leader, any member's time is better than this host's.
                 if self.replica.leader() == from || !(self.shared.clock.settled() || self.replica.leads()) {
                     self.shared.clock.hear(time);
                 }

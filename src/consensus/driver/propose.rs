@@ -22,7 +22,7 @@ struct Item {
 }
 
 impl Driver {
-    /// Proposes a change for which nobody waits.
+    /// Proposes a change whose result no client waits for.
     pub(super) fn internal(&mut self, order: Order, now: Instant) {
         self.pending.add(PendingProposal { order, reply: None, bytes: 0, since: now, put: None, tries: 0 });
     }
@@ -62,7 +62,7 @@ impl Driver {
         any
     }
 
-    /// Returns the next proposals. One that changes the list of members comes alone.
+    /// Returns the next proposals. One that changes the list of members is returned alone.
     fn next_batch(&mut self, now: Instant) -> Vec<Item> {
         let (next, term) = (self.next_put, self.led.1);
         let mut batch = Vec::new();
@@ -97,7 +97,7 @@ impl Driver {
                 return Put::NoLeader;
             }
             if *order == (Order::Remove { id: own }) && self.replica.leads() && !self.replica.alone() {
-                // The next leader carries it out: a leader that leaves would lose what is pending.
+                // The next leader applies it: a leader that leaves would lose the pending proposals.
                 self.hand_over();
                 return Put::NoLeader;
             }
@@ -136,7 +136,7 @@ impl Driver {
         }
     }
 
-    /// Fails proposals that have waited too long, and sends those again whose result is late.
+    /// Fails proposals that have waited too long, and resends those whose result is overdue.
     pub(super) fn expire_proposals(&mut self, now: Instant) {
         let limit = self.shared.request_timeout;
         while let Some(oldest) = self.pending.oldest()

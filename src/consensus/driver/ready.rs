@@ -15,7 +15,7 @@ use super::super::snapshot;
 use super::super::state::Applied;
 use super::{Driver, answer};
 
-/// With this many unmirrored keys, the mirror must hurry: they take memory.
+/// With this many unmirrored keys, the mirror is written at once: they take memory.
 const MAX_UNMIRRORED_KEYS: usize = 4096;
 /// How many election timeouts a removed leader stays.
 const REMOVED_LEADER_ELECTION_TIMEOUTS: u32 = 3;
@@ -127,7 +127,7 @@ impl Driver {
         Ok(roster_changed)
     }
 
-    /// Notifies the persister that `changed` keys wait to be mirrored, and when it should hurry.
+    /// Notifies the persister that `changed` keys wait to be mirrored, and whether that is urgent.
     fn hint(&self, changed: usize) {
         let hint = if changed >= MAX_UNMIRRORED_KEYS { Hint::Hurry } else { Hint::Changed };
         if self.shared.hinted.fetch_max(hint as u8, Relaxed) < hint as u8 {

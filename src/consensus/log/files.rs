@@ -1,9 +1,9 @@
 //! The file system that the log's library uses: the ordinary one, with its errors recorded.
 //!
-//! Every failed operation is recorded with its path and the system's error. The library panics when a sync fails,
-//! and rightly so: what the kernel dropped cannot be written again. Here such a sync is recorded instead, every
-//! later operation fails, and the log checks [`Files::broken`] before it relies on a write. The end of a file that
-//! was durable is not cut (`wal_guard`), and each sync is timed.
+//! Every failed operation is recorded with its path and the system's error. The library panics when a sync fails, since
+//! what the kernel dropped cannot be written again. Here such a sync is recorded instead, every later operation fails,
+//! and the log checks [`Files::broken`] before it relies on a write. The end of a file that was durable is not cut
+//! (`wal_guard`), and each sync is timed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};

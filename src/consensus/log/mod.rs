@@ -66,7 +66,7 @@ pub(super) struct LogId {
 pub(super) struct Log {
     engine: Arc<Engine<Files>>,
     files: Arc<Files>,
-    /// A read that failed; raft would panic on it.
+    /// The error of a read, on which raft would panic.
     unread: RefCell<Option<String>>,
     hard: HardState,
     members: ConfState,

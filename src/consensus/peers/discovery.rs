@@ -1,8 +1,8 @@
 //! Discovers members that joined while this one was down.
 //!
-//! The list of members comes from the log, and the log comes from the leader. If the leader is unknown here, both
-//! wait for each other. So an unknown peer that connects is looked up at the known members, and accepted until the
-//! log has caught up.
+//! The list of members comes from the log, and the log comes from the leader. If the leader is not in this member's
+//! list, neither can make progress. So an unknown peer that connects is looked up at the known members, and accepted
+//! until the log has caught up.
 
 use std::convert::Infallible;
 use std::time::Duration;

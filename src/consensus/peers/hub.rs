@@ -65,7 +65,7 @@ impl fmt::Debug for PeerHub {
     }
 }
 
-/// The stream that currently speaks for a member.
+/// The stream that currently represents a member.
 #[derive(Debug)]
 struct PeerSession {
     process: u64,
@@ -74,7 +74,7 @@ struct PeerSession {
     end: Stop,
 }
 
-/// The right to speak for a member; returned when dropped.
+/// The right to represent a member; released when dropped.
 #[derive(Debug)]
 pub(super) struct SessionGuard {
     hub: Arc<PeerHub>,
@@ -189,8 +189,7 @@ impl PeerHub {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Gives a stream the session of a member, taking it from an older stream of the same process or from one that
-    /// timed out.
+    /// Gives a stream the session of a member. An older stream of the same process, or one that timed out, loses it.
     pub(super) fn open_session(
         self: &Arc<Self>,
         handshake: &Handshake,
@@ -231,7 +230,7 @@ pub(super) fn check(hub: &PeerHub, headers: &hyper::HeaderMap) -> Result<Handsha
 }
 
 impl SessionGuard {
-    /// Bytes arrived: the sender is alive.
+    /// Records that bytes arrived, so the sender is alive.
     pub(super) fn heard(&self) {
         self.heard.store(self.hub.age(), Relaxed);
     }

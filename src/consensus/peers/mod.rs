@@ -57,7 +57,7 @@ pub(super) use self::pins::Pins;
 pub use self::server::PeerServer;
 pub use self::survey::{Survey, survey};
 
-/// How long farewell frames and open connections may take at the stop.
+/// How long goodbye frames and open connections may take at the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What arrives from the other members, for the driver.
@@ -69,8 +69,8 @@ pub(super) enum Inbound {
     Connected(u64),
     /// The stream to it broke, or messages for it had to be dropped.
     Unreachable(u64),
-    /// Its process is certainly gone: its stream ended and its port refuses connections, or it sent a farewell.
-    /// Sent once per loss, before or after `Unreachable`.
+    /// Its process is certainly gone: its stream ended and its port refuses connections, or it sent a goodbye. Sent
+    /// once per loss, before or after `Unreachable`.
     Gone(u64),
     /// The announced snapshot was fetched and checked, and is durable in the snapshots folder, under its name with
     /// the extension `snapshot::FETCHED`.
@@ -156,7 +156,7 @@ impl Peers {
         (PeerSender { hub: Arc::clone(&hub) }, Self { hub })
     }
 
-    /// Runs until the stop, then sends the others a farewell.
+    /// Runs until the stop, then sends the others a goodbye.
     ///
     /// # Errors
     /// A part ended before the stop.

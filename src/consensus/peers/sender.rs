@@ -39,7 +39,7 @@ const MAX_REASON_BYTES: usize = 4 << 10;
 const STABLE_STREAM_AGE: Duration = Duration::from_secs(1);
 /// The response of a TLS port to plain HTTP, in Go's words.
 const WANTS_TLS: &str = "Client sent an HTTP request to an HTTPS server";
-/// The timeout of the farewell.
+/// The timeout of the goodbye.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The path at which a stream is requested.

@@ -79,7 +79,7 @@ pub(crate) struct ConnState<S> {
     /// Whether the first byte was that of a TLS handshake, which is never HTTP.
     spoke_tls: AtomicBool,
     head_time: Duration,
-    /// How much of its time the first head had used before this was created.
+    /// How much of the time limit of the first head had passed before this was created.
     used: Duration,
 }
 
@@ -104,7 +104,7 @@ impl<S> ConnState<S> {
         self
     }
 
-    /// Sets how long ago the client arrived.
+    /// Sets how long ago the client connected.
     pub(crate) fn after(mut self, used: Duration) -> Self {
         self.used = used;
         self
@@ -182,7 +182,7 @@ where
                 connection.as_mut().graceful_shutdown();
             }
         }
-        // An error here is the client's: it disconnected or sent no HTTP, and a log line would help nobody.
+        // An error here is the client's fault: it disconnected, or it sent no HTTP. It is not worth a log line.
         if connection.as_mut().poll(cx).is_ready() || late.poll(&conn, cx) {
             return Poll::Ready(());
         }
@@ -221,7 +221,7 @@ enum AwaitedInput {
 struct IdleTimer {
     awaited: AwaitedInput,
     timer: Option<Pin<Box<Sleep>>>,
-    /// How much of its time the first head has already used.
+    /// How much of the time limit of the first head has passed.
     used: Duration,
 }
 
@@ -243,8 +243,8 @@ impl IdleTimer {
     }
 }
 
-/// A stream that notices the first byte of a head, and when a client reads its response. A head that starts in the
-/// same packet as the previous request goes unnoticed: such a connection occupies no more than an idle one.
+/// A stream that detects the first byte of a head, and when a client reads its response. It misses a head that starts
+/// in the same packet as the previous request: such a connection costs no more than an idle one.
 #[derive(Debug)]
 struct IdleTimeoutStream<T, S> {
     stream: T,

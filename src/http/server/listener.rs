@@ -126,12 +126,12 @@ impl AcceptedConn {
                 let handshake =
                     Box::pin(until(closing, timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream))));
                 match handshake.await {
-                    // The stop has come.
+                    // The stop was requested.
                     None => {}
                     Some(Ok(Ok(stream))) => {
                         connection::serve(stream, conn).await;
                     }
-                    // Probes and scanners do that all day.
+                    // Probes and scanners do this often.
                     Some(Ok(Err(error))) if disconnected(&error) => {
                         tracing::debug!(%error, "a client left during its TLS handshake");
                     }

@@ -32,7 +32,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     enabled: bool,
-    /// Whether etcd would already have created the directories for its users, which it counts as writes.
+    /// Whether etcd would have created its directories for users by now, which count as writes.
     begun: bool,
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Role>,

@@ -111,8 +111,8 @@ pub(super) fn target(service: &Service, defaults: &Checks) -> Target {
 }
 
 impl Check {
-    /// Runs the check once. Tells a failing service from an engine that cannot run the command; a command that times
-    /// out counts as failed.
+    /// Runs the check once. Distinguishes a failing service from an engine that cannot run the command; a command that
+    /// times out counts as failed.
     pub(super) async fn find(&self, target: &Target, engine: &Engine) -> Finding {
         let CheckKind::Command(argv) = &self.kind else {
             return self.reach(target).await.map_or_else(Finding::Ill, |()| Finding::Well);

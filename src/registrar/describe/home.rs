@@ -1,4 +1,4 @@
-//! Which container's network a container uses, and its address there.
+//! Which container's network a container uses, and its address in it.
 
 use std::net::IpAddr;
 

@@ -130,7 +130,7 @@ impl Maker<'_> {
         let (ip, public) = self.reached(candidate, meta)?;
         let name = name::of(self.container, port, meta, rules.suffix, self.ports);
         let id = meta.id.clone().unwrap_or_else(|| name::id(self.context.node, self.container, port));
-        // Readers of the key have no use for checks, and a check's command may hold a password.
+        // Readers of the key do not need the checks, and a check's command may contain a password.
         let attributes: BTreeMap<String, String> = meta
             .attributes
             .iter()

@@ -1,4 +1,4 @@
-//! A service's name, and the id that tells it from others of that name.
+//! A service's name, and the id that distinguishes it from others of that name.
 
 use super::super::container::{Container, Port, Protocol};
 use super::super::settings::Suffix;

@@ -166,7 +166,7 @@ impl Objects {
     }
 }
 
-/// Decides what an event leads to. The words of both engines, by type:
+/// Returns what an event causes. The words of both engines, by type:
 ///
 /// | type | action | leads to |
 /// |---|---|---|
@@ -223,8 +223,7 @@ fn kind_of_old(action: &str) -> &'static str {
     }
 }
 
-/// Actions that leave a container unchanged. Some are frequent: each HEALTHCHECK is three commands, and people watch
-/// `docker top`.
+/// Actions that leave a container unchanged. Some are frequent: each HEALTHCHECK is three commands.
 const HARMLESS: [&str; 13] = [
     "archive-path",
     "attach",

@@ -38,7 +38,7 @@ use crate::tcp::Liveness;
 
 /// A host may run thousands of containers at a kilobyte or two each; a longer list is an error.
 const LIST_LIMITS: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
-/// Inspections hold the last outputs of health checks, and people put files into labels.
+/// Inspections contain the last outputs of health checks, and some labels contain whole files.
 const INSPECTION_LIMITS: Bound = Bound { bytes: 16 << 20, within: REQUEST_TIMEOUT };
 /// How long the engine may take to stop a container whose stop timeout is unknown here.
 const UNKNOWN_STOP_TIMEOUT: Duration = Duration::from_secs(600);
@@ -51,7 +51,7 @@ const STOP_OVERHEAD_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct EngineError {
     /// What went wrong, and what to do.
     pub(super) why: String,
-    /// The socket is mounted as a file, and was replaced on the host since: nobody will ever listen on the mounted one.
+    /// The socket is mounted as a file and was replaced on the host: nothing will ever listen on the mounted one.
     pub(super) stale_socket: bool,
 }
 

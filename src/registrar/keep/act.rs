@@ -49,7 +49,7 @@ pub(super) enum WriteEffect {
     Found,
 }
 
-/// What became of a key that was to be written.
+/// The result of writing a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
     /// The key has the wanted value, last written at this index.
@@ -58,7 +58,7 @@ pub(super) enum WriteOutcome {
     Taken { value: String },
 }
 
-/// What became of a key whose lease was to be renewed.
+/// The result of renewing a key's lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RenewOutcome {
     /// The key has this value of ours, last written at this index, and its lease is renewed.
@@ -67,7 +67,7 @@ pub(super) enum RenewOutcome {
     Lost,
 }
 
-/// What became of a key that was to be deleted.
+/// The result of deleting a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RemoveOutcome {
     /// No value of ours is left.

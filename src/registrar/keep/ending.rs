@@ -27,7 +27,7 @@ impl Reconciler {
         self.desired = wanted.borrow_and_update().clone();
         let leave = self.config.on_exit == OnExit::Remove;
         if leave {
-            // Nothing is wanted any more, so no key waits for another.
+            // No key is wanted any more, so none waits for another.
             let released = std::mem::take(&mut self.desired.released);
             self.desired = WantedKeys { released, complete: true, listed: true, ..WantedKeys::default() };
         }

@@ -19,8 +19,7 @@ use crate::registrar::container::short;
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same for an old key whose address the container no longer has: another container may get that address.
 const OLD_ADDRESS_HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same for a key that an earlier run left for a container that is not inspected yet; inspection has its own
-/// timeout.
+/// The same for a key of an earlier run whose container is not inspected yet; inspection has its own timeout.
 const UNKNOWN_HANDOVER_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// The suffix of a stand-in key: the name of the key it stands in for, this, then the id of its container.
 const STAND_IN: &str = "~moving";
@@ -74,7 +73,7 @@ impl Present<'_> {
         let others = known
             .possible()
             .filter(|(_, owner)| desired.is_none_or(|registration| registration.by() != owner.by()));
-        // Any of them may be the one that consumers find under the key, so none may lose it.
+        // Consumers may find any of them under the key, so none may lose it.
         others.filter_map(|(value, owner)| Some((value.clone(), self.wait_for(owner, key, known)?))).collect()
     }
 

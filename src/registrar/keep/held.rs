@@ -66,7 +66,7 @@ pub(super) struct HeldKey {
     pub(super) mine: BTreeMap<String, Owner>,
     /// When to look at the key again.
     pub(super) due: Instant,
-    /// Known only from the list of an earlier run; nobody has wanted it in this one.
+    /// Known only from the list of an earlier run; not wanted so far in this one.
     pub(super) before: bool,
     /// For a key that is left to its lease: when it is no longer ours.
     pub(super) left: Option<Instant>,
@@ -107,7 +107,7 @@ impl HeldKey {
         self.mine.iter().filter(move |(value, _)| kept.is_none_or(|kept| kept == *value))
     }
 
-    /// Returns whether a service other than that of `registration` may be found under the key.
+    /// Returns whether consumers may find a service other than that of `registration` under the key.
     pub(super) fn may_be_anothers(&self, registration: &Registration) -> bool {
         self.owners().any(|owner| owner.by() != registration.by())
     }
@@ -141,7 +141,8 @@ impl HeldKey {
         self.waits_until().is_some_and(|until| now < until)
     }
 
-    /// Notes that a request is about to change or delete the key: until its response arrives, the key confirms nothing.
+    /// Notes that a request is about to change or delete the key: until its response arrives, the key's value is not
+    /// confirmed.
     pub(super) fn in_motion(&mut self) {
         if matches!(self.key_state, KeyState::Kept { .. }) {
             self.lost_sight(self.due);

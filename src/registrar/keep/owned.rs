@@ -113,11 +113,11 @@ pub(super) async fn write(
 /// Deletes the list, if nobody else changed it.
 pub(super) async fn delete(cluster: &Cluster, config: &ReconcilerConfig, guard: u64) {
     let how = Delete { previous_index: guard, ..Delete::default() };
-    // On failure it expires by itself, and until then states nothing false.
+    // On failure it expires by itself, and until then it is correct.
     soon(cluster).delete(place(config).as_bytes(), &how).await.ok();
 }
 
-/// What this reconciler knows of the list.
+/// The state of the list as this reconciler knows it.
 #[derive(Clone, Debug)]
 pub(super) enum OwnedListState {
     /// To be read at this time.

@@ -68,8 +68,8 @@ fn is_late(action: &Action, held: &BTreeMap<String, HeldKey>, now: Instant) -> b
     renewal && held.get(&action.key).is_some_and(|held| held.due + URGENT_RENEWAL_DELAY <= now)
 }
 
-/// Moves the actions after that of `stuck` to the front, since that one failed last. Late renewals stay in front of
-/// writes: otherwise a store that takes no new keys would get only those, one at a time, until the leases expire.
+/// Moves the actions after that of `stuck` to the front, since that one failed last. Overdue renewals stay in front of
+/// writes: otherwise a store that rejects new keys would get only writes, one at a time, until the leases expire.
 pub(super) fn go_on_after(
     stuck: &str,
     actions: &mut [Action],

@@ -74,8 +74,8 @@ pub(super) struct Reconciler {
     planned: Instant,
     /// When to read or write the list; outer `None`: not computed yet.
     pub(super) list_at: Option<Option<Instant>>,
-    /// The key of the last failed request. During an outage the next probe uses another key, so that one bad key cannot
-    /// be all that is tried.
+    /// The key of the last failed request. During an outage the next probe uses another key, so that one bad key does
+    /// not block all probes.
     pub(super) stuck: Option<String>,
     /// Whether the log already says that another host uses our name.
     pub(super) foreign_said: bool,
@@ -197,7 +197,7 @@ impl Reconciler {
             if !self.held.contains_key(&key) {
                 self.list_at = None;
             }
-            // A service may want a key with the name of a stand-in: that key stays when the stand-in goes.
+            // A service may want a key with the name of a stand-in: that key stays when the stand-in is removed.
             if let std::collections::btree_map::Entry::Vacant(free) = self.desired.keys.entry(key.clone()) {
                 free.insert(registration);
                 self.stand_ins.push(key);
@@ -334,7 +334,7 @@ impl Reconciler {
     fn leave(&mut self, key: &str) {
         let ttl = self.config.lease.ttl;
         let Some(held) = self.held.get_mut(key) else { return };
-        // So far away that it means never, but still a valid time.
+        // Far enough away to mean never, but still a valid time.
         held.left = Some(Instant::now() + ttl.unwrap_or(Duration::from_secs(10 * 365 * 86_400)));
         self.status_board.key(key, None);
         let Owner { id, service, .. } = &held.owner;

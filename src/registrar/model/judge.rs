@@ -1,4 +1,4 @@
-//! Derives a service's state from all that is known about it and its container.
+//! Derives a service's state from what is known about it and its container.
 
 use super::super::container::{Container, ContainerState, Healthcheck};
 use super::HealthSource;

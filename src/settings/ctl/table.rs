@@ -149,28 +149,26 @@ pub(super) const MEMBER: &[Cmd] = &[
 
 const EXPORT_FORMAT: Row = option(&["format"], Text, "json, toml or yaml").default("json");
 
-const EXPORT_TEXT: &str = "A directory becomes a map, a file a text; names are sorted, so the same keys give the same document.\
-    \n   \"$key\" at its top is the key that was exported, unless that is all: `import` puts the document back there.\
-    \n   With --ttl, what expires says so: {\"$value\": \"text\", \"$ttl\": 60}, and a directory has \"$ttl\" \
-    among\n   its names. A name that begins with '$' gets a second one in front.\n\n   Hidden keys (names that \
-    begin with '_') are left out, because the store does not list them.\n   A value with bytes that are no \
-    text is refused by its key's name: the store's API has put\n   replacement characters in their place \
-    and cannot give them back.";
+const EXPORT_TEXT: &str = "A directory becomes a map, a key a string. Names are sorted, so the same keys give the same document.\
+    \n   \"$key\" at the top is the exported key (none for the root): `import` puts the document back there.\
+    \n   With --ttl, a key that expires becomes {\"$value\": \"text\", \"$ttl\": 60}, and a directory has \"$ttl\" among its\
+    \n   names. A name that begins with '$' is written with a second '$'.\n\n   Hidden keys (names that begin with \
+    '_') are left out, because the store does not list them.\n   A value with bytes that are not text is an \
+    error that names the key: the store's API replaces\n   such bytes and cannot return them.";
 
 const EXPORT: Cmd = cmd("export", "write a key and all below it as one document", "[key]", job::export)
     .described(EXPORT_TEXT)
     .options(&[EXPORT_FORMAT, option(&["ttl"], Switch, "write what is left of each time to live"), QUORUM]);
 
-const IMPORT_TEXT: &str = "Without a key the document goes where its \"$key\" says, and below / where it has none.\n   Only keys that \
-    differ are written, each on the condition that nobody changed it meanwhile; every one is \
-    named.\n   Nothing is removed without --prune. A key whose document has \"$ttl\" is written whenever that \
-    is not\n   what is left of its time; without, a time to live stays as long as the value does.\n\n   With \
-    --snap, all keys of a snapshot of etcd 0.4 are set, whatever is there already.\n\n   With --from, \
-    the first word is a key instead (/ without one), and everything at and below it is copied\n   from \
-    that store, times to live included. What is there already is not written again, so a copy that\n   broke \
-    off is completed by running it again. A key that the source does not have, or that differs, ends it \
-    before\n   anything is written, unless there is --merge; then the source's values win and other keys \
-    stay.\n   Hidden keys (names that begin with '_') are copied when --hidden names them.";
+const IMPORT_TEXT: &str = "Without a key argument the document is written to its \"$key\", or to / if it has none.\n   Only keys that \
+    differ are written, and only if nobody changed them meanwhile; each is printed.\n   Nothing is removed without \
+    --prune. A key with \"$ttl\" in the document is written unless that is its\n   remaining time to live; without \
+    \"$ttl\", a time to live stays until the value changes.\n\n   With --snap, all keys of a snapshot of etcd 0.4 \
+    are set, even if they exist.\n\n   With --from, the first word is a key instead (/ without one), and everything \
+    at and below it is copied\n   from that store, with its times to live. Keys that are equal are not written again, \
+    so another run\n   completes a copy that broke off. If the target has other keys or values, nothing is written \
+    without\n   --merge; with it, the source's values win and other keys stay.\n   Hidden keys (names that begin \
+    with '_') are copied if --hidden names them.";
 
 const IMPORT: Cmd = cmd(
     "import",
@@ -196,9 +194,8 @@ const IMPORT: Cmd = cmd(
     option(&["c"], Number, "Number of concurrent clients to import the data").default("10"),
 ]);
 
-const DIFF_TEXT: &str = "The key may stand before the file; without one it is the document's \"$key\", or /.\n   A unified diff from the store to the document, of both in the document's format. Exits with 1 when they\
-    \n   differ and with 2 when the document cannot be used. A time to live that the document names is \
-    compared\n   as a difference in being there, not in seconds.";
+const DIFF_TEXT: &str = "The key may also come before the file; without it, the document's \"$key\" is used, or /.\n   Prints a unified diff from the store to the document, in the document's format. Exits with 1 when they\
+    \n   differ, and with 2 when the document cannot be used. Of a time to live, only its presence is compared.";
 
 const DIFF: Cmd = cmd("diff", "show what importing a document would change", "<file|-> [key]", |flags| {
     Job::Diff { format: flags.text("format") }
@@ -206,9 +203,9 @@ const DIFF: Cmd = cmd("diff", "show what importing a document would change", "<f
 .described(DIFF_TEXT)
 .options(&[FORMAT]);
 
-const EDIT_TEXT: &str = "A file is opened as its value, a directory as a document; what is taken out of it is removed. Nothing is \
-    written\n   when the text is unchanged, when the document cannot be read, or when somebody changed the \
-    keys meanwhile;\n   then the edited text is kept and its place is told.";
+const EDIT_TEXT: &str = "A key is opened as its value, a directory as a document; what you delete in it is removed. Nothing is \
+    written\n   if the text is unchanged, if the document cannot be read, or if somebody changed the keys \
+    meanwhile;\n   then the edited text is kept and its path is printed.";
 
 const EDIT: Cmd = cmd("edit", "change a value or a subtree in $VISUAL or $EDITOR", "<key>", |flags| {
     Job::Edit { format: flags.text("format") }

@@ -62,7 +62,7 @@ pub(super) const STOP: CommandSpec = CommandSpec {
 
 fn stop(read: &mut Reader<'_>) -> RegisterStop {
     let container = read.text("container").unwrap_or_else(|| {
-        read.object("container", "which one? write its id or name as the last word");
+        read.object("container", "write the id or name of the container as the last word");
         String::new()
     });
     RegisterStop {

@@ -49,7 +49,7 @@ const FLAGS: &[Row] = &[
 const AFTER: &str = "The registry URI is etcd://HOST:PORT/PREFIX or skydns2://HOST:PORT/DOMAIN; several hosts are separated by \
                      commas, etcds:// speaks TLS.\nWithout -ttl keys get a lease of 20 seconds, so that none outlives its \
                      host; `retune register` takes more options.\nExit status: 0 stopped by a signal, 1 it could not run or \
-                     a setting makes no sense, 2 a flag is wrong.";
+                     a setting is invalid, 2 a flag is wrong.";
 
 /// Returns the command as a clap command: for help and man page.
 pub(in crate::settings) fn described() -> Command {
