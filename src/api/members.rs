@@ -19,13 +19,13 @@ const REASON: HeaderName = HeaderName::from_static("x-retune-reason");
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// Returns the response to a request to `/v2/members/REST`.
-pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
+pub(super) async fn handle(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let id = String::from_utf8_lossy(rest);
     if matches!(head.method, Method::POST | Method::PUT | Method::DELETE)
         && let Err(refused) = auth::to_root(conn, &head.headers).await
     {
         discard(body).await;
-        return refused.response();
+        return refused.to_response();
     }
     let answered = match head.method {
         Method::POST => add(conn, &head.headers, body).await,
@@ -41,7 +41,7 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
             }
         }
     };
-    let mut response = answered.unwrap_or_else(|refused| refused.response());
+    let mut response = answered.unwrap_or_else(|refused| refused.to_response());
     response.headers_mut().insert(CLUSTER_ID, conn.shared.cluster_id.clone());
     response
 }
@@ -151,7 +151,7 @@ fn check_type(given: Option<&HeaderValue>) -> Result<(), Vec<u8>> {
 /// Returns the response to a refused change. etcd's message for most of them names no cause, so a header does.
 fn unchanged(refusal: MemberRefusal, id: &str) -> ApiResponse {
     let reason = HeaderValue::from_str(&refusal.to_string());
-    let mut response = refused(refusal, id).response();
+    let mut response = refused(refusal, id).to_response();
     if let (StatusCode::INTERNAL_SERVER_ERROR, Ok(reason)) = (response.status(), reason) {
         response.headers_mut().insert(REASON, reason);
     }

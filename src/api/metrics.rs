@@ -17,8 +17,8 @@ use crate::consensus::{PeerMetrics, ReplicaMetrics};
 use crate::log_queue;
 
 /// Returns all metrics, each name with its help and type.
-pub(super) fn response(conn: &ConnState) -> ApiResponse {
-    let mut page = Page::new();
+pub(super) fn handle(conn: &ConnState) -> ApiResponse {
+    let mut page = MetricsPage::new();
     page.server(conn);
     page.requests(&conn.shared.counters);
     page.store(conn);
@@ -30,17 +30,17 @@ pub(super) fn response(conn: &ConnState) -> ApiResponse {
 }
 
 /// Returns a complete page.
-pub(super) fn page(page: Page) -> ApiResponse {
+pub(super) fn page(page: MetricsPage) -> ApiResponse {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     respond::typed(StatusCode::OK, kind, page.out)
 }
 
 /// Metrics in Prometheus' text format.
-pub(super) struct Page {
+pub(super) struct MetricsPage {
     out: String,
 }
 
-impl Page {
+impl MetricsPage {
     pub(super) fn new() -> Self {
         Self { out: String::with_capacity(16 << 10) }
     }
@@ -71,7 +71,7 @@ impl Page {
 
     fn server(&mut self, conn: &ConnState) {
         let (handle, info) = (&conn.shared.handle, &conn.shared.info);
-        let (members, figures) = (handle.members(), handle.metrics());
+        let (members, metrics) = (handle.members(), handle.metrics());
         let minor = info.cluster_version.rsplit_once('.').map_or("", |(minor, _)| minor);
         let id = format!("{:x}", members.own_id);
         let leads = members.leader == Some(members.own_id);
@@ -100,22 +100,22 @@ impl Page {
         self.counter(
             "etcd_server_leader_changes_seen_total",
             "Changes of leader seen.",
-            figures.leader_changes,
+            metrics.leader_changes,
         );
         // Gauges in etcd too: they follow the log's index, which does not restart at zero.
         self.gauge(
             "etcd_server_proposals_committed_total",
             "The highest log index committed.",
-            figures.committed,
+            metrics.committed,
         );
-        self.gauge("etcd_server_proposals_applied_total", "The highest log index applied.", figures.applied);
-        self.gauge("etcd_server_proposals_pending", "Proposals waiting for their result.", figures.pending);
+        self.gauge("etcd_server_proposals_applied_total", "The highest log index applied.", metrics.applied);
+        self.gauge("etcd_server_proposals_pending", "Proposals waiting for their result.", metrics.pending);
         self.gauge(
             "retune_replica_queue_length",
             "Requests and messages of members that wait for the replica.",
-            figures.queued,
+            metrics.queued,
         );
-        self.counter("etcd_server_proposals_failed_total", "Proposals that failed.", figures.failed);
+        self.counter("etcd_server_proposals_failed_total", "Proposals that failed.", metrics.failed);
         let counters = &conn.shared.counters;
         self.counter("etcd_server_health_success", "Health checks passed.", get(&counters.healthy));
         self.counter("etcd_server_health_failures", "Health checks failed.", get(&counters.unhealthy));
@@ -223,18 +223,18 @@ impl Page {
         self.gauge("retune_store_client_connections", "Connections of clients.", taken);
     }
 
-    fn log(&mut self, figures: &ReplicaMetrics) {
-        self.gauge("retune_store_queue_length", "Proposals waiting for their result.", figures.pending);
-        self.gauge("retune_store_log_bytes", "Bytes of the log on disk.", figures.log_bytes);
-        self.gauge("retune_store_snapshot_index", "Log index of the last snapshot.", figures.snapshot_index);
+    fn log(&mut self, metrics: &ReplicaMetrics) {
+        self.gauge("retune_store_queue_length", "Proposals waiting for their result.", metrics.pending);
+        self.gauge("retune_store_log_bytes", "Bytes of the log on disk.", metrics.log_bytes);
+        self.gauge("retune_store_snapshot_index", "Log index of the last snapshot.", metrics.snapshot_index);
         let name = "retune_store_sync_duration_seconds";
         self.head(name, "histogram", "How long syncs of the log to disk took.");
-        for (bound, count) in figures.sync_buckets.iter().filter(|(bound, _)| bound.is_finite()) {
+        for (bound, count) in metrics.sync_buckets.iter().filter(|(bound, _)| bound.is_finite()) {
             self.line(format_args!("{name}_bucket{{le=\"{bound}\"}} {count}"));
         }
-        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {}", figures.syncs));
-        self.line(format_args!("{name}_sum {}", figures.sync_seconds));
-        self.line(format_args!("{name}_count {}", figures.syncs));
+        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {}", metrics.syncs));
+        self.line(format_args!("{name}_sum {}", metrics.sync_seconds));
+        self.line(format_args!("{name}_count {}", metrics.syncs));
     }
 
     pub(super) fn process(&mut self) {

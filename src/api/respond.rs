@@ -57,7 +57,7 @@ pub(super) enum Rejection {
 
 impl Rejection {
     /// Makes the response.
-    pub(super) fn response(&self) -> ApiResponse {
+    pub(super) fn to_response(&self) -> ApiResponse {
         match self {
             Self::Fault(fault) => numbered(fault),
             Self::Message(status, says) => message(*status, says.as_bytes()),

@@ -11,12 +11,12 @@ use crate::protocol::json_timestamp;
 /// Returns this member's statistics, and its leader since when.
 pub(super) fn own(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
-    let (members, figures) = (handle.members(), handle.metrics());
+    let (members, metrics) = (handle.members(), handle.metrics());
     let leads = members.leader == Some(members.own_id);
     let (name, id) = (json_string(&conn.shared.info.name), members.own_id);
     let state = if leads { "StateLeader" } else { "StateFollower" };
     let leader = members.leader.map(|id| format!("{id:x}")).unwrap_or_default();
-    let (uptime, since) = match figures.led_since {
+    let (uptime, since) = match metrics.led_since {
         // Go's zero time, which clients already handle.
         0 => (0, "\"0001-01-01T00:00:00Z\"".to_owned()),
         since => (handle.now().saturating_sub(since), timestamp(since)),
@@ -27,7 +27,7 @@ pub(super) fn own(conn: &ConnState) -> ApiResponse {
     let text = format!(
         "{{\"name\":{name},\"id\":\"{id:x}\",\"state\":\"{state}\",\"startTime\":{},\"leaderInfo\":{{\"leader\":\"{leader}\",\
          \"uptime\":\"{}\",\"startTime\":{since}}},\"recvAppendRequestCnt\":{received},\"sendAppendRequestCnt\":{sent}}}",
-        timestamp(figures.started),
+        timestamp(metrics.started),
         duration(uptime),
     );
     respond::json(StatusCode::OK, text)
@@ -63,7 +63,7 @@ fn follower(peer: &PeerMetrics) -> String {
 /// Returns the counts of operations on keys.
 pub(super) fn store(conn: &ConnState) -> ApiResponse {
     let counts = conn.shared.handle.view(|keyspace| keyspace.counts());
-    let figures = [
+    let metrics = [
         ("getsSuccess", counts.gets_success),
         ("getsFail", counts.gets_fail),
         ("setsSuccess", counts.sets_success),
@@ -81,7 +81,7 @@ pub(super) fn store(conn: &ConnState) -> ApiResponse {
         ("expireCount", counts.expire_count),
         ("watchers", counts.watchers),
     ];
-    let text = figures.map(|(name, count)| format!("\"{name}\":{count}")).join(",");
+    let text = metrics.map(|(name, count)| format!("\"{name}\":{count}")).join(",");
     respond::json(StatusCode::OK, format!("{{{text}}}"))
 }
 

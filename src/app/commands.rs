@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::exit::Exit;
 use super::{json, logging, notify, print};
-use crate::reloader::{self, DestOutcome, Ending, Report};
+use crate::reloader::{self, DaemonEnd, DestOutcome, Report};
 use crate::settings::{Colour, Output};
 use crate::source::{self, Follow, Source};
 use crate::stop::{Loops, Signals, Stop};
@@ -25,7 +25,7 @@ pub(super) async fn render(
     if output == Output::Json {
         print(&json(&report)?);
     }
-    Ok(Exit::clean(report.is_clean() && ending == Ending::Stopped))
+    Ok(Exit::clean(report.is_clean() && ending == DaemonEnd::Stopped))
 }
 
 /// Logs the totals of a one-shot. Each failure was logged when it happened.
@@ -62,7 +62,7 @@ pub(super) async fn watch(
     let readiness = notify::readiness("reading the first snapshot", &mut loops, &stop);
     let ending = reloader::run(Arc::new(settings), source, follow, signals, readiness).await;
     loops.drain(Duration::from_millis(200)).await;
-    Ok(Exit::clean(ending? == Ending::Stopped))
+    Ok(Exit::clean(ending? == DaemonEnd::Stopped))
 }
 
 /// `retune diff`.

@@ -67,7 +67,7 @@ fn run(program: &str, invocation: Invocation) -> Exit {
         tracing::error!("{error:#}");
         match dialect {
             // They have no special status for this.
-            Dialect::Etcd | Dialect::Registrator => Exit::NotAsWished,
+            Dialect::Etcd | Dialect::Registrator => Exit::Negative,
             Dialect::Retune | Dialect::Confd => Exit::CouldNotRun,
         }
     })

@@ -17,7 +17,7 @@ use crate::settings::{Output, PlaceSettings};
 use crate::source;
 
 /// Swarm's message, whichever filter would have run first.
-const NOBODY: &str = "No nodes available in the cluster";
+const NO_NODES: &str = "No nodes available in the cluster";
 /// The store's error code for a missing key.
 const KEY_NOT_FOUND: i64 = 100;
 
@@ -38,14 +38,14 @@ pub(super) async fn place(
         chosen.map(|ranked| choice(&what, &ranked, output))
     };
     let printed = printed.map_err(|refusal| match refusal {
-        PlaceError::NoNode(_) if nodes.is_empty() => PlaceError::NoNode(NOBODY.to_owned()),
+        PlaceError::NoNode(_) if nodes.is_empty() => PlaceError::NoNode(NO_NODES.to_owned()),
         refusal => refusal,
     });
     Ok(match printed {
         Ok(PlaceOutput { text, clean }) => match print(&text) {
             Exit::Done => {
                 if nodes.is_empty() {
-                    print_error(NOBODY);
+                    print_error(NO_NODES);
                     hint();
                 }
                 Exit::clean(clean)
@@ -75,7 +75,7 @@ fn refused(refusal: &PlaceError, nobody: bool, output: Output) -> Exit {
             if output == Output::Json {
                 print(&lines(&json!({ "nodes": [], "refusal": words })));
             }
-            Exit::NotAsWished
+            Exit::Negative
         }
     }
 }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_best_is_told_unless_all_are_asked_for() {
+    fn only_the_best_is_printed_unless_all_are_requested() {
         let (a, b) = (node("a", "tcp://a:2376"), node("b", ""));
         let ranked = [&a, &b];
         let printed = |words: &str, output| choice(&what(words), &ranked, output);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_told_with_what_refuses_it() {
+    fn a_node_is_printed_with_what_refuses_it() {
         let why = |refused_by: Option<&str>| NodeRefusal {
             node: "n".to_owned(),
             refused_by: refused_by.map(str::to_owned),

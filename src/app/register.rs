@@ -15,7 +15,7 @@ use super::status_table as table;
 use super::{json, notify, print, store};
 use crate::client::cluster::{Cluster, Options};
 use crate::readiness::Readiness;
-use crate::registrar::{self, Ending, RegistrarError, Status, StatusBoard};
+use crate::registrar::{self, RegistrarError, RunEnd, Status, StatusBoard};
 use crate::settings::{Listen, Output, Register, RegisterStop};
 use crate::source;
 use crate::stop::{Loops, Signal, Signals, Stop};
@@ -40,23 +40,23 @@ pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
 
 /// Registers until a signal or a failure.
 pub(super) async fn register(source: source::Settings, what: Register) -> anyhow::Result<Exit> {
-    let RegisterEnd::Registrar(ended) = run(source, what).await? else { return Ok(Exit::NotAsWished) };
+    let RegisterEnd::Registrar(ended) = run(source, what).await? else { return Ok(Exit::Negative) };
     match ended {
-        Ok(Ending::Done) => Ok(Exit::Done),
-        Ok(Ending::Planned(lines)) => {
+        Ok(RunEnd::Done) => Ok(Exit::Done),
+        Ok(RunEnd::Planned(lines)) => {
             Ok(print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>()))
         }
-        Ok(Ending::NotAsWished) => Ok(Exit::NotAsWished),
+        Ok(RunEnd::Incomplete) => Ok(Exit::Negative),
         Err(error @ RegistrarError::StaleSocket(_)) => {
             tracing::error!("{error}; ending, so that a restart policy can start it again; the keys stay");
-            Ok(Exit::NotAsWished)
+            Ok(Exit::Negative)
         }
         Err(error) => Err(error.into()),
     }
 }
 
 enum RegisterEnd {
-    Registrar(Result<Ending, RegistrarError>),
+    Registrar(Result<RunEnd, RegistrarError>),
     /// By a second signal, by its deadline or by the failure of a loop beside it.
     CutOff,
 }
@@ -133,7 +133,7 @@ async fn listen(what: &Register) -> anyhow::Result<Option<Page>> {
 
 /// Runs the registrar until it has ended, and handles signals.
 async fn supervise(
-    registrar: impl Future<Output = Result<Ending, RegistrarError>>,
+    registrar: impl Future<Output = Result<RunEnd, RegistrarError>>,
     signals: &mut Signals,
     beside: &mut Loops,
     status_board: &StatusBoard,
@@ -223,7 +223,7 @@ pub(super) async fn stop(what: RegisterStop) -> anyhow::Result<Exit> {
         exit = drain_and_stop(&what) => exit,
         () = store::stop_signal(&mut signals) => {
             tracing::error!("stop signal: {:?} was not stopped, but its keys may be gone", what.container);
-            Ok(Exit::NotAsWished)
+            Ok(Exit::Negative)
         }
     }
 }
@@ -244,12 +244,12 @@ async fn drain_and_stop(what: &RegisterStop) -> anyhow::Result<Exit> {
     let (id, name, keys) = (&found.id, &found.name, table::keys_left(found));
     if let Err(error) = registrar::reach(&what.engine).await {
         tracing::error!("{error}; {name} was neither drained nor stopped");
-        return Ok(Exit::NotAsWished);
+        return Ok(Exit::Negative);
     }
     if let Err(error) = keys_away(&what.at, id).await {
         keys_back(&what.at, id).await;
         tracing::error!("{error:#}; {name} was not stopped");
-        return Ok(Exit::NotAsWished);
+        return Ok(Exit::Negative);
     }
     print(&format!("{name}: {keys} of its keys taken away, waiting {:?}\n", what.drain));
     sleep(what.drain).await;
@@ -291,7 +291,7 @@ async fn stop_container(what: &RegisterStop, id: &str, name: &str) -> Exit {
         Ok(()) => print(&format!("{name}: stopped\n")),
         Err(error) => {
             tracing::error!("{name} was not stopped: {error}");
-            Exit::NotAsWished
+            Exit::Negative
         }
     }
 }

@@ -213,12 +213,12 @@ fn drain<B>(request: &Request<B>, status_board: &StatusBoard, local: bool, out: 
     match container.filter(|container| !container.is_empty()) {
         Some(container) if !out => {
             tracing::info!("cancelling the drain of {container:?}");
-            status_board.ask_back(&container);
+            status_board.cancel_drain(&container);
             text(StatusCode::ACCEPTED, "its keys will be added again".to_owned())
         }
         Some(container) => {
             tracing::info!("draining {container:?}");
-            status_board.ask_drain(&container);
+            status_board.request_drain(&container);
             text(StatusCode::ACCEPTED, "its keys will be removed".to_owned())
         }
         None => text(StatusCode::BAD_REQUEST, "name the container: /drain?container=NAME".to_owned()),

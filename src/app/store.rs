@@ -78,7 +78,7 @@ pub(super) async fn store(mut member: Member, dialect: Dialect) -> anyhow::Resul
         () = stop_signal(&mut signals) => tracing::warn!("a second stop signal: not waiting any longer"),
     }
     if handle.removed() {
-        tracing::warn!("{}", consensus::Failure::Removed);
+        tracing::warn!("{}", consensus::MemberFailure::Removed);
         return Ok(Exit::Done);
     }
     Ok(ended)
@@ -91,7 +91,7 @@ pub(super) fn failed(ended: &EndedLoop) -> Exit {
         EndedLoop { name: CONSENSUS, why: EndReason::Failed(error) } => tracing::error!("{error}"),
         ended => tracing::error!("{ended}"),
     }
-    Exit::NotAsWished
+    Exit::Negative
 }
 
 /// Looks up the members of a new cluster, then opens the data folder.

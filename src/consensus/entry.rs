@@ -90,7 +90,7 @@ impl Order {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let mut read = Reader::new(bytes);
+        let mut read = FieldReader::new(bytes);
         let order = match read.byte()? {
             1 => {
                 let command = Command::decode(read.rest());
@@ -155,9 +155,9 @@ pub(super) fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
 }
 
 /// Reads fields from bytes, never beyond their end.
-pub(super) struct Reader<'b>(&'b [u8]);
+pub(super) struct FieldReader<'b>(&'b [u8]);
 
-impl<'b> Reader<'b> {
+impl<'b> FieldReader<'b> {
     pub(super) fn new(bytes: &'b [u8]) -> Self {
         Self(bytes)
     }

@@ -20,7 +20,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Creates the folder when it is missing, and locks it.
     pub(super) fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        is_lived_in(data_dir)?;
+        holds_member(data_dir)?;
         let member = data_dir.join("member");
         for folder in [data_dir, &member] {
             make(folder)?;
@@ -82,7 +82,7 @@ pub(super) fn free(path: &Path) -> io::Result<u64> {
 ///
 /// # Errors
 /// It holds etcd's own files, which mean other things under the same names.
-pub(super) fn is_lived_in(data_dir: &Path) -> Result<bool, OpenError> {
+pub(super) fn holds_member(data_dir: &Path) -> Result<bool, OpenError> {
     let found = ["member/wal", "member/snap", "proxy"].into_iter().find(|name| data_dir.join(name).exists());
     match found {
         None => match fs::read_dir(data_dir.join("member")) {
@@ -102,16 +102,16 @@ pub(super) fn is_lived_in(data_dir: &Path) -> Result<bool, OpenError> {
 }
 
 /// Refuses a folder that already holds a member.
-pub(super) fn refuse_lived_in(data_dir: &Path) -> Result<(), OpenError> {
-    if is_lived_in(data_dir)? { Err(lived_in(data_dir)) } else { Ok(()) }
+pub(super) fn refuse_existing_member(data_dir: &Path) -> Result<(), OpenError> {
+    if holds_member(data_dir)? { Err(has_member(data_dir)) } else { Ok(()) }
 }
 
 /// The same for a folder that is open, and therefore locked.
-pub(super) fn refuse_begun(folder: &Folder, data_dir: &Path) -> Result<(), OpenError> {
-    if folder.identity().exists() || folder.holds_something()? { Err(lived_in(data_dir)) } else { Ok(()) }
+pub(super) fn refuse_existing_member_in(folder: &Folder, data_dir: &Path) -> Result<(), OpenError> {
+    if folder.identity().exists() || folder.holds_something()? { Err(has_member(data_dir)) } else { Ok(()) }
 }
 
-fn lived_in(data_dir: &Path) -> OpenError {
+fn has_member(data_dir: &Path) -> OpenError {
     OpenError::Foreign {
         path: data_dir.to_path_buf(),
         what: "it holds something already (the folder member of a store): name a new folder, or move that one away"
@@ -121,14 +121,14 @@ fn lived_in(data_dir: &Path) -> OpenError {
 
 /// What existed of a data folder before a member was created in it.
 #[derive(Debug)]
-pub(super) struct Before {
+pub(super) struct InitialFolder {
     data_dir: PathBuf,
     was_there: bool,
     had_member: bool,
     had_lock: bool,
 }
 
-impl Before {
+impl InitialFolder {
     pub(super) fn of(data_dir: &Path) -> Self {
         let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
         Self {

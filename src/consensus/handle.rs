@@ -14,7 +14,7 @@ use super::member::{Member, MemberRefusal, Members};
 use super::metrics::ReplicaMetrics;
 use super::outcome::{Position, ProposeError, ProposeOutcome};
 use super::peers::PeerMetrics;
-use super::request::{Proposal, QUEUE_CAPACITY, Request};
+use super::request::{DriverRequest, Proposal, QUEUE_CAPACITY};
 use super::shared::Shared;
 use super::state::Applied;
 use crate::keyspace::auth::{Auth, Change, ChangeError, Changed};
@@ -85,7 +85,7 @@ impl Handle {
         let since = Instant::now();
         while !self.shared.clock.settled() {
             if since.elapsed() > self.shared.request_timeout {
-                return Err(self.shared.lateness(since));
+                return Err(self.shared.timeout_error(since));
             }
             tokio::time::sleep(CLOCK_CHECK_INTERVAL).await;
         }
@@ -142,7 +142,7 @@ impl Handle {
         // Messages of the other members need space too, most of all under load.
         let full = shared.queued.fetch_add(bytes, Relaxed) > MAX_QUEUED_BYTES
             || shared.requests.len() > QUEUE_CAPACITY - RESERVED_PEER_SLOTS;
-        let request = Request::Propose(Proposal { order, reply, bytes });
+        let request = DriverRequest::Propose(Proposal { order, reply, bytes });
         let sent = if full { Err(ProposeError::Overloaded) } else { shared.send(request) };
         if let Err(refused) = sent {
             shared.queued.fetch_sub(bytes, Relaxed);
@@ -150,12 +150,12 @@ impl Handle {
         }
         let since = Instant::now();
         match timeout(shared.request_timeout, answer).await {
-            Ok(Ok(Err(ProposeError::TimedOut))) => Err(shared.lateness(since)),
+            Ok(Ok(Err(ProposeError::TimedOut))) => Err(shared.timeout_error(since)),
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(ProposeError::Stopping),
             Err(_) => {
                 shared.counters.failed.fetch_add(1, Relaxed);
-                Err(shared.lateness(since))
+                Err(shared.timeout_error(since))
             }
         }
     }
@@ -166,7 +166,7 @@ impl Handle {
     /// No result in bounded time.
     pub async fn read_index(&self) -> Result<(), ProposeError> {
         let (reply, answer) = oneshot::channel();
-        self.shared.send(Request::Read(reply))?;
+        self.shared.send(DriverRequest::Read(reply))?;
         match timeout(self.shared.request_timeout, answer).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(ProposeError::Stopping),
@@ -277,7 +277,7 @@ impl Handle {
         if !self.metrics().leads || self.members().all.iter().filter(|member| !member.learner).count() < 2 {
             return;
         }
-        if self.shared.send(Request::HandOver) == Err(ProposeError::Stopping) {
+        if self.shared.send(DriverRequest::HandOver) == Err(ProposeError::Stopping) {
             return;
         }
         let limit = Instant::now() + LEADER_TRANSFER_TIMEOUT;

@@ -6,7 +6,7 @@ use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
 use slog::{Drain, Logger};
 
 use super::entry::Order;
-use super::error::Failure;
+use super::error::MemberFailure;
 use super::library;
 use super::log::{Log, LogId};
 
@@ -39,7 +39,7 @@ pub(super) struct Effects {
 
 /// What happened to a proposal so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(super) enum SubmitResult {
     /// It is in the leader's log, or on its way to the leader.
     Taken,
     /// There is no leader at present.
@@ -50,7 +50,7 @@ pub(super) enum Put {
 
 /// The progress of another member, as its leader knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(super) struct MemberProgress {
     /// The last entry that it is known to have.
     pub(super) matched: u64,
     /// It sent a message within the last election timeout.
@@ -99,7 +99,7 @@ impl Replica {
     }
 
     /// Starts an election at once: no other member could win it, or the leader is known to be gone.
-    pub(super) fn stand(&mut self) {
+    pub(super) fn campaign(&mut self) {
         // Refused only where it would have no effect.
         self.raw.campaign().ok();
     }
@@ -159,7 +159,7 @@ impl Replica {
     }
 
     /// Returns whether this member is a candidate in a real election, not only in the pre-vote.
-    pub(super) fn stands(&self) -> bool {
+    pub(super) fn is_candidate(&self) -> bool {
         self.raw.raft.state == StateRole::Candidate
     }
 
@@ -192,7 +192,7 @@ impl Replica {
     }
 
     /// Returns the progress of the other members, which only a leader knows.
-    pub(super) fn progress(&self) -> Vec<(u64, Progress)> {
+    pub(super) fn progress(&self) -> Vec<(u64, MemberProgress)> {
         if !self.leads() {
             return Vec::new();
         }
@@ -201,7 +201,7 @@ impl Replica {
         others
             .map(|(id, progress)| {
                 let waits = progress.state == ProgressState::Snapshot;
-                (*id, Progress { matched: progress.matched, active: progress.recent_active, waits })
+                (*id, MemberProgress { matched: progress.matched, active: progress.recent_active, waits })
             })
             .collect()
     }
@@ -210,7 +210,7 @@ impl Replica {
     ///
     /// # Errors
     /// The message shows that this member lost data that it had acknowledged to the others; it must stop.
-    pub(super) fn step(&mut self, message: Message) -> Result<(), Failure> {
+    pub(super) fn step(&mut self, message: Message) -> Result<(), MemberFailure> {
         if !is_valid(&message) {
             tracing::warn!("an invalid message of member {:x} was ignored", message.from);
             return Ok(());
@@ -221,7 +221,7 @@ impl Replica {
             && message.term >= self.term()
             && message.commit > last
         {
-            return Err(Failure::Forgotten { last, confirmed: message.commit });
+            return Err(MemberFailure::Forgotten { last, confirmed: message.commit });
         }
         // Raft would count the index as matched and acknowledge writes that only this member has.
         if self.leads()
@@ -258,15 +258,15 @@ impl Replica {
 
     /// Passes a message to raft. Raft compares it with its log and panics when a committed entry seems to differ,
     /// which happens when the log cannot be read.
-    fn step_raft(&mut self, message: Message) -> Result<(), Failure> {
+    fn step_raft(&mut self, message: Message) -> Result<(), MemberFailure> {
         let judged = library::call(|| self.raw.step(message));
-        self.check_reads().map_err(Failure::Log)?;
+        self.check_reads().map_err(MemberFailure::Log)?;
         match judged {
             // A refused message counts as lost on the way.
             Ok(_) => Ok(()),
             Err(panic) => {
                 tracing::error!("raft: {panic}");
-                Err(Failure::Thread("consensus"))
+                Err(MemberFailure::Thread("consensus"))
             }
         }
     }
@@ -288,7 +288,7 @@ impl Replica {
     }
 
     /// Proposes entries (context and data each), all or none.
-    pub(super) fn propose(&mut self, batch: Vec<(Vec<u8>, Vec<u8>)>) -> Put {
+    pub(super) fn propose(&mut self, batch: Vec<(Vec<u8>, Vec<u8>)>) -> SubmitResult {
         let entries = batch.into_iter().map(|(context, data)| Entry {
             context: context.into(),
             data: data.into(),
@@ -299,35 +299,35 @@ impl Replica {
 
     /// Proposes a change of raft's own list of members. One at a time: returns `NoLeader` also while another is
     /// pending.
-    pub(super) fn propose_change(&mut self, context: Vec<u8>, change: &ConfChange) -> Put {
+    pub(super) fn propose_change(&mut self, context: Vec<u8>, change: &ConfChange) -> SubmitResult {
         if self.leads() && self.raw.raft.has_pending_conf() {
-            return Put::NoLeader;
+            return SubmitResult::NoLeader;
         }
-        let Ok(data) = change.write_to_bytes() else { return Put::TooMuch };
+        let Ok(data) = change.write_to_bytes() else { return SubmitResult::TooMuch };
         let mut entry = Entry { context: context.into(), data: data.into(), ..Entry::default() };
         entry.set_entry_type(EntryType::EntryConfChange);
         let put = self.put(vec![entry]);
         fault!(
             EarlyChange,
-            if self.leads() && put == Put::Taken {
+            if self.leads() && put == SubmitResult::Taken {
                 self.raw.apply_conf_change(change).map(|_| self.raw.raft.pending_conf_index = 0).ok();
             }
         );
         put
     }
 
-    fn put(&mut self, entries: Vec<Entry>) -> Put {
+    fn put(&mut self, entries: Vec<Entry>) -> SubmitResult {
         if self.leader() == raft::INVALID_ID || self.raw.raft.lead_transferee.is_some() {
-            return Put::NoLeader;
+            return SubmitResult::NoLeader;
         }
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.raw.raft.id;
         message.entries = entries.into();
         match self.raw.step(message) {
-            Ok(()) => Put::Taken,
-            Err(_) if self.leads() => Put::TooMuch,
-            Err(_) => Put::NoLeader,
+            Ok(()) => SubmitResult::Taken,
+            Err(_) if self.leads() => SubmitResult::TooMuch,
+            Err(_) => SubmitResult::NoLeader,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use raft::prelude::ConfState;
 
-use super::entry::{Reader, Undecodable, put_text, put_texts};
+use super::entry::{FieldReader, Undecodable, put_text, put_texts};
 use super::member::{Member, MemberRefusal};
 
 /// Current and former members, and the version that they agreed on.
@@ -105,7 +105,7 @@ impl Roster {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let mut read = Reader::new(bytes);
+        let mut read = FieldReader::new(bytes);
         if read.byte()? != 1 {
             return Err(Undecodable("a list of members of another format"));
         }

@@ -6,7 +6,7 @@ use protobuf::Message as _;
 use raft::prelude::{ConfChange, ConfState, Entry, EntryType};
 
 use super::entry::{Order, ProposalId, Undecodable};
-use super::error::Failure;
+use super::error::MemberFailure;
 use super::log::LogId;
 use super::member::MemberRefusal;
 use super::roster::Roster;
@@ -55,13 +55,14 @@ impl State {
         &mut self,
         entry: &Entry,
         known: Option<&Order>,
-    ) -> Result<(Applied, Option<ConfChange>), Failure> {
+    ) -> Result<(Applied, Option<ConfChange>), MemberFailure> {
         debug_assert_eq!(entry.index, self.applied.index + 1, "entries come one by one");
         let id = ProposalId::decode(&entry.context);
         let admitted = id.is_none_or(|id| self.sessions.admit(id, entry.index));
         let fresh = fault!(AlwaysAdmitted, true, admitted);
         self.applied = LogId { index: entry.index, term: entry.term };
-        let failure = |error: Undecodable| Failure::Entry { index: entry.index, what: error.to_string() };
+        let failure =
+            |error: Undecodable| MemberFailure::Entry { index: entry.index, what: error.to_string() };
         match entry.get_entry_type() {
             EntryType::EntryNormal if entry.data.is_empty() || !fresh => Ok((Applied::Nothing, None)),
             EntryType::EntryNormal => match known {
@@ -77,7 +78,7 @@ impl State {
             }
             EntryType::EntryConfChangeV2 => {
                 let what = "it changes several members at once, which this version does not do".to_owned();
-                Err(Failure::Entry { index: entry.index, what })
+                Err(MemberFailure::Entry { index: entry.index, what })
             }
         }
     }

@@ -33,12 +33,12 @@ pub(super) fn put_time(out: &mut Vec<u8>, time: Time) {
 
 /// Reads untrusted bytes from the front. Nothing that it returns is longer than the remaining input.
 #[derive(Debug)]
-pub(super) struct Reader<'b> {
+pub(super) struct ByteReader<'b> {
     all: &'b [u8],
     at: usize,
 }
 
-impl<'b> Reader<'b> {
+impl<'b> ByteReader<'b> {
     pub(super) const fn new(all: &'b [u8]) -> Self {
         Self { all, at: 0 }
     }

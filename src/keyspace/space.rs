@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::counts::RunningCounts;
 use super::expiry::Expiry;
 use super::history::History;
-use super::touched::Gathering;
+use super::touched::PendingChanges;
 use super::tree::{Node, Walk};
 use super::watchers::Hub;
 use super::{Changes, Code, Counts, Error, HistoryEntry, Key, Record, Time, View, Watch, WatchFor, path};
@@ -18,7 +18,7 @@ pub struct Keyspace {
     pub(super) expiry: Expiry,
     pub(super) hub: Hub,
     pub(super) tally: RunningCounts,
-    pub(super) changes: Gathering,
+    pub(super) changes: PendingChanges,
 }
 
 impl Keyspace {
@@ -120,14 +120,14 @@ impl Keyspace {
 
     /// Returns whether memory of dropped watches can be freed.
     #[must_use]
-    pub fn has_departed(&self) -> bool {
-        self.hub.has_departed()
+    pub fn has_dropped_watches(&self) -> bool {
+        self.hub.has_dropped_watches()
     }
 
     /// Frees the memory of dropped watches. Each change and each new watch does so too; this is for a store without
     /// either.
-    pub fn forget_departed(&mut self) {
-        self.hub.forget_departed();
+    pub fn remove_dropped_watches(&mut self) {
+        self.hub.remove_dropped_watches();
     }
 
     /// Returns the counters.

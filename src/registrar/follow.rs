@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::container::ListedContainer;
-use super::engine::{Engine, EngineError, Event, EventSubject, Events, Info};
+use super::engine::{Engine, EngineError, EngineEvent, EventSubject, Events, Info};
 use crate::backoff::Backoff;
 use crate::placement::Image;
 use crate::stop::Stop;
@@ -30,26 +30,26 @@ pub(super) enum EngineUpdate {
     /// All containers.
     Listed(Vec<ListedContainer>),
     /// An event.
-    Event(Event),
+    Event(EngineEvent),
     /// All images.
     Images(Vec<Image>),
 }
 
-/// Sends the engine's updates to `news` until the stop. Retries an unreachable engine for ever.
+/// Sends the engine's updates to `updates` until the stop. Retries an unreachable engine for ever.
 ///
 /// # Errors
 /// The socket is a mounted file that nobody will ever listen on again.
 pub(super) async fn follow(
     engine: Arc<Engine>,
     relist: Duration,
-    news: mpsc::Sender<EngineUpdate>,
+    updates: mpsc::Sender<EngineUpdate>,
     stop: Stop,
 ) -> Result<(), String> {
-    let mut session = Session { engine, news, relist, since: None, backoff: backoff(relist) };
+    let mut session = EngineSession { engine, updates, relist, since: None, backoff: backoff(relist) };
     let work = async {
         loop {
             let begun = Instant::now();
-            let Broken { why, listed, stale } = session.follow().await;
+            let LostStream { why, listed, stale } = session.follow().await;
             if stale {
                 return why;
             }
@@ -83,7 +83,7 @@ fn backoff(relist: Duration) -> Backoff {
 }
 
 /// How following ended.
-struct Broken {
+struct LostStream {
     why: String,
     /// Whether the containers could still be listed.
     listed: bool,
@@ -91,9 +91,9 @@ struct Broken {
     stale: bool,
 }
 
-struct Session {
+struct EngineSession {
     engine: Arc<Engine>,
-    news: mpsc::Sender<EngineUpdate>,
+    updates: mpsc::Sender<EngineUpdate>,
     relist: Duration,
     /// The time of the last event.
     since: Option<i64>,
@@ -103,23 +103,23 @@ struct Session {
 /// A request that runs while events are read.
 type PendingQuery<T> = BoxFuture<'static, Result<T, EngineError>>;
 
-impl Session {
-    async fn report(&self, news: EngineUpdate) {
+impl EngineSession {
+    async fn report(&self, update: EngineUpdate) {
         // When the receiver is gone, this loop is about to be stopped as well.
-        self.news.send(news).await.ok();
+        self.updates.send(update).await.ok();
     }
 
     /// Follows until that fails, and returns why. Subscribes before it lists, so that nothing in between is missed.
-    async fn follow(&mut self) -> Broken {
+    async fn follow(&mut self) -> LostStream {
         match self.subscribe().await {
             Ok(events) => {
                 tracing::info!("Listening for Docker events ...");
-                Broken { why: self.forward_events(events).await, listed: false, stale: false }
+                LostStream { why: self.forward_events(events).await, listed: false, stale: false }
             }
             // Some engines have no events, and some proxies let none through.
             Err(error) => {
                 let listed = !error.stale_socket && self.list_without_events().await;
-                Broken { why: error.why, listed, stale: error.stale_socket }
+                LostStream { why: error.why, listed, stale: error.stale_socket }
             }
         }
     }

@@ -45,4 +45,4 @@ pub use settings::{
 };
 pub use status_board::{ContainerStatus, KeyStatus, ServiceStatus, Status, StatusBoard};
 pub use stopping::{reach, stop_container};
-pub use worker::{Ending, run};
+pub use worker::{RunEnd, run};

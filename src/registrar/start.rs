@@ -29,27 +29,27 @@ pub(super) struct Started {
     pub(super) engine: Arc<Engine>,
     pub(super) info: Info,
     pub(super) node_config: NodeConfig,
-    pub(super) places: CheckPlaces,
+    pub(super) host_source: HostAddressSource,
 }
 
 /// Where the host's address comes from. It is looked up each time, because networks change.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum CheckPlaces {
+pub(super) enum HostAddressSource {
     /// This host's, from its routes.
-    Here,
+    Routes,
     /// The engine is at this address.
-    There(IpAddr),
+    Engine(IpAddr),
     /// It must be configured.
-    Nowhere,
+    Unknown,
 }
 
-impl CheckPlaces {
+impl HostAddressSource {
     /// Returns the address that other hosts reach the engine's host by.
     pub(super) fn host(self) -> Option<IpAddr> {
         match self {
-            Self::Here => describe::host_address(),
-            Self::There(ip) => Some(ip),
-            Self::Nowhere => None,
+            Self::Routes => describe::host_address(),
+            Self::Engine(ip) => Some(ip),
+            Self::Unknown => None,
         }
     }
 }
@@ -108,7 +108,7 @@ async fn discover(settings: &Settings, engine: &Arc<Engine>) -> Result<Started, 
         None => None,
         Some(own) => Some(sidecar(engine, own, inside.as_ref()).await?),
     };
-    let places = match &inside {
+    let host_source = match &inside {
         Some(container) if container.network_mode != "host" && settings.rules.ip.is_none() => {
             if !settings.rules.internal {
                 tracing::warn!(
@@ -117,31 +117,31 @@ async fn discover(settings: &Settings, engine: &Arc<Engine>) -> Result<Started, 
                     container.short()
                 );
             }
-            CheckPlaces::Nowhere
+            HostAddressSource::Unknown
         }
-        _ => check_places(&settings.engine.url),
+        _ => host_address_source(&settings.engine.url),
     };
     let node_config = NodeConfig {
         rules: settings.rules.clone(),
         node,
-        host: places.host(),
+        host: host_source.host(),
         own,
         checks: settings.checks,
         deregister: settings.deregister,
         grace: settings.grace,
         ttl: settings.lease.ttl,
     };
-    Ok(Started { engine: Arc::clone(engine), info, node_config, places })
+    Ok(Started { engine: Arc::clone(engine), info, node_config, host_source })
 }
 
 /// Returns where the host's address comes from: an engine reached over the network has its own.
-fn check_places(url: &str) -> CheckPlaces {
+fn host_address_source(url: &str) -> HostAddressSource {
     let host = host_of(url);
     match host.parse::<IpAddr>() {
-        Ok(ip) if ip.is_loopback() || ip.is_unspecified() => CheckPlaces::Here,
-        Ok(ip) => CheckPlaces::There(ip),
-        Err(_) if matches!(host, "" | "localhost") => CheckPlaces::Here,
-        Err(_) => CheckPlaces::Nowhere,
+        Ok(ip) if ip.is_loopback() || ip.is_unspecified() => HostAddressSource::Routes,
+        Ok(ip) => HostAddressSource::Engine(ip),
+        Err(_) if matches!(host, "" | "localhost") => HostAddressSource::Routes,
+        Err(_) => HostAddressSource::Unknown,
     }
 }
 

@@ -118,7 +118,7 @@ pub struct StatusBoard {
     counts: [AtomicU64; COUNTS.len()],
     status: Mutex<Status>,
     keys: Mutex<BTreeMap<String, KeyStatus>>,
-    drains: Mutex<Vec<(String, bool)>>,
+    drain_queue: Mutex<Vec<(String, bool)>>,
     drain: Notify,
     outage: Mutex<OutageLog>,
     changed: watch::Sender<()>,
@@ -217,21 +217,21 @@ impl StatusBoard {
     }
 
     /// Requests a drain: the container's keys are removed although it runs. Takes an id, its beginning, or a name.
-    pub fn ask_drain(&self, container: &str) {
-        self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), true));
+    pub fn request_drain(&self, container: &str) {
+        self.drain_queue.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), true));
         self.drain.notify_one();
     }
 
     /// Cancels a drain.
-    pub fn ask_back(&self, container: &str) {
-        self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), false));
+    pub fn cancel_drain(&self, container: &str) {
+        self.drain_queue.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), false));
         self.drain.notify_one();
     }
 
     /// Waits for requests to drain, and takes them.
-    pub(super) async fn drains(&self) -> Vec<(String, bool)> {
+    pub(super) async fn drain_requests(&self) -> Vec<(String, bool)> {
         loop {
-            let asked = std::mem::take(&mut *self.drains.lock().unwrap_or_else(PoisonError::into_inner));
+            let asked = std::mem::take(&mut *self.drain_queue.lock().unwrap_or_else(PoisonError::into_inner));
             if !asked.is_empty() {
                 return asked;
             }

@@ -40,7 +40,7 @@ impl BackgroundRead {
 
     /// Returns how long a pass should wait for the read under way, since it may change what is rendered. The wait is
     /// bounded, because a confdir may lie on a mount that hangs.
-    pub(super) fn worth_waiting(&self) -> Option<Instant> {
+    pub(super) fn wait_until(&self) -> Option<Instant> {
         self.running
             .as_ref()
             .and(self.started)

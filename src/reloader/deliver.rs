@@ -19,11 +19,11 @@ use super::log_text::one_line;
 use super::manifest::Manifest;
 use super::outcome::{DestOutcome, FailedStep, Report, ReportLine};
 use super::pending::PendingReload;
-use super::place::{CheckedFile, Gone, SwapBatch, place_all, waits_for};
-use super::prepare::{Depth, Prepared, ReadyFile, prepare_all};
+use super::place::{CheckedFile, OrphanedFile, SwapBatch, place_all, waits_for};
+use super::prepare::{PrepareMode, Prepared, ReadyFile, prepare_all};
 use super::probe::Verify;
 use super::redact::Redactor;
-use super::reload::{Action, run_command};
+use super::reload::{ReloadAction, run_command};
 use super::request::{ReloadRequest, line};
 use super::settings::Settings;
 use super::state_file::digest;
@@ -168,9 +168,9 @@ impl Deliverer {
         }
         // With `keep_stage_file`, even a noop run stages its files.
         let only_compare = self.settings.noop && !self.settings.keep_stage_file;
-        let depth = if only_compare { Depth::Compare } else { Depth::Stage };
+        let mode = if only_compare { PrepareMode::Compare } else { PrepareMode::Stage };
         let (generation, values) = (generation.clone(), Arc::clone(values));
-        let work = move || prepare_all(&generation, &values, jobs, depth);
+        let work = move || prepare_all(&generation, &values, jobs, mode);
         // A panic in a template function is a defect worth a crash: hiding it would render nothing for ever.
         tokio::task::spawn_blocking(work).await.expect("rendering does not panic")
     }
@@ -178,7 +178,7 @@ impl Deliverer {
     /// Carries out the judgement on one prepared file, and checks it. The error is its outcome, if it is not to be
     /// swapped in.
     async fn accept(&mut self, job: Job, ready: ReadyFile) -> Result<CheckedFile, DestOutcome> {
-        let action = Action::of(&job.resource, &job.dest)
+        let action = ReloadAction::of(&job.resource, &job.dest)
             .map_err(|text| DestOutcome::failed(FailedStep::Resource, format!("reload_cmd: {text}")))?;
         let dest = job.dest.display();
         let judged = judge(&self.settings, &ready, self.held.get(&job.dest));
@@ -218,7 +218,7 @@ impl Deliverer {
     }
 
     /// Notes that a destination has the wanted content, and requests a reload where one is forced.
-    fn in_sync(&mut self, job: &Job, verify: Option<Arc<Verify>>, action: Option<Action>) {
+    fn in_sync(&mut self, job: &Job, verify: Option<Arc<Verify>>, action: Option<ReloadAction>) {
         self.record_owned(job);
         self.learn(&job.dest, verify.as_ref());
         // The wanted content differs from the refused one: if that one comes back later, it is tried again.
@@ -287,7 +287,7 @@ impl Deliverer {
     async fn place(
         &mut self,
         mut accepted: Vec<CheckedFile>,
-        gone: Vec<Gone>,
+        gone: Vec<OrphanedFile>,
         report: &mut Report,
     ) -> Vec<ReloadRequest> {
         if accepted.is_empty() && gone.is_empty() {
@@ -331,7 +331,7 @@ impl Deliverer {
     }
 
     /// Builds the journal entries of these swaps, one for each distinct reload.
-    fn entries_for(&self, accepted: &[CheckedFile], gone: &[Gone]) -> BTreeMap<String, JournalEntry> {
+    fn entries_for(&self, accepted: &[CheckedFile], gone: &[OrphanedFile]) -> BTreeMap<String, JournalEntry> {
         let swaps = accepted.iter().map(|one| {
             let resource = one.job.resource.name.clone();
             (
@@ -356,11 +356,11 @@ impl Deliverer {
     }
 
     /// Returns the reloads with at least one verified destination: all files they cover may have to be rolled back.
-    fn verified_actions(&self, accepted: &[CheckedFile], gone: &[Gone]) -> BTreeSet<String> {
+    fn verified_actions(&self, accepted: &[CheckedFile], gone: &[OrphanedFile]) -> BTreeSet<String> {
         let new = accepted.iter().filter(|one| one.job.resource.verify.is_some());
-        let new = new.filter_map(|one| one.action.as_ref()).map(Action::key);
+        let new = new.filter_map(|one| one.action.as_ref()).map(ReloadAction::key);
         let removed = gone.iter().filter(|gone| gone.resource.verify.is_some());
-        let removed = removed.filter_map(Gone::action).map(|action| action.key());
+        let removed = removed.filter_map(OrphanedFile::action).map(|action| action.key());
         let pending =
             self.pending.iter().filter(|(_, pending)| pending.is_verified()).map(|(key, _)| key.clone());
         new.chain(removed).chain(pending).collect()
@@ -375,7 +375,7 @@ fn refused(text: &str, advice: &str) -> String {
 }
 
 /// Keeps the old file of a renamed entry until its new file is in place. Returns the files that may be removed now.
-fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
+fn keep_until_replaced(gone: Vec<OrphanedFile>, report: &mut Report) -> Vec<OrphanedFile> {
     let mut missing: BTreeMap<usize, PathBuf> = BTreeMap::new();
     let gone_from: BTreeSet<usize> = gone.iter().map(|gone| gone.index).collect();
     // Without a value, an optional entry's file is not created either.
@@ -389,7 +389,7 @@ fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
     }
     let (kept, removed): (Vec<_>, Vec<_>) =
         gone.into_iter().partition(|gone| missing.contains_key(&gone.index));
-    for Gone { index, resource, dest } in kept {
+    for OrphanedFile { index, resource, dest } in kept {
         let why = waits_for(&missing[&index]);
         report.lines.push(line(index, &resource, &dest, DestOutcome::Skipped { why }));
     }

@@ -24,14 +24,14 @@ struct DebounceGroup {
     first: Instant,
     last: Instant,
     /// The merged setting of all resources in the group.
-    patience: Debounce,
+    debounce: Debounce,
     resources: BTreeSet<usize>,
 }
 
 impl DebounceGroup {
     /// Returns the end of the wait: `debounce` after the last change, at most `max_wait` after the first.
     fn at(&self) -> Instant {
-        let Debounce { debounce, max_wait } = self.patience;
+        let Debounce { debounce, max_wait } = self.debounce;
         (self.last + debounce).min(self.first + max_wait.max(debounce))
     }
 }
@@ -47,23 +47,23 @@ pub(super) struct Due {
 
 impl Due {
     /// Marks a resource after something it reads changed. `group` is its debounce group.
-    pub(super) fn mark(&mut self, resource: usize, group: usize, patience: Debounce, now: Instant) {
+    pub(super) fn mark(&mut self, resource: usize, group: usize, added: Debounce, now: Instant) {
         let first = self.since.unwrap_or(now);
         let waiting = self.waiting.entry(group).or_insert_with(|| DebounceGroup {
             first,
             last: now,
-            patience,
+            debounce: added,
             resources: BTreeSet::new(),
         });
         waiting.last = now;
         // The longest debounce of the group, and the lowest `max_wait` of those that debounce at all.
-        let (debounce, max_wait) = (waiting.patience.debounce, waiting.patience.max_wait);
-        waiting.patience.max_wait = match (debounce.is_zero(), patience.debounce.is_zero()) {
-            (false, false) => max_wait.min(patience.max_wait),
-            (true, false) => patience.max_wait,
+        let (debounce, max_wait) = (waiting.debounce.debounce, waiting.debounce.max_wait);
+        waiting.debounce.max_wait = match (debounce.is_zero(), added.debounce.is_zero()) {
+            (false, false) => max_wait.min(added.max_wait),
+            (true, false) => added.max_wait,
             (_, true) => max_wait,
         };
-        waiting.patience.debounce = debounce.max(patience.debounce);
+        waiting.debounce.debounce = debounce.max(added.debounce);
         waiting.resources.insert(resource);
     }
 

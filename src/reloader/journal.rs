@@ -17,7 +17,7 @@ use crate::disk;
 /// One pending reload, as kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct JournalEntry {
-    /// The reload to run: its identity (`Action::key`).
+    /// The reload to run: its identity (`ReloadAction::key`).
     pub(super) action: String,
     /// What was swapped.
     pub(super) files: Vec<JournalFile>,
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_outlives_the_ledger_and_ends_when_paid() {
+    fn an_entry_survives_a_restart_and_ends_when_finished() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         fs::write(&dest, "new").unwrap();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn debts_belong_to_one_confdir_and_only_their_owner_reads_them() {
+    fn entries_belong_to_one_confdir_and_only_their_owner_reads_them() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         fs::write(&dest, "new").unwrap();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_is_owed_whatever_became_of_its_file() {
+    fn an_entry_counts_even_if_its_file_has_changed() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         journal(dir.path()).record(&entry(&dest, b"new", "1")).unwrap();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_debt_takes_the_earlier_one_in_although_its_own_swap_never_happened() {
+    fn a_later_entry_includes_the_earlier_one_even_without_its_own_swap() {
         let dir = tempfile::tempdir().unwrap();
         let (first, second) = (dir.path().join("first"), dir.path().join("second"));
         fs::write(&first, "swapped").unwrap();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn releasing_one_destination_leaves_the_others_owed() {
+    fn releasing_one_destination_keeps_the_others() {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path());
         journal.record(&entry(Path::new("/a"), b"a", "1")).unwrap();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn paying_leaves_a_debt_that_another_run_took_over() {
+    fn finishing_keeps_an_entry_that_another_run_took_over() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         journal(dir.path()).record(&entry(&dest, b"a", "1")).unwrap();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_paper_is_no_debt() {
+    fn a_damaged_file_is_no_entry() {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path());
         fs::write(journal.dir.as_ref().unwrap().join(file_name("x")), "{\"act").unwrap();

@@ -19,7 +19,7 @@ use crate::values::{Datum, Values};
 const FORMAT_VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct SnapshotHead {
     format: u32,
     source: String,
     roots: Vec<String>,
@@ -28,7 +28,7 @@ struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct SavedEntry {
     k: Arc<str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     v: Option<Arc<str>>,
@@ -70,7 +70,7 @@ impl SnapshotCache {
         let mut out = BufWriter::new(file);
         let taken =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let head = Head {
+        let head = SnapshotHead {
             format: FORMAT_VERSION,
             source: self.source.clone(),
             roots: roots.to_vec(),
@@ -80,9 +80,9 @@ impl SnapshotCache {
         line(&mut out, &head)?;
         for (key, datum) in values.iter() {
             let entry = match datum {
-                Datum::Text(text) => Entry { k: Arc::clone(key), v: Some(Arc::clone(text)), b: None },
+                Datum::Text(text) => SavedEntry { k: Arc::clone(key), v: Some(Arc::clone(text)), b: None },
                 Datum::Binary(bytes) => {
-                    Entry { k: Arc::clone(key), v: None, b: Some(STANDARD.encode(bytes)) }
+                    SavedEntry { k: Arc::clone(key), v: None, b: Some(STANDARD.encode(bytes)) }
                 }
             };
             line(&mut out, &entry)?;
@@ -94,7 +94,7 @@ impl SnapshotCache {
     pub(super) fn get(&self, roots: &[String]) -> Option<LastGood> {
         let text = fs::read_to_string(self.path.as_ref()?).ok()?;
         let mut lines = text.lines();
-        let head: Head = serde_json::from_str(lines.next()?).ok()?;
+        let head: SnapshotHead = serde_json::from_str(lines.next()?).ok()?;
         let covered = roots.iter().all(|root| {
             head.roots.iter().any(|have| key::contains(have, root) && !key::is_hidden_below(have, root))
         });
@@ -112,7 +112,7 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 }
 
 fn entry(line: &str) -> Option<(Arc<str>, Datum)> {
-    let Entry { k, v, b } = serde_json::from_str(line).ok()?;
+    let SavedEntry { k, v, b } = serde_json::from_str(line).ok()?;
     let datum = match (v, b) {
         (Some(text), None) => Datum::Text(text),
         (None, Some(text)) => Datum::Binary(STANDARD.decode(text).ok()?.into()),

@@ -14,10 +14,10 @@ use super::journal::{JournalEntry, JournalFile, ReloadJournal};
 use super::manifest::Manifest;
 use super::once::{fetch, problems_of};
 use super::outcome::{DestOutcome, ReportLine};
-use super::prepare::{Depth, Prepared, ReadyFile, prepare_all};
+use super::prepare::{PrepareMode, Prepared, ReadyFile, prepare_all};
 use super::record::is_of;
 use super::redact::{MASK, Redactor};
-use super::reload::Action;
+use super::reload::ReloadAction;
 use super::settings::Settings;
 use crate::source::Source;
 
@@ -154,7 +154,7 @@ pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> R
         ..Planned::new(&gone.resource.name, &gone.dest.display().to_string(), Change::Remove)
     }));
     let jobs = expanded.jobs;
-    let work = move || prepare_all(&generation, &values, jobs, Depth::Compare);
+    let work = move || prepare_all(&generation, &values, jobs, PrepareMode::Compare);
     let prepared = tokio::task::spawn_blocking(work).await.expect("rendering does not panic");
     plan.resources.extend(prepared.into_iter().map(|one| planned(one, &redactor, context)));
     Ok(plan)
@@ -195,7 +195,8 @@ fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
                 (false, true) => Change::Update,
                 (false, false) => Change::Attributes,
             };
-            let reload = Action::of(&job.resource, &job.dest).ok().flatten().map(|action| action.describe());
+            let reload =
+                ReloadAction::of(&job.resource, &job.dest).ok().flatten().map(|action| action.describe());
             Planned {
                 attributes: attributes(&ready),
                 diff: diff(&ready, &job.dest_text(), redactor, context),

@@ -14,7 +14,7 @@ use crate::readiness::Readiness;
 const MAX_NAMED_RESOURCES: usize = 5;
 
 /// Which resources have rendered, which are failing.
-pub(super) struct Progress {
+pub(super) struct ResourceProgress {
     rendered: BTreeSet<usize>,
     /// Resources that failed while an earlier file is in service.
     served: BTreeSet<usize>,
@@ -27,7 +27,7 @@ pub(super) struct Progress {
     ready_by: Option<Instant>,
 }
 
-impl Progress {
+impl ResourceProgress {
     pub(super) fn new(readiness: watch::Sender<Readiness>, settings: &Settings, now: Instant) -> Self {
         Self {
             rendered: BTreeSet::new(),

@@ -13,8 +13,8 @@ use super::job::writes;
 use super::journal::{JournalEntry, JournalFile};
 use super::outcome::Report;
 use super::pending::PendingReload;
-use super::reload::Action;
-use super::request::{Content, ReloadRequest, unrendered};
+use super::reload::ReloadAction;
+use super::request::{FileChange, ReloadRequest, unrendered};
 use super::resource::Resource;
 
 impl Deliverer {
@@ -22,7 +22,7 @@ impl Deliverer {
     pub(super) fn record_all(&mut self, requests: Vec<ReloadRequest>, report: &mut Report) {
         for request in requests {
             // An invalid reload was refused before the swap.
-            let action = Action::of(&request.resource, &request.dest).ok().flatten();
+            let action = ReloadAction::of(&request.resource, &request.dest).ok().flatten();
             if self.settings.sync_only || (action.is_none() && request.resource.verify.is_none()) {
                 report.lines.extend(request.done());
             } else {
@@ -32,7 +32,7 @@ impl Deliverer {
     }
 
     /// Adds one request to its reload.
-    pub(super) fn record(&mut self, request: ReloadRequest, action: Option<Action>) {
+    pub(super) fn record(&mut self, request: ReloadRequest, action: Option<ReloadAction>) {
         let (key, entry) = match &action {
             Some(action) => {
                 let key = action.key();
@@ -84,10 +84,11 @@ impl Deliverer {
         index: usize,
         resource: &Arc<Resource>,
     ) {
-        let content = if file.digest.is_empty() { Content::Removed } else { Content::Swapped(file.digest) };
+        let content =
+            if file.digest.is_empty() { FileChange::Removed } else { FileChange::Swapped(file.digest) };
         let dest: PathBuf = file.dest;
         let request = ReloadRequest::unrendered(index, resource, dest, content);
-        match Action::of(resource, &request.dest) {
+        match ReloadAction::of(resource, &request.dest) {
             Ok(Some(action)) => {
                 let dest = request.dest.display();
                 tracing::warn!("{} for {dest} is pending from an earlier run", action.describe());
@@ -121,7 +122,7 @@ impl Deliverer {
                 request.index = Some(index);
                 request.resource = Arc::clone(&resources[index]);
                 request.verify = unrendered(&request.resource);
-                match Action::of(&request.resource, &request.dest) {
+                match ReloadAction::of(&request.resource, &request.dest) {
                     Ok(Some(action)) if action.key() == key => pending.add_waiting(request),
                     Ok(Some(action)) => self.rewrite(request, action, &key),
                     Ok(None) if request.resource.verify.is_some() => self.record(request, None),
@@ -152,7 +153,7 @@ impl Deliverer {
     }
 
     /// Writes a request under its present reload, and removes it from the entry of its earlier reload.
-    fn rewrite(&mut self, request: ReloadRequest, action: Action, before: &str) {
+    fn rewrite(&mut self, request: ReloadRequest, action: ReloadAction, before: &str) {
         let key = action.key();
         let mut entry = JournalEntry::new(key.clone());
         entry.files.push(request.journal_file());

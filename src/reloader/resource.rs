@@ -35,7 +35,7 @@ pub(super) struct Resource {
     /// Mode and owner of the destination; unset means unchanged.
     pub attributes: Attributes,
     /// The command that checks a staged file.
-    pub check: Option<Check>,
+    pub check: Option<CheckCommand>,
     /// How the service loads the new file.
     pub reload: Option<Reload>,
     /// How to verify that the service loaded it.
@@ -53,14 +53,14 @@ pub(super) struct Resource {
     /// Whether the previous file is kept as `<dest>.bak`.
     pub backup: bool,
     /// The syntax the rendered text must have.
-    pub output_format: Option<Format>,
+    pub output_format: Option<OutputFormat>,
     /// Whether the folders of its destination are created, because it lies below another root.
     pub makes_folders: bool,
 }
 
 /// A check command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Check {
+pub(super) struct CheckCommand {
     /// Shell text; `{{.src}}` is the staged file.
     pub line: String,
     /// Its time limit.
@@ -90,7 +90,7 @@ pub(super) enum Reload {
 
 /// A syntax that a rendered file must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     /// JSON.
     Json,
     /// YAML.
@@ -167,7 +167,7 @@ fn read(
     let attributes = attributes(fields);
     let check_timeout = fields.duration("check_timeout").or(fields.duration("check_cmd_timeout"));
     let check_timeout = check_timeout.unwrap_or(settings.check_timeout);
-    let check = fields.string("check_cmd").map(|line| Check { line, timeout: check_timeout });
+    let check = fields.string("check_cmd").map(|line| CheckCommand { line, timeout: check_timeout });
     if let Some(Err(text)) = check.as_ref().map(|check| expand_command(&check.line, "/src", "/dest")) {
         fields.wrong(0, format!("check_cmd: {text}"));
     }
@@ -282,12 +282,12 @@ fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
     }
 }
 
-fn output_format(fields: &mut Fields<'_>) -> Option<Format> {
+fn output_format(fields: &mut Fields<'_>) -> Option<OutputFormat> {
     let (line, text) = fields.string_at("output_format")?;
     match text.as_str() {
-        "json" => Some(Format::Json),
-        "yaml" | "yml" => Some(Format::Yaml),
-        "toml" => Some(Format::Toml),
+        "json" => Some(OutputFormat::Json),
+        "yaml" | "yml" => Some(OutputFormat::Yaml),
+        "toml" => Some(OutputFormat::Toml),
         _ => {
             fields.wrong(line, format!("output_format {text:?}: known are json, yaml and toml"));
             None

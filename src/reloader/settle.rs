@@ -12,7 +12,7 @@ use super::log_text::one_line;
 use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::pending::PendingReload;
 use super::probe::Verify;
-use super::request::{Content, ReloadRequest, unrendered};
+use super::request::{FileChange, ReloadRequest, unrendered};
 use super::verify::verify;
 
 impl Deliverer {
@@ -77,7 +77,7 @@ impl Deliverer {
     async fn settle(&mut self, key: String, mut pending: PendingReload) -> Vec<ReportLine> {
         if let Err(text) = self.run(&key, &pending).await {
             let wait = pending.backoff.next();
-            let (state, again) = (pending.state(), self.tried_again(wait));
+            let (state, again) = (pending.state(), self.next_retry(wait));
             pending.log_failure(&format!("reload failed; {state}; {again}"), &text);
             let outcome = DestOutcome::failed(FailedStep::Reload, format!("{}: {text}", pending.describe()));
             let lines = pending.requests.iter().map(|request| request.line_for(outcome.clone())).collect();
@@ -118,7 +118,7 @@ impl Deliverer {
     }
 
     /// Describes when a failed reload runs again. A one-shot ends before that.
-    fn tried_again(&self, wait: Duration) -> String {
+    fn next_retry(&self, wait: Duration) -> String {
         match (self.one_shot, &self.settings.state_dir) {
             (false, _) => format!("tried again in {wait:.1?}"),
             (true, Some(_)) => "the next render or watch tries it again".to_owned(),
@@ -168,17 +168,17 @@ impl Deliverer {
         let mut lines = Vec::new();
         let mut any = false;
         for request in &mut pending.requests {
-            let outcome = match put_back(request) {
+            let outcome = match restore_previous(request) {
                 Ok(()) => {
                     any = true;
-                    if let Content::Swapped(digest) = &request.content {
+                    if let FileChange::Swapped(digest) = &request.content {
                         self.held.insert(request.dest.clone(), digest.clone());
                     }
-                    if request.content == Content::Removed {
+                    if request.content == FileChange::Removed {
                         // The file is ours again; if this is not recorded, the file merely stays when its entry goes.
                         self.manifest.add(&request.resource.name, vec![request.dest.clone()]).ok();
                     }
-                    request.content = Content::PutBack;
+                    request.content = FileChange::RolledBack;
                     request.verify = unrendered(&request.resource);
                     let back = match &request.previous {
                         Some((_, None)) => "there was no file before, so it was removed again",
@@ -233,7 +233,7 @@ impl Deliverer {
             Ok(()) => self.remove_entry(&pending),
             Err(text) => {
                 let wait = pending.backoff.next();
-                let again = self.tried_again(wait);
+                let again = self.next_retry(wait);
                 pending.log_failure(&format!("the reload after the rollback failed; {again}"), &text);
                 pending.not_before = Some(Instant::now() + wait);
                 self.pending.insert(key, pending);
@@ -243,7 +243,7 @@ impl Deliverer {
 }
 
 /// Restores the earlier state: the previous file, or no file.
-fn put_back(request: &ReloadRequest) -> Result<(), String> {
+fn restore_previous(request: &ReloadRequest) -> Result<(), String> {
     let Some((target, previous)) = &request.previous else { return Err("it was not kept".to_owned()) };
     target.restore(previous.as_ref()).map_err(|error| error.to_string())
 }

@@ -72,12 +72,12 @@ impl ValueCache {
         roots: &[String],
         now: Instant,
     ) -> (Vec<Touched>, bool) {
-        let news = self.freshness != Freshness::Live || self.covered != roots;
+        let covers_more = self.freshness != Freshness::Live || self.covered != roots;
         self.freshness = Freshness::Live;
         self.covered = roots.to_vec();
         let touched = Arc::make_mut(&mut self.values).replace(snapshot.entries);
         self.note(&touched, now);
-        (touched, news)
+        (touched, covers_more)
     }
 
     /// Applies changes and returns what they touched.
@@ -119,7 +119,7 @@ impl ValueCache {
     }
 
     /// Writes the snapshot on another thread.
-    pub(super) fn save_aside(&mut self) {
+    pub(super) fn save_in_background(&mut self) {
         if let Some(save) = self.saving() {
             tokio::task::spawn_blocking(save);
         }

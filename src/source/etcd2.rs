@@ -8,9 +8,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::link::{Closed, End, Link, RoundEnd};
+use super::link::{Closed, Link, RoundEnd, WatchEnd};
 use super::roots::Roots;
-use super::{Listing, Snapshot, SourceEvent, Start};
+use super::{ListedIndexes, Listing, Snapshot, SourceEvent};
 use crate::client::ClientError;
 use crate::client::v2::{Event, Node, V2, Watch};
 use crate::key;
@@ -103,9 +103,9 @@ impl Etcd2 {
     pub(super) async fn watch(
         &self,
         roots: &[String],
-        Start { indexes, epoch }: Start<'_>,
+        ListedIndexes { indexes, epoch }: ListedIndexes<'_>,
         link: &mut Link,
-    ) -> Result<End, Closed> {
+    ) -> Result<WatchEnd, Closed> {
         let mut watched_roots: Vec<WatchedRoot> = match shared(roots, MAX_SEPARATE_WATCHES) {
             // Some roots get events a second time; applying them twice gives the same values.
             Some(dir) => {
@@ -121,14 +121,14 @@ impl Etcd2 {
             let started = Instant::now();
             match self.rounds(&mut watched_roots, roots, link).await {
                 RoundEnd::Closed(closed) => return Err(closed),
-                RoundEnd::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
-                RoundEnd::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
+                RoundEnd::Store(ClientError::Cleared { .. }) => return Ok(WatchEnd::Relist),
+                RoundEnd::Store(ClientError::Behind { seen, .. }) => return Ok(WatchEnd::Behind(seen)),
                 RoundEnd::Store(error) => {
                     // An upgraded store may have lost this API; the listing finds out which API it has.
                     let moved = matches!(error, ClientError::NotServed { .. });
                     link.down(error.into(), started.elapsed()).await?;
                     if moved {
-                        return Ok(End::Relist);
+                        return Ok(WatchEnd::Relist);
                     }
                 }
             }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::stream::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::link::{Closed, End, Link, RoundEnd};
+use super::link::{Closed, Link, RoundEnd, WatchEnd};
 use super::roots::Roots;
-use super::{Listing, Snapshot, SourceEvent, Start};
+use super::{ListedIndexes, Listing, Snapshot, SourceEvent};
 use crate::client::ClientError;
 use crate::client::v3::{Event, MAX_OPERATIONS, Message, Pair, Range, Ranges, V3, Watch};
 use crate::key;
@@ -135,9 +135,9 @@ impl Etcd3 {
     pub(super) async fn watch(
         &self,
         roots: &[String],
-        Start { indexes, epoch }: Start<'_>,
+        ListedIndexes { indexes, epoch }: ListedIndexes<'_>,
         link: &mut Link,
-    ) -> Result<End, Closed> {
+    ) -> Result<WatchEnd, Closed> {
         let mut ranges: Vec<(Range, u64)> = if self.together.load(Ordering::Relaxed) {
             let index = indexes.iter().min().copied().unwrap_or(0);
             vec![(around(&key::common(roots)), index + 1)]
@@ -148,8 +148,8 @@ impl Etcd3 {
             let started = Instant::now();
             match self.stream(roots, (&mut ranges, epoch), link).await {
                 RoundEnd::Closed(closed) => return Err(closed),
-                RoundEnd::Store(ClientError::Cleared { .. }) => return Ok(End::Relist),
-                RoundEnd::Store(ClientError::Behind { seen, .. }) => return Ok(End::Behind(seen)),
+                RoundEnd::Store(ClientError::Cleared { .. }) => return Ok(WatchEnd::Relist),
+                RoundEnd::Store(ClientError::Behind { seen, .. }) => return Ok(WatchEnd::Behind(seen)),
                 RoundEnd::Store(error) => link.down(error.into(), started.elapsed()).await?,
             }
         }

@@ -38,7 +38,7 @@ impl From<ClientError> for RoundEnd {
 
 /// Why a watch ended although the store is reachable.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum WatchEnd {
     /// The position to resume from is lost: list again.
     Relist,
     /// The node is behind this index, which was seen before; list again, after giving it time to catch up.
@@ -47,7 +47,7 @@ pub(super) enum End {
 
 #[derive(Debug)]
 pub(super) struct Link {
-    news: Sender<SourceEvent>,
+    events: Sender<SourceEvent>,
     source: String,
     backoff: Backoff,
     down: bool,
@@ -55,9 +55,9 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(news: Sender<SourceEvent>, source: String) -> Self {
+    pub(super) fn new(events: Sender<SourceEvent>, source: String) -> Self {
         Self {
-            news,
+            events,
             source,
             backoff: Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY),
             down: false,
@@ -66,8 +66,8 @@ impl Link {
     }
 
     /// Waits while the receiver is busy: nothing accumulates here.
-    pub(super) async fn send(&self, news: SourceEvent) -> Result<(), Closed> {
-        self.news.send(news).await.map_err(|_| Closed)
+    pub(super) async fn send(&self, event: SourceEvent) -> Result<(), Closed> {
+        self.events.send(event).await.map_err(|_| Closed)
     }
 
     /// Reports an outage when it is new, then waits until the next try is due. The duration of the failed try counts

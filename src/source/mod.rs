@@ -44,7 +44,7 @@ pub use settings::{Backend, Follow, Settings};
 use etcd2::Etcd2;
 use etcd3::Etcd3;
 use file::Files;
-use link::{Closed, End, Link};
+use link::{Closed, Link, WatchEnd};
 
 /// Everything below some roots at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ struct Listing {
 
 /// Where a watch of a store starts.
 #[derive(Clone, Copy, Debug)]
-struct Start<'i> {
+struct ListedIndexes<'i> {
     /// The index at which each root was read.
     indexes: &'i [u64],
     /// The cluster they belong to; the number grows when the store is replaced by another cluster.
@@ -200,7 +200,7 @@ impl Source {
     }
 
     /// Sends changes after a listing until the position in the history is lost.
-    async fn watch(&self, roots: &[String], from: &WatchStart, link: &mut Link) -> Result<End, Closed> {
+    async fn watch(&self, roots: &[String], from: &WatchStart, link: &mut Link) -> Result<WatchEnd, Closed> {
         match &self.kind {
             SourceKind::Etcd { v2, switched, .. } if !switched.load(Ordering::Relaxed) => {
                 v2.watch(roots, from.start(), link).await
@@ -228,8 +228,8 @@ impl WatchStart {
         Self { indexes, epoch, entries }
     }
 
-    fn start(&self) -> Start<'_> {
-        Start { indexes: &self.indexes, epoch: self.epoch }
+    fn start(&self) -> ListedIndexes<'_> {
+        ListedIndexes { indexes: &self.indexes, epoch: self.epoch }
     }
 }
 

@@ -8,7 +8,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, Template, UndefinedBehavior, Value};
 
 use super::current::{Capped, Current, Guard};
-use super::error::{Failure, TemplateError, TemplateErrorKind};
+use super::error::{RenderFailure, TemplateError, TemplateErrorKind};
 use super::functions;
 use super::generation::generation_of;
 use super::loader::Loader;
@@ -79,7 +79,7 @@ impl Engine {
         name: &str,
         view: &View,
         vars: &BTreeMap<String, Value>,
-    ) -> Result<Rendered, Box<Failure>> {
+    ) -> Result<Rendered, Box<RenderFailure>> {
         let current = Current::new(view, self.limits, vars, name);
         let end = current.end;
         let first = self.run(name, current, |out| self.render_to(name, vars, out))?;
@@ -111,7 +111,7 @@ impl Engine {
         view: &View,
         vars: &BTreeMap<String, Value>,
         generation: &str,
-    ) -> Result<Rendered, Box<Failure>> {
+    ) -> Result<Rendered, Box<RenderFailure>> {
         let mut current = Current::new(view, self.limits, vars, name);
         generation.clone_into(&mut current.generation);
         self.run(name, current, |out| {
@@ -126,7 +126,7 @@ impl Engine {
         name: &str,
         current: Current,
         render: impl FnOnce(&mut Capped) -> Result<(), Error>,
-    ) -> Result<Rendered, Box<Failure>> {
+    ) -> Result<Rendered, Box<RenderFailure>> {
         let guard = Guard::enter(current);
         let mut out = Capped::new(self.limits.output);
         let result = render(&mut out);
@@ -150,7 +150,7 @@ impl Engine {
                 ),
             },
         };
-        Err(Box::new(Failure { error, reads }))
+        Err(Box::new(RenderFailure { error, reads }))
     }
 
     fn render_to(&self, name: &str, vars: &BTreeMap<String, Value>, out: &mut Capped) -> Result<(), Error> {

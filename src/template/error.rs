@@ -44,7 +44,7 @@ pub struct TemplateError {
 /// A failed render, with what it had read so far: a missing key that appears makes it due again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{error}")]
-pub struct Failure {
+pub struct RenderFailure {
     /// What went wrong.
     pub error: TemplateError,
     /// Everything read up to the failure.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::contents::Contents;
-use super::{Files, TlsError, self_made};
+use super::{Files, TlsError, self_signed};
 
 /// The minimum time between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ struct RenewedState<T> {
 impl<T: Send + Sync + 'static> Renewed<T> {
     /// Reads the files for the first time.
     pub(super) fn open(files: &Files, make: Make<T>) -> Result<Arc<Self>, TlsError> {
-        self_made::ensure(files)?;
+        self_signed::ensure(files)?;
         let contents = Contents::read(files)?;
         let state = RenewedState {
             current: Arc::new(make(files, &contents)?),

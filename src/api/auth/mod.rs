@@ -48,7 +48,7 @@ impl AuthRoute {
 }
 
 /// Returns the response to a request to `/v2/auth/REST`.
-pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
+pub(super) async fn handle(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let Some((about, name)) = parse_route(rest) else {
         discard(body).await;
         return respond::not_found();
@@ -65,7 +65,7 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
         && let Err(refused) = to_root(conn, &head.headers).await
     {
         discard(body).await;
-        return refused.response();
+        return refused.to_response();
     }
     let name = String::from_utf8_lossy(name);
     let answered = match head.method {
@@ -79,7 +79,7 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
             delete(conn, about, &name).await
         }
     };
-    let mut response = answered.unwrap_or_else(|refused| refused.response());
+    let mut response = answered.unwrap_or_else(|refused| refused.to_response());
     response.headers_mut().insert(CLUSTER_ID, conn.shared.cluster_id.clone());
     response
 }

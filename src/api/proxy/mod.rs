@@ -11,12 +11,12 @@
 //! Leaves out: listening, client connections and their limits, which this room shares among all ports.
 
 mod directory;
-mod figures;
 mod folder;
 mod forward;
 mod forwarder;
 mod headers;
 mod hops;
+mod metrics;
 mod peers;
 mod refresh;
 mod response_stream;

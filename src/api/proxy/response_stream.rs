@@ -87,7 +87,7 @@ impl Drop for ResponseStream {
         {
             self.conn.shared.pool.put_idle(&self.endpoint, connection);
         }
-        self.conn.enter(ConnPhase::Rest);
+        self.conn.enter(ConnPhase::Idle);
     }
 }
 

@@ -22,7 +22,7 @@ impl Service for Forwarder {
         &self.context
     }
 
-    async fn response(conn: &Arc<ConnState<Self>>, head: Parts, body: Incoming) -> ApiResponse {
+    async fn handle(conn: &Arc<ConnState<Self>>, head: Parts, body: Incoming) -> ApiResponse {
         let path = match clean(head.uri.path()) {
             CleanPath::Bad => return respond::malformed("400 Bad Request"),
             _ if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) => {
@@ -37,7 +37,7 @@ impl Service for Forwarder {
         if path == b"/metrics" {
             discard(body).await;
             let shared = &conn.shared;
-            return shared.figures.page(shared.directory.usable().len(), shared.context.connections());
+            return shared.metrics.page(shared.directory.usable().len(), shared.context.connections());
         }
         if conn.shared.way == ProxyMode::Reads && head.method != Method::GET {
             discard(body).await;
@@ -54,7 +54,7 @@ impl Service for Forwarder {
             discard(body).await;
             refused
         } else {
-            forward::response(conn, head, body).await
+            forward::forward(conn, head, body).await
         };
         if let Some(origin) = origin {
             allow(&mut response, origin);

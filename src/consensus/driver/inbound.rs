@@ -5,7 +5,7 @@ use std::time::Instant;
 use raft::prelude::{Entry, EntryType, Message, MessageType};
 
 use super::super::entry::Order;
-use super::super::error::Failure;
+use super::super::error::MemberFailure;
 use super::super::log::LogId;
 use super::super::peers::Inbound;
 use super::Driver;
@@ -21,7 +21,7 @@ fn removes(message: &Message, id: u64) -> bool {
 
 impl Driver {
     /// Processes one item from another member.
-    pub(super) fn inbound(&mut self, inbound: Inbound, now: Instant) -> Result<(), Failure> {
+    pub(super) fn inbound(&mut self, inbound: Inbound, now: Instant) -> Result<(), MemberFailure> {
         match inbound {
             Inbound::Messages { from, time, messages } => {
                 for message in messages {
@@ -34,7 +34,7 @@ impl Driver {
                 }
                 // Before the first message of a leader, any member's time is better than this host's.
                 if self.replica.leader() == from || !(self.shared.clock.settled() || self.replica.leads()) {
-                    self.shared.clock.hear(time);
+                    self.shared.clock.adopt(time);
                 }
             }
             Inbound::Connected(id) => {
@@ -42,7 +42,7 @@ impl Driver {
                 self.replica.snapshot_failed(id);
                 // Proposals sent on the previous stream may never have arrived.
                 if id == self.replica.leader() {
-                    self.put_again();
+                    self.resend_all();
                 }
             }
             Inbound::Unreachable(id) => {
@@ -72,7 +72,7 @@ impl Driver {
             }
             Inbound::SnapshotFailed(id) => self.replica.snapshot_failed(id),
             // The sender knows of the removal and does not need this member's vote any more.
-            Inbound::Removed => return Err(Failure::Removed),
+            Inbound::Removed => return Err(MemberFailure::Removed),
         }
         Ok(())
     }

@@ -49,12 +49,12 @@ impl Reads {
         }
     }
 
-    /// Repeats requests without a reply after `patience`: raft silently drops some, for instance when the leader
+    /// Repeats requests without a reply after `timeout`: raft silently drops some, for instance when the leader
     /// changes.
-    pub(super) fn retry(&mut self, now: Instant, patience: Duration) {
+    pub(super) fn retry(&mut self, now: Instant, timeout: Duration) {
         // Reads whose receiver is gone have timed out.
         self.waiting.retain(|read| !read.reply.is_closed());
-        if self.asked_at.is_some_and(|at| now.saturating_duration_since(at) < patience) {
+        if self.asked_at.is_some_and(|at| now.saturating_duration_since(at) < timeout) {
             return;
         }
         self.waiting.iter_mut().filter(|read| read.index.is_none()).for_each(|read| read.question = 0);

@@ -29,7 +29,7 @@ pub(super) async fn run(hub: &PeerHub) -> Infallible {
             && found.cluster_id == directory.cluster
         {
             let met = found.members.into_iter().filter(|member| unknown_peers.contains(&member.id));
-            hub.meet(met.collect());
+            hub.add_unknown_peers(met.collect());
         }
         sleep(LOOKUP_INTERVAL).await;
     }

@@ -7,7 +7,7 @@
 use protobuf::{Message as _, ProtobufEnum as _};
 use raft::prelude::{ConfChange, ConfChangeType, Entry, EntryType, Message, MessageType};
 
-use super::super::entry::{Reader, Undecodable};
+use super::super::entry::{FieldReader, Undecodable};
 
 /// The oldest and the newest form that this version speaks.
 pub(super) const OLDEST_VERSION: u32 = 1;
@@ -129,7 +129,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Undecodable> {
 /// # Errors
 /// They are not what `encode` writes.
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Message>, Undecodable> {
-    let mut read = Reader::new(bytes);
+    let mut read = FieldReader::new(bytes);
     let mut messages = Vec::new();
     while read.left() > 0 {
         messages.push(message(&mut read)?);
@@ -137,12 +137,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Message>, Undecodable> {
     Ok(messages)
 }
 
-fn small<'b>(read: &mut Reader<'b>) -> Result<&'b [u8], Undecodable> {
+fn small<'b>(read: &mut FieldReader<'b>) -> Result<&'b [u8], Undecodable> {
     let bytes = read.bytes()?;
     if bytes.len() > MAX_SMALL_BYTES { Err(Undecodable("a part is too long")) } else { Ok(bytes) }
 }
 
-fn message(read: &mut Reader<'_>) -> Result<Message, Undecodable> {
+fn message(read: &mut FieldReader<'_>) -> Result<Message, Undecodable> {
     let kind = MessageType::from_i32(i32::from(read.byte()?))
         .filter(|kind| !is_local(*kind))
         .ok_or(Undecodable("a kind of message that this version does not know"))?;
@@ -184,7 +184,7 @@ fn message(read: &mut Reader<'_>) -> Result<Message, Undecodable> {
     Ok(message)
 }
 
-fn entry(read: &mut Reader<'_>) -> Result<Entry, Undecodable> {
+fn entry(read: &mut FieldReader<'_>) -> Result<Entry, Undecodable> {
     let kind = read.byte()?;
     let mut entry = Entry { term: read.number()?, index: read.number()?, ..Entry::default() };
     match kind {

@@ -113,7 +113,7 @@ impl PeerHub {
     }
 
     /// Changes the directory, and the streams that follow from it.
-    pub(super) fn regroup(&self, change: impl FnOnce(&mut PeerDirectory)) {
+    pub(super) fn update_directory(&self, change: impl FnOnce(&mut PeerDirectory)) {
         // Locked to the end: the log and a lookup may change it at the same time.
         let mut slot = self.directory.write().unwrap_or_else(PoisonError::into_inner);
         let mut directory = PeerDirectory::clone(&slot);
@@ -127,8 +127,8 @@ impl PeerHub {
     }
 
     /// Adds members that the log does not contain yet.
-    pub(super) fn meet(&self, members: Vec<Member>) {
-        self.regroup(|directory| {
+    pub(super) fn add_unknown_peers(&self, members: Vec<Member>) {
+        self.update_directory(|directory| {
             for member in members {
                 let known =
                     directory.members.contains_key(&member.id) || directory.removed.contains(&member.id);

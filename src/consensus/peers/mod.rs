@@ -50,7 +50,7 @@ use crate::keyspace::Time;
 use crate::stop::{EndedLoop, Loops, Stop};
 use crate::tls::Connector;
 
-pub(super) use self::directory::{Known, PeerDirectory};
+pub(super) use self::directory::{KnownMember, PeerDirectory};
 pub(super) use self::hub::{Deliver, Now};
 pub use self::metrics::{Latency, PeerMetrics};
 pub(super) use self::pins::Pins;
@@ -125,8 +125,9 @@ impl PeerSender {
 
     /// Adopts the group's list of members.
     pub(super) fn set_group(&self, roster: &Roster) {
-        self.hub.regroup(|directory| {
-            directory.members = roster.members.iter().map(|(id, member)| (*id, Known::of(member))).collect();
+        self.hub.update_directory(|directory| {
+            directory.members =
+                roster.members.iter().map(|(id, member)| (*id, KnownMember::of(member))).collect();
             directory.removed.clone_from(&roster.removed);
             directory.cluster_version.clone_from(&roster.version);
             // Members that joined after this one's log ends stay until the log contains them.

@@ -97,14 +97,14 @@ fn numbers_have_one_spelling() {
     for number in (0..64).flat_map(|shift| [(1_u64 << shift) - 1, 1 << shift]).chain([u64::MAX]) {
         let mut bytes = vec![];
         bytes::put_varint(&mut bytes, number);
-        assert_eq!(bytes::Reader::new(&bytes).varint(), Ok(number));
+        assert_eq!(bytes::ByteReader::new(&bytes).varint(), Ok(number));
         let mut bytes = vec![];
         bytes::put_signed(&mut bytes, number as i64);
-        assert_eq!(bytes::Reader::new(&bytes).signed(), Ok(number as i64));
+        assert_eq!(bytes::ByteReader::new(&bytes).signed(), Ok(number as i64));
     }
     for bad in [&[0x80, 0][..], &[0xff; 10], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], &[]]
     {
-        assert!(bytes::Reader::new(bad).varint().is_err(), "{bad:?}");
+        assert!(bytes::ByteReader::new(bad).varint().is_err(), "{bad:?}");
     }
 }
 

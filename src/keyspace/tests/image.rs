@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use super::super::bytes::{Reader, put_bytes, put_varint};
+use super::super::bytes::{ByteReader, put_bytes, put_varint};
 use super::*;
 
 impl Keyspace {
@@ -29,7 +29,7 @@ impl Keyspace {
 
     /// Returns the state of an image.
     pub(super) fn of_image(image: &[u8]) -> Result<Self, Undecodable> {
-        let (mut read, mut loader) = (Reader::new(image), Loader::default());
+        let (mut read, mut loader) = (ByteReader::new(image), Loader::default());
         let (index, count) = (read.varint()?, read.varint()?);
         if count > index.min(HISTORY_EVENTS as u64) {
             return Err(read.wrong("an invalid window of past events"));

@@ -7,8 +7,8 @@ use h2::{Reason, RecvStream};
 use hyper::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
 use hyper::{Method, Request, StatusCode, Version};
 
-use super::Target;
-use super::net::{AGENT, CheckStage, innermost, open, uri};
+use super::CheckTarget;
+use super::net::{CHECK_USER_AGENT, CheckStage, innermost, open, uri};
 use crate::http::client::driven;
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
@@ -40,7 +40,7 @@ const SERVING: u64 = 1;
 /// `tls`: whether to use TLS, and whether to verify the certificate.
 pub(super) async fn probe(
     service: &str,
-    target: &Target,
+    target: &CheckTarget,
     tls: Option<bool>,
     stage: &CheckStage,
 ) -> Result<(), String> {
@@ -52,7 +52,7 @@ pub(super) async fn probe(
         .uri(uri(target, PATH)?)
         .header(CONTENT_TYPE, "application/grpc")
         .header(TE, "trailers")
-        .header(USER_AGENT, AGENT)
+        .header(USER_AGENT, CHECK_USER_AGENT)
         .body(())
         .map_err(|error| format!("cannot build the request: {error}"))?;
     let (sender, connection) = h2::client::Builder::new()

@@ -5,8 +5,8 @@ use http_body_util::Empty;
 use hyper::Request;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, USER_AGENT};
 
-use super::Target;
-use super::net::{AGENT, CheckStage, innermost, open, uri};
+use super::CheckTarget;
+use super::net::{CHECK_USER_AGENT, CheckStage, innermost, open, uri};
 use crate::http::client;
 use crate::registrar::service::address;
 
@@ -27,7 +27,7 @@ pub(super) struct HttpProbe<'a> {
 /// `tls`: whether to use TLS, and whether to verify the certificate.
 pub(super) async fn probe(
     question: &HttpProbe<'_>,
-    target: &Target,
+    target: &CheckTarget,
     tls: Option<bool>,
     stage: &CheckStage,
 ) -> Result<(), String> {
@@ -49,14 +49,14 @@ pub(super) async fn probe(
     answer.await.map_err(|error| no_answer(&error))?
 }
 
-fn request(question: &HttpProbe<'_>, target: &Target) -> Result<Request<Empty<Bytes>>, String> {
+fn request(question: &HttpProbe<'_>, target: &CheckTarget) -> Result<Request<Empty<Bytes>>, String> {
     let whole = uri(target, question.path)?;
     let path = whole.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::builder()
         .method(question.method)
         .uri(path)
         .header(HOST, address(&target.host, target.port))
-        .header(USER_AGENT, AGENT)
+        .header(USER_AGENT, CHECK_USER_AGENT)
         .header(ACCEPT, "*/*")
         .header(CONNECTION, "close");
     if question.method == "POST" {

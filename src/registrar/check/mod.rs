@@ -53,7 +53,7 @@ pub(super) enum CheckKind {
 
 /// The address that a check connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct CheckTarget {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) container: String,
@@ -61,10 +61,10 @@ pub(super) struct Target {
 
 /// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
-    Well,
+pub(super) enum CheckResult {
+    Passed,
     /// The check failed: the reason, in a few words.
-    Ill(String),
+    Failed(String),
     /// The engine did not run the command, and why. The service's health is unknown.
     Unknown(String),
 }
@@ -97,15 +97,15 @@ fn with(defaults: &Checks, kind: CheckKind) -> Check {
 
 /// Returns where a service is checked. A container without its own address is checked at the address that consumers
 /// use.
-pub(super) fn target(service: &Service, defaults: &Checks) -> Target {
+pub(super) fn target(service: &Service, defaults: &Checks) -> CheckTarget {
     let container = service.container.clone();
     match (defaults.via, service.inner) {
         (CheckAddress::Container, Some(inner)) => {
-            Target { host: inner.to_canonical().to_string(), port: service.port.number, container }
+            CheckTarget { host: inner.to_canonical().to_string(), port: service.port.number, container }
         }
         _ => {
             let bare = service.ip.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            Target { host: bare.unwrap_or(&service.ip).to_owned(), port: service.public, container }
+            CheckTarget { host: bare.unwrap_or(&service.ip).to_owned(), port: service.public, container }
         }
     }
 }
@@ -113,22 +113,22 @@ pub(super) fn target(service: &Service, defaults: &Checks) -> Target {
 impl Check {
     /// Runs the check once. Distinguishes a failing service from an engine that cannot run the command; a command that
     /// times out counts as failed.
-    pub(super) async fn find(&self, target: &Target, engine: &Engine) -> Finding {
+    pub(super) async fn run(&self, target: &CheckTarget, engine: &Engine) -> CheckResult {
         let CheckKind::Command(argv) = &self.kind else {
-            return self.reach(target).await.map_or_else(Finding::Ill, |()| Finding::Well);
+            return self.reach(target).await.map_or_else(CheckResult::Failed, |()| CheckResult::Passed);
         };
         let begun = Instant::now();
-        let late = || Finding::Ill(format!("the command did not end within {:?}", self.timeout));
+        let timed_out = || CheckResult::Failed(format!("the command did not end within {:?}", self.timeout));
         match timeout(self.timeout, engine.exec(&target.container, argv, self.timeout)).await {
-            Ok(Ok(ran)) => command::verdict(&ran).map_or_else(Finding::Ill, |()| Finding::Well),
-            Err(_) => late(),
-            Ok(Err(_)) if begun.elapsed() >= self.timeout => late(),
-            Ok(Err(error)) => Finding::Unknown(format!("the command cannot be run: {}", error.why)),
+            Ok(Ok(ran)) => command::verdict(&ran).map_or_else(CheckResult::Failed, |()| CheckResult::Passed),
+            Err(_) => timed_out(),
+            Ok(Err(_)) if begun.elapsed() >= self.timeout => timed_out(),
+            Ok(Err(error)) => CheckResult::Unknown(format!("the command cannot be run: {}", error.why)),
         }
     }
 
     /// Runs a network check.
-    async fn reach(&self, target: &Target) -> Result<(), String> {
+    async fn reach(&self, target: &CheckTarget) -> Result<(), String> {
         let stage = CheckStage::new("connection");
         let asked = async {
             match &self.kind {

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
 
-use super::Target;
+use super::CheckTarget;
 use crate::client::{Trust, tls_config};
 use crate::http::Pipe;
 use crate::http::error::{self, AnyError, without_number};
@@ -21,7 +21,7 @@ use crate::registrar::service::address;
 use crate::tls::identity::version_1;
 
 /// The User-Agent of every check, so that applications can filter checks out of their logs.
-pub(super) const AGENT: &str = concat!("retune/", env!("CARGO_PKG_VERSION"), " (health check)");
+pub(super) const CHECK_USER_AGENT: &str = concat!("retune/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// What a check is waiting for; named in the timeout message.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl CheckStage {
 
 /// Opens a connection. `tls`: whether to use TLS, and whether to verify the certificate; `protocol` is spoken inside.
 pub(super) async fn open(
-    target: &Target,
+    target: &CheckTarget,
     tls: Option<bool>,
     protocol: &[u8],
     stage: &CheckStage,
@@ -65,7 +65,7 @@ pub(super) async fn open(
     }
 }
 
-pub(super) async fn connect(target: &Target) -> Result<TcpStream, String> {
+pub(super) async fn connect(target: &CheckTarget) -> Result<TcpStream, String> {
     TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|error| {
         format!("no connection to {}: {}", address(&target.host, target.port), without_number(&error))
     })
@@ -107,7 +107,7 @@ fn refused(error: &io::Error) -> String {
 }
 
 /// Returns `http://host:port/path`.
-pub(super) fn uri(target: &Target, path: &str) -> Result<Uri, String> {
+pub(super) fn uri(target: &CheckTarget, path: &str) -> Result<Uri, String> {
     let (host, wrong) =
         (address(&target.host, target.port), |_| format!("cannot build a URL from {:?}", target.host));
     let path = path.parse::<PathAndQuery>().map_err(|_| format!("{path:?} is not a path"))?;

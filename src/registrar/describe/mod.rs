@@ -1,6 +1,6 @@
 //! Turns a container into keys: ports, names, addresses, layouts. Pure.
 //!
-//! Owns: parsing `SERVICE_*` ([`metadata`]), whose network a container uses ([`home`]), which ports are reachable and
+//! Owns: parsing `SERVICE_*` ([`metadata`]), whose network a container uses ([`network_owner`]), which ports are reachable and
 //! how ([`ports`]), names with their suffix and ids ([`name`]), addresses ([`address`]), tags ([`tags`]), and the path
 //! and the value of a key ([`layout`], [`template`]).
 //! Promises: environment and labels mean exactly what they mean to Registrator, including its three generations of
@@ -9,10 +9,10 @@
 
 mod address;
 mod facts;
-mod home;
 mod layout;
 mod metadata;
 mod name;
+mod network_owner;
 mod ports;
 mod tags;
 mod template;
@@ -26,10 +26,10 @@ pub(super) use address::host_address;
 pub(super) use layout::check as check_templates;
 
 use self::address::Addresses;
-use self::facts::Facts;
-use self::home::NetworkOwner;
+use self::facts::ServiceFacts;
 use self::layout::Layouts;
 use self::metadata::{Meta, Metadata};
+use self::network_owner::NetworkOwner;
 use self::ports::{Candidate, PortMapping, Ports};
 use super::container::{Container, ContainerState, Port};
 use super::service::{self, Described, Service, Skipped};
@@ -137,7 +137,7 @@ impl Maker<'_> {
             .filter(|(name, _)| !name.starts_with("check_") && *name != "network")
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        let facts = Facts {
+        let facts = ServiceFacts {
             address: service::address(&ip, public),
             ip: &ip,
             port: public,

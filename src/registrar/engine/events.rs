@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::send::{EngineRequest, REQUEST_TIMEOUT, RequestContext, whole};
-use super::{Engine, EngineError, Event, EventSubject, signal};
+use super::{Engine, EngineError, EngineEvent, EventSubject, signal};
 use crate::client::no_answer;
 
 /// Old Podman sends nothing, not even a status, before the first event; every other engine responds sooner than this.
@@ -18,7 +18,7 @@ const RESPONSE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_EVENT_BYTES: usize = 1 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
-type Head = Pin<Box<dyn Future<Output = Result<Response, EngineError>> + Send>>;
+type ResponseHead = Pin<Box<dyn Future<Output = Result<Response, EngineError>> + Send>>;
 
 /// An event stream that the engine has accepted.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(in crate::registrar) struct Events {
 /// How far the response has come.
 enum StreamPhase {
     /// The status has not arrived.
-    Asked(Head),
+    Asked(ResponseHead),
     Open(Response),
     Ended,
 }
@@ -60,7 +60,7 @@ impl Engine {
         query.extend(since.as_deref().map(|since| ("since", since)));
         let (request, place) = self.prepare(&EngineRequest::get(&["events"], &query)).await?;
         let at = place.clone();
-        let mut head: Head = Box::pin(async move {
+        let mut head: ResponseHead = Box::pin(async move {
             let response = request.send().await.map_err(|error| at.broken(&error))?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
@@ -78,7 +78,7 @@ impl Engine {
 
 impl Events {
     /// Returns the next relevant event; `None`: the engine ended the stream. Has no timeout. Cancel-safe.
-    pub(in crate::registrar) async fn next(&mut self) -> Result<Option<Event>, EngineError> {
+    pub(in crate::registrar) async fn next(&mut self) -> Result<Option<EngineEvent>, EngineError> {
         loop {
             while let Some(object) = self.objects.next().map_err(|why| self.place.fault(why))? {
                 if let Some(event) = serde_json::from_slice(&object).ok().and_then(|reply| read(&reply)) {
@@ -172,14 +172,14 @@ impl Objects {
 /// |---|---|---|
 /// | container | `kill` with a signal that ends it, `die` (Podman: `died`) | its keys are removed at once, then it is inspected |
 /// | container | `create`, `init`, `start`, `restart`, `stop`, `oom`, `pause`, `unpause`, `rename`, `update`, `health_status`, `destroy` (Podman: `remove`, `cleanup`), `checkpoint`, `restore`, and every unknown action | it is inspected |
-/// | container | `HARMLESS`, `exec…` | nothing: the container is unchanged |
+/// | container | `IGNORED_ACTIONS`, `exec…` | nothing: the container is unchanged |
 /// | network | `connect`, `disconnect` | the container is inspected; Docker names it in an attribute, Podman as the actor |
 /// | network | `create`, `destroy`, `remove`, `update`, `prune` | nothing: no container is in it, or each has its own event |
 /// | image | every one | images are listed |
 /// | daemon | `reload` | the host's information is fetched again, and containers are listed |
 /// | daemon | `shutdown` | nothing: the stream ends |
 /// | volume, plugin, node, service, secret, config, builder; Podman's pod, system, volume, machine | every one | nothing: they do not affect ports, names or health |
-fn read(reply: &Value) -> Option<Event> {
+fn read(reply: &Value) -> Option<EngineEvent> {
     let word = |newer: &Value, older: &Value| {
         let newer = newer.as_str().filter(|word| !word.is_empty());
         newer.or(older.as_str()).unwrap_or("").to_owned()
@@ -212,7 +212,7 @@ fn read(reply: &Value) -> Option<Event> {
     let at = at.or_else(|| reply["time"].as_i64()?.checked_mul(1_000_000_000)).filter(|at| *at > 0);
     let attribute = &reply["Actor"]["Attributes"]["signal"];
     let signal = attribute.as_str().and_then(signal::number).or_else(|| attribute.as_i64()?.try_into().ok());
-    Some(Event { of, action: action.to_owned(), id, at, signal })
+    Some(EngineEvent { of, action: action.to_owned(), id, at, signal })
 }
 
 /// Returns the type of an action for engines before API 1.22, which send no type; their images have few actions.
@@ -224,7 +224,7 @@ fn kind_of_old(action: &str) -> &'static str {
 }
 
 /// Actions that leave a container unchanged. Some are frequent: each HEALTHCHECK is three commands.
-const HARMLESS: [&str; 13] = [
+const IGNORED_ACTIONS: [&str; 13] = [
     "archive-path",
     "attach",
     "commit",
@@ -241,7 +241,7 @@ const HARMLESS: [&str; 13] = [
 ];
 
 fn is_harmless(action: &str) -> bool {
-    HARMLESS.contains(&action) || action.starts_with("exec_")
+    IGNORED_ACTIONS.contains(&action) || action.starts_with("exec_")
 }
 
 #[cfg(test)]

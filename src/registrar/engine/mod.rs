@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use self::address::Address;
 pub(super) use self::events::Events;
-use self::send::{Bound, EngineRequest, REQUEST_TIMEOUT};
+use self::send::{EngineRequest, REQUEST_TIMEOUT, ResponseLimits};
 use self::version::Version;
 use super::container::{Container, ListedContainer};
 use super::settings::EngineAt;
@@ -37,9 +37,9 @@ use crate::placement::Image;
 use crate::tcp::Liveness;
 
 /// A host may run thousands of containers at a kilobyte or two each; a longer list is an error.
-const LIST_LIMITS: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
+const LIST_LIMITS: ResponseLimits = ResponseLimits { bytes: 64 << 20, within: Duration::from_secs(30) };
 /// Inspections contain the last outputs of health checks, and some labels contain whole files.
-const INSPECTION_LIMITS: Bound = Bound { bytes: 16 << 20, within: REQUEST_TIMEOUT };
+const INSPECTION_LIMITS: ResponseLimits = ResponseLimits { bytes: 16 << 20, within: REQUEST_TIMEOUT };
 /// How long the engine may take to stop a container whose stop timeout is unknown here.
 const UNKNOWN_STOP_TIMEOUT: Duration = Duration::from_secs(600);
 /// What a stop may take on top of the stop timeout: the kill, and the engine's cleanup.
@@ -79,7 +79,7 @@ pub(super) struct Info {
 
 /// An event of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Event {
+pub(super) struct EngineEvent {
     pub(super) of: EventSubject,
     /// The action without its details: `start`, `die`, `kill`, `health_status`, …; Podman's `died` and `remove` become
     /// `die` and `destroy`. A network's `connect` and `disconnect` become events of the container.
@@ -205,7 +205,7 @@ impl Engine {
         let seconds = grace.map(|grace| grace.as_millis().div_ceil(1000).to_string());
         let query: Vec<_> = seconds.as_deref().map(|seconds| ("t", seconds)).into_iter().collect();
         let within = grace.unwrap_or(UNKNOWN_STOP_TIMEOUT).saturating_add(STOP_OVERHEAD_TIMEOUT);
-        let bound = Bound { bytes: 1 << 20, within };
+        let bound = ResponseLimits { bytes: 1 << 20, within };
         let response =
             self.send(&EngineRequest::post(&["containers", id, "stop"], &query, None), bound).await?;
         match response.status {
@@ -218,7 +218,7 @@ impl Engine {
     async fn read<T: serde::de::DeserializeOwned>(
         &self,
         call: &EngineRequest<'_>,
-        bound: Bound,
+        bound: ResponseLimits,
     ) -> Result<T, EngineError> {
         let response = self.send(call, bound).await?;
         if response.status == StatusCode::OK { response.json() } else { Err(response.refusal()) }

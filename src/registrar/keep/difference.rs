@@ -3,8 +3,8 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::act::ActionError;
-use super::owned::{self, Reading};
-use super::request::{NEWEST, NOT_FOUND, one_line, refusal, soon};
+use super::owned::{self, ListRead};
+use super::request::{NEWEST, NOT_FOUND, keys_of, one_line, refusal};
 use super::{ReconcilerConfig, WantedKeys};
 use crate::client::cluster::{Cluster, RequestError};
 use crate::protocol::quoted;
@@ -23,13 +23,13 @@ pub(in crate::registrar) async fn difference(
     wanted: &WantedKeys,
 ) -> Result<Vec<String>, String> {
     let list = match owned::read(cluster, config).await {
-        Ok(Reading::Ours { keys, .. }) => keys,
-        Ok(Reading::Foreign { .. }) | Err(ActionError::Refused { .. }) => BTreeMap::new(),
+        Ok(ListRead::Ours { keys, .. }) => keys,
+        Ok(ListRead::Foreign { .. }) | Err(ActionError::Refused { .. }) => BTreeMap::new(),
         Err(ActionError::Failed(error)) => return Err(one_line(&error)),
     };
     let keys: BTreeSet<String> = wanted.keys.keys().chain(list.keys()).cloned().collect();
     let reads = keys.into_iter().map(|key| async move {
-        match soon(cluster).get(key.as_bytes(), NEWEST).await {
+        match keys_of(cluster).get(key.as_bytes(), NEWEST).await {
             Ok(event) if event.node.dir => Ok((key, Some(None))),
             Ok(event) => Ok((key, Some(Some(event.node.value)))),
             Err(RequestError::Etcd(error)) if error.code == NOT_FOUND => Ok((key, None)),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::held::{HeldKey, KeyState, Owner, Service};
+use super::held::{HeldKey, KeyState, Owner, ServiceRef};
 use super::{Registration, WantedKeys};
 use crate::registrar::container::short;
 
@@ -37,9 +37,9 @@ pub(super) fn mark(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, no
         held.values_mut().for_each(|known| known.waits.clear());
         return;
     }
-    let places: BTreeMap<Service<'_>, (&String, &Registration)> =
+    let places: BTreeMap<ServiceRef<'_>, (&String, &Registration)> =
         wanted.keys.iter().map(|(key, registration)| (registration.by(), (key, registration))).collect();
-    let present = Present { wanted, places, missing, held };
+    let present = CurrentKeys { wanted, places, missing, held };
     let waits: Vec<_> = held.iter().map(|(key, known)| present.wait(key, known)).collect();
     for (known, reasons) in held.values_mut().zip(waits) {
         known.wait_for(reasons, now);
@@ -47,16 +47,16 @@ pub(super) fn mark(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, no
 }
 
 /// What decides how long keys wait.
-struct Present<'k> {
+struct CurrentKeys<'k> {
     wanted: &'k WantedKeys,
     /// The key and registration of each wanted service.
-    places: BTreeMap<Service<'k>, (&'k String, &'k Registration)>,
+    places: BTreeMap<ServiceRef<'k>, (&'k String, &'k Registration)>,
     /// The containers with a key that is not confirmed.
     missing: BTreeSet<&'k str>,
     held: &'k BTreeMap<String, HeldKey>,
 }
 
-impl Present<'_> {
+impl CurrentKeys<'_> {
     /// Returns what a key waits for: the values that must not be lost, and how long each may stay.
     fn wait(&self, key: &String, known: &HeldKey) -> Vec<(String, Duration)> {
         if known.left.is_some() || self.wanted.released.contains(key) {
@@ -123,7 +123,7 @@ pub(super) fn stand_ins(
     held: &BTreeMap<String, HeldKey>,
     now: Instant,
 ) -> BTreeMap<String, Registration> {
-    let places: BTreeMap<Service<'_>, (&String, &Registration)> =
+    let places: BTreeMap<ServiceRef<'_>, (&String, &Registration)> =
         wanted.keys.iter().map(|(key, registration)| (registration.by(), (key, registration))).collect();
     // Maps a key that another service is to get to the key that its present service waits for.
     let next = |key: &String| {

@@ -10,10 +10,10 @@ use super::Registration;
 use crate::registrar::container::short;
 
 /// A service: the beginning of its container's id, and its port.
-pub(super) type Service<'k> = (&'k str, &'k str);
+pub(super) type ServiceRef<'k> = (&'k str, &'k str);
 
 impl Registration {
-    pub(super) fn by(&self) -> Service<'_> {
+    pub(super) fn by(&self) -> ServiceRef<'_> {
         (short(&self.container), &self.port)
     }
 }
@@ -42,7 +42,7 @@ impl Owner {
         }
     }
 
-    pub(super) fn by(&self) -> Service<'_> {
+    pub(super) fn by(&self) -> ServiceRef<'_> {
         (&self.id, &self.port)
     }
 }
@@ -143,14 +143,14 @@ impl HeldKey {
 
     /// Notes that a request is about to change or delete the key: until its response arrives, the key's value is not
     /// confirmed.
-    pub(super) fn in_motion(&mut self) {
+    pub(super) fn request_started(&mut self) {
         if matches!(self.key_state, KeyState::Kept { .. }) {
-            self.lost_sight(self.due);
+            self.value_unknown(self.due);
         }
     }
 
     /// Notes that the key's value is unknown from now on; it may be read from `due` on.
-    pub(super) fn lost_sight(&mut self, due: Instant) {
+    pub(super) fn value_unknown(&mut self, due: Instant) {
         self.key_state = KeyState::Unknown;
         self.due = due;
     }

@@ -12,7 +12,6 @@ mod act;
 mod availability;
 mod difference;
 mod dirs;
-mod ending;
 mod handover;
 mod held;
 mod outcome;
@@ -20,6 +19,7 @@ mod owned;
 mod reconcile;
 mod reconciler;
 pub(super) mod request;
+mod shutdown;
 
 #[cfg(test)]
 mod tests;

@@ -8,14 +8,14 @@ use tokio::time::Instant;
 use super::act::WriteStep;
 use super::held::{HeldKey, KeyState};
 use super::{Registration, WantedKeys};
-use ActionKind::{Forget, Leave, Remove, Tend, Write};
+use ActionKind::{Forget, Leave, Remove, RenewOurs, Write};
 
 /// A renewal overdue by this much goes before everything else.
 const URGENT_RENEWAL_DELAY: Duration = Duration::from_secs(2);
 
 /// One action on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Action {
+pub(super) struct KeyAction {
     pub(super) key: String,
     pub(super) what: ActionKind,
 }
@@ -26,7 +26,7 @@ pub(super) enum ActionKind {
     /// Write or renew it, beginning with this request.
     Write(WriteStep),
     /// Renew the lease if the key holds a value of ours: it may still become wanted, or its successor is not confirmed.
-    Tend,
+    RenewOurs,
     /// Delete the key if it was last written at this index; `None`: if it holds a value of ours.
     Remove(Option<u64>),
     /// Leave the key to its lease, and remember it until then: a container that returns finds its own key.
@@ -40,15 +40,19 @@ impl ActionKind {
     const fn rank(self) -> u8 {
         match self {
             Forget | Leave => 0,
-            Remove(_) | Write(WriteStep::Create | WriteStep::Swap(_) | WriteStep::Look) => 1,
-            Write(WriteStep::Renew(_)) | Tend => 2,
+            Remove(_) | Write(WriteStep::Create | WriteStep::Swap(_) | WriteStep::Read) => 1,
+            Write(WriteStep::Renew(_)) | RenewOurs => 2,
         }
     }
 }
 
 /// Returns all actions that are due, the urgent ones first.
-pub(super) fn reconcile(wanted: &WantedKeys, held: &BTreeMap<String, HeldKey>, now: Instant) -> Vec<Action> {
-    let action = |key: &String, what| Action { key: key.clone(), what };
+pub(super) fn reconcile(
+    wanted: &WantedKeys,
+    held: &BTreeMap<String, HeldKey>,
+    now: Instant,
+) -> Vec<KeyAction> {
+    let action = |key: &String, what| KeyAction { key: key.clone(), what };
     let mut actions = Vec::new();
     for (key, registration) in &wanted.keys {
         actions.extend(for_wanted(registration, held.get(key), now).map(|what| action(key, what)));
@@ -63,8 +67,8 @@ pub(super) fn reconcile(wanted: &WantedKeys, held: &BTreeMap<String, HeldKey>, n
 }
 
 /// Returns whether a renewal has waited for other requests so long that its key could expire.
-fn is_late(action: &Action, held: &BTreeMap<String, HeldKey>, now: Instant) -> bool {
-    let renewal = matches!(action.what, Write(WriteStep::Renew(_)) | Tend);
+fn is_late(action: &KeyAction, held: &BTreeMap<String, HeldKey>, now: Instant) -> bool {
+    let renewal = matches!(action.what, Write(WriteStep::Renew(_)) | RenewOurs);
     renewal && held.get(&action.key).is_some_and(|held| held.due + URGENT_RENEWAL_DELAY <= now)
 }
 
@@ -72,7 +76,7 @@ fn is_late(action: &Action, held: &BTreeMap<String, HeldKey>, now: Instant) -> b
 /// writes: otherwise a store that rejects new keys would get only writes, one at a time, until the leases expire.
 pub(super) fn go_on_after(
     stuck: &str,
-    actions: &mut [Action],
+    actions: &mut [KeyAction],
     held: &BTreeMap<String, HeldKey>,
     now: Instant,
 ) {
@@ -88,7 +92,7 @@ fn for_wanted(registration: &Registration, held: Option<&HeldKey>, now: Instant)
     let is_due = held.due <= now;
     // A stand-in also waits as its service's old key, but the cycle opens only once it is confirmed.
     if held.waits(now) && held.may_be_anothers(registration) {
-        return is_due.then_some(Tend);
+        return is_due.then_some(RenewOurs);
     }
     match &held.key_state {
         KeyState::Unknown => create,
@@ -113,7 +117,7 @@ fn unwanted(wanted: &WantedKeys, key: &str, held: &HeldKey, now: Instant) -> Opt
         return Some(Leave);
     }
     if may_become_wanted(wanted, held) || held.waits(now) {
-        return is_due.then_some(Tend);
+        return is_due.then_some(RenewOurs);
     }
     match held.key_state {
         KeyState::Kept { index, .. } => Some(Remove(Some(index))),

@@ -14,8 +14,8 @@ use super::act::{self, ActionError, RemoveOutcome, RenewOutcome, Write, WriteOut
 use super::availability::StoreAvailability;
 use super::handover;
 use super::held::{HeldKey, KeyState, Owner};
-use super::owned::{self, Entry, OwnedListState, Reading};
-use super::reconcile::{Action, ActionKind, dues, go_on_after, reconcile};
+use super::owned::{self, ListRead, OwnedKey, OwnedListState};
+use super::reconcile::{ActionKind, KeyAction, dues, go_on_after, reconcile};
 use super::request::one_line;
 use super::{ReconcilerConfig, WantedKeys};
 use crate::backoff::Backoff;
@@ -37,18 +37,18 @@ pub(super) enum Done {
         key: String,
         outcome: Result<RemoveOutcome, ActionError>,
     },
-    Tended {
+    OursRenewed {
         key: String,
         outcome: Result<RenewOutcome, ActionError>,
         sent: Instant,
     },
-    ListRead(Result<Reading, ActionError>),
+    ListRead(Result<ListRead, ActionError>),
     ListWritten {
-        keys: BTreeMap<String, Entry>,
+        keys: BTreeMap<String, OwnedKey>,
         result: Result<Option<u64>, ActionError>,
     },
     /// Sent only to see whether the store responds.
-    Pinged(Result<Reading, ActionError>),
+    Pinged(Result<ListRead, ActionError>),
 }
 
 type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -69,7 +69,7 @@ pub(super) struct Reconciler {
     pub(super) busy: BTreeSet<String>,
     /// Whether a read or write of the list is in progress.
     pub(super) listing: bool,
-    queue: VecDeque<Action>,
+    queue: VecDeque<KeyAction>,
     /// When the queue was computed.
     planned: Instant,
     /// When to read or write the list; outer `None`: not computed yet.
@@ -114,7 +114,7 @@ impl Reconciler {
             let error = match owned::read(&self.cluster, &self.config).await {
                 Err(ActionError::Failed(error)) => error,
                 read => {
-                    if let Ok(Reading::Ours { keys, .. }) = &read {
+                    if let Ok(ListRead::Ours { keys, .. }) = &read {
                         self.adopt(keys);
                     }
                     self.list_read(read);
@@ -136,7 +136,7 @@ impl Reconciler {
     }
 
     /// Adopts the keys of an earlier run; whether they exist and are wanted is not known yet.
-    pub(super) fn adopt(&mut self, keys: &BTreeMap<String, Entry>) {
+    pub(super) fn adopt(&mut self, keys: &BTreeMap<String, OwnedKey>) {
         let due = Instant::now();
         for (key, entry) in keys {
             let (mine, owner) = (entry.values.clone(), entry.values.values().next_back().cloned());
@@ -240,14 +240,14 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn start_one(&mut self, Action { key, what }: Action) {
+    pub(super) fn start_one(&mut self, KeyAction { key, what }: KeyAction) {
         if self.busy.contains(&key) {
             return;
         }
         match what {
             ActionKind::Write(first) => self.start_write(key, first),
             ActionKind::Remove(guard) => self.start_removal(key, guard),
-            ActionKind::Tend => self.tend(key),
+            ActionKind::RenewOurs => self.start_renewing_ours(key),
             ActionKind::Forget => self.forget(&key),
             ActionKind::Leave => self.leave(&key),
         }
@@ -262,11 +262,11 @@ impl Reconciler {
         let held = self.held.entry(key.clone()).or_insert_with(|| HeldKey::new(Instant::now()));
         // A key of an earlier run mostly exists; reading it first turns the write into a renewal.
         let adopts = held.before && matches!(first, WriteStep::Create | WriteStep::Renew(_));
-        let first = if adopts { WriteStep::Look } else { first };
+        let first = if adopts { WriteStep::Read } else { first };
         let tried = !held.before && held.mine.contains_key(&value);
         (held.before, held.left, held.owner) = (false, None, Owner::of(registration));
         if !matches!(&held.key_state, KeyState::Kept { value: kept, .. } if *kept == value) {
-            held.in_motion();
+            held.request_started();
         }
         let mine = held.mine.keys().cloned().collect();
         held.mine.insert(value.clone(), held.owner.clone());
@@ -282,7 +282,7 @@ impl Reconciler {
     }
 
     /// Renews the lease of a key of an earlier run, until it is known whether the key is wanted.
-    fn tend(&mut self, key: String) {
+    fn start_renewing_ours(&mut self, key: String) {
         let Some(held) = self.held.get_mut(&key) else { return };
         fault!(
             NotRenewed,
@@ -301,14 +301,14 @@ impl Reconciler {
         let (mine, cluster) = (held.mine.keys().cloned().collect(), Arc::clone(&self.cluster));
         self.busy.insert(key.clone());
         self.running.push(Box::pin(async move {
-            let outcome = act::tend(&cluster, &key, &mine, ttl).await;
-            Done::Tended { key, outcome, sent }
+            let outcome = act::renew_ours(&cluster, &key, &mine, ttl).await;
+            Done::OursRenewed { key, outcome, sent }
         }));
     }
 
     fn start_removal(&mut self, key: String, guard: Option<u64>) {
         let Some(held) = self.held.get_mut(&key) else { return };
-        held.in_motion();
+        held.request_started();
         if !held.waits.is_empty() {
             let Owner { id, service, .. } = &held.owner;
             tracing::warn!(
@@ -347,10 +347,10 @@ impl Reconciler {
     }
 
     /// Returns what the list must hold.
-    pub(super) fn ours(&self) -> BTreeMap<String, Entry> {
+    pub(super) fn ours(&self) -> BTreeMap<String, OwnedKey> {
         let known = self.held.iter().filter(|(_, held)| !held.mine.is_empty());
-        let mut ours: BTreeMap<String, Entry> =
-            known.map(|(key, held)| (key.clone(), Entry { values: held.mine.clone() })).collect();
+        let mut ours: BTreeMap<String, OwnedKey> =
+            known.map(|(key, held)| (key.clone(), OwnedKey { values: held.mine.clone() })).collect();
         for (key, registration) in &self.desired.keys {
             let entry = ours.entry(key.clone()).or_default();
             entry.values.entry(registration.value.clone()).or_insert_with(|| Owner::of(registration));

@@ -1,7 +1,7 @@
 //! The state of every container, and what follows from it. Pure: takes events and the time; returns which containers to
 //! inspect, which checks to run and which keys are wanted.
 //!
-//! Owns: the state of each container ([`entry`]), the state of each of its services ([`judge`]), and which of several
+//! Owns: the state of each container ([`entry`]), the state of each of its services ([`phase`]), and which of several
 //! services gets a key that all claim ([`registrations`]).
 //!
 //! A service goes from starting to passing with its first passed checks, and from there to failing and back. When its
@@ -12,7 +12,7 @@
 //! the last event is repeated.
 
 mod entry;
-mod judge;
+mod phase;
 mod registrations;
 mod report;
 
@@ -22,15 +22,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::check::{self, Check, Target};
+use super::check::{self, Check, CheckTarget};
 use super::container::{Container, ContainerState, ListedContainer, Port, Protocol};
 use super::describe::{self, DescribeContext};
-use super::engine::Event;
+use super::engine::EngineEvent;
 use super::service::{Described, Service, Skipped};
 use super::settings::{Checks, Deregister, OwnContainer, Rules};
 
 pub(super) use entry::ServicePhase;
-use entry::{Draining, Entry, ServiceState};
+use entry::{ContainerEntry, Draining, ServiceState};
 pub(super) use report::unregistered;
 
 /// SIGKILL and SIGTERM end a container whatever its own stop signal is.
@@ -38,12 +38,12 @@ const ALWAYS_END: [i32; 2] = [9, 15];
 /// Docker's default time between the stop signal and the kill.
 const DEFAULT_STOP_TIMEOUT_SECS: u64 = 10;
 /// How long after the kill was due a container counts as having survived the stop signal.
-const KILL_GRACE: Duration = Duration::from_secs(2);
+const KILL_GRACE_DELAY: Duration = Duration::from_secs(2);
 /// How long after the first list a container that cannot be inspected is waited for.
 const INSPECTION_WAIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a service may wait for its first passed check before that is logged.
-const FIRST_PASS: Duration = Duration::from_secs(60);
+const FIRST_PASS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The configuration, constant for the whole run.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +75,7 @@ pub(super) struct Sidecar {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Probe {
     pub(super) check: Check,
-    pub(super) target: Target,
+    pub(super) target: CheckTarget,
     /// The run of the container that is checked; a result for an earlier run is ignored.
     pub(super) life: Option<i64>,
 }
@@ -90,7 +90,7 @@ pub(super) type ByService<T> = BTreeMap<ServiceId, T>;
 #[derive(Default)]
 pub(super) struct Model {
     node_config: NodeConfig,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, ContainerEntry>,
     /// Which service has a key, while it wants it.
     owners: BTreeMap<String, ServiceId>,
     /// Keys that are left to their leases, and until when.
@@ -187,7 +187,7 @@ impl Model {
     }
 
     /// Takes an event of a container.
-    pub(super) fn event(&mut self, event: &Event, now: Instant) {
+    pub(super) fn event(&mut self, event: &EngineEvent, now: Instant) {
         if !self.concerns(&event.id) {
             return;
         }
@@ -211,9 +211,14 @@ impl Model {
         let asked =
             entry.draining.as_ref().is_some_and(|drained| drained.until.is_none() && drained.life == older);
         if !stale && !asked {
-            let timeout = if event.action == "die" { KILL_GRACE } else { entry.stop_patience() };
-            entry.draining =
-                Some(Draining { why, at: event.at, life: older, until: Some(now + timeout), doubted: false });
+            let timeout = if event.action == "die" { KILL_GRACE_DELAY } else { entry.stop_timeout() };
+            entry.draining = Some(Draining {
+                why,
+                at: event.at,
+                life: older,
+                until: Some(now + timeout),
+                is_overdue: false,
+            });
             self.touched = true;
         }
     }
@@ -221,10 +226,10 @@ impl Model {
     /// Begins (`out`) or cancels a drain on request: the container's keys are removed although it runs. Returns whether
     /// the container exists.
     pub(super) fn drain(&mut self, asked: &str, out: bool) -> bool {
-        let named = |(_, entry): &(&String, &Entry)| {
+        let named = |(_, entry): &(&String, &ContainerEntry)| {
             entry.container.as_ref().is_some_and(|known| known.name == asked.trim_start_matches('/'))
         };
-        let begins = |(id, _): &(&String, &Entry)| asked.len() >= 4 && id.starts_with(asked);
+        let begins = |(id, _): &(&String, &ContainerEntry)| asked.len() >= 4 && id.starts_with(asked);
         let found = self.entries.iter().find(named).or_else(|| self.entries.iter().find(begins));
         let id = found.map(|(id, _)| id.clone());
         let Some(entry) = id.and_then(|id| self.entries.get_mut(&id)) else { return false };
@@ -235,7 +240,7 @@ impl Model {
         }
         let life = entry.container.as_ref().and_then(|container| container.started);
         let why = "is being drained on request".to_owned();
-        entry.draining = Some(Draining { why, at: None, life, until: None, doubted: false });
+        entry.draining = Some(Draining { why, at: None, life, until: None, is_overdue: false });
         true
     }
 
@@ -319,7 +324,7 @@ impl Model {
         };
         let mut services: BTreeMap<Port, ServiceState> = BTreeMap::new();
         for service in described.services {
-            for odd in check::unknown_words(&service).into_iter().map(Skipped::Odd) {
+            for odd in check::unknown_words(&service).into_iter().map(Skipped::UnknownAttribute) {
                 if !described.skipped.contains(&odd) {
                     described.skipped.push(odd);
                 }
@@ -364,7 +369,7 @@ impl Model {
             None => check::fallback(checks).filter(|_| service.port.protocol == Protocol::Tcp),
         };
         let target = match &self.node_config.own {
-            Some(own) if own.inside => Target {
+            Some(own) if own.inside => CheckTarget {
                 host: "127.0.0.1".to_owned(),
                 port: service.port.number,
                 container: container.id.clone(),
@@ -374,7 +379,7 @@ impl Model {
         Ok(check.map_or(HealthSource::Running, |check| HealthSource::Check { check, target }))
     }
 
-    fn describe_where(&mut self, wanted: impl Fn(&str, &Entry) -> bool) {
+    fn describe_where(&mut self, wanted: impl Fn(&str, &ContainerEntry) -> bool) {
         let chosen = self.entries.iter().filter(|(id, entry)| wanted(id, entry));
         let ids: Vec<String> = chosen.map(|(id, _)| id.clone()).collect();
         ids.iter().for_each(|id| self.describe(id, false));
@@ -441,7 +446,7 @@ impl Model {
         let away = self.lost.filter(|_| !self.alone).map(|since| since + self.node_config.grace);
         let settled = self.settled.filter(|_| !self.complete);
         let lapses = self.released.values().copied().flatten();
-        self.entries.values().filter_map(Entry::next).chain(away).chain(settled).chain(lapses).min()
+        self.entries.values().filter_map(ContainerEntry::next).chain(away).chain(settled).chain(lapses).min()
     }
 
     /// Returns whether all containers that ran at the start were listed, inspected, and checked until a result. Waits
@@ -450,7 +455,7 @@ impl Model {
         if let (false, Some(first)) = (self.complete, &self.first) {
             let entries = &self.entries;
             // All at once: one may have to be described again because of another.
-            self.complete = first.iter().all(|id| entries.get(id).is_none_or(Entry::is_known));
+            self.complete = first.iter().all(|id| entries.get(id).is_none_or(ContainerEntry::is_known));
         }
         self.complete
     }
@@ -460,7 +465,7 @@ impl Model {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum HealthSource {
     /// A check of our own.
-    Check { check: Check, target: Target },
+    Check { check: Check, target: CheckTarget },
     /// The HEALTHCHECK of the image or container, which the engine runs.
     Engine,
     /// Nothing but that it runs.
@@ -469,6 +474,6 @@ enum HealthSource {
 }
 
 /// Returns the time between a container's stop signal and the kill, plus a margin.
-fn patience(stop_timeout: Option<u64>) -> Duration {
-    Duration::from_secs(stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT_SECS).min(86_400)) + KILL_GRACE
+fn kill_timeout(stop_timeout: Option<u64>) -> Duration {
+    Duration::from_secs(stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT_SECS).min(86_400)) + KILL_GRACE_DELAY
 }

@@ -7,7 +7,7 @@ use minijinja::Error;
 use serde::Deserialize;
 
 use super::super::error::fail;
-use super::read::Service;
+use super::read::BackendService;
 use crate::http::host_of;
 use crate::key;
 use crate::placement::{Container, Image, NODES, Node};
@@ -85,7 +85,7 @@ impl Nodes {
 
     /// Returns the node of a service, if known: the node the service names, else the one its id names, else the one
     /// that has its container, else the one at its address.
-    fn of(&self, service: &Service) -> Option<usize> {
+    fn of(&self, service: &BackendService) -> Option<usize> {
         if !service.node.is_empty() {
             return self.by_name.get(&service.node).copied();
         }
@@ -97,7 +97,7 @@ impl Nodes {
 
     /// Returns the service as expressions see it: a node that runs only this container, with the labels of its own
     /// node, overridden by the service's attributes. Fills in what the container's record holds.
-    pub(super) fn join(&self, service: &mut Service) -> Node {
+    pub(super) fn join(&self, service: &mut BackendService) -> Node {
         let at = self.of(service);
         let mut joined = match at.map(|at| &self.all[at]) {
             Some(node) => Node {
@@ -125,7 +125,7 @@ impl Nodes {
         joined
     }
 
-    fn container(&self, at: usize, service: &Service) -> Option<&Container> {
+    fn container(&self, at: usize, service: &BackendService) -> Option<&Container> {
         let by_id = self.by_container.get(&service.container).filter(|(node, _)| *node == at);
         let place = match by_id {
             Some((_, place)) => Some(place),
@@ -152,7 +152,7 @@ impl Nodes {
 }
 
 /// Returns the container of a service whose node does not list it.
-fn container(service: &Service) -> Option<Container> {
+fn container(service: &BackendService) -> Option<Container> {
     let named = !service.container.is_empty() || !service.container_name.is_empty();
     named.then(|| Container {
         id: service.container.clone(),

@@ -180,7 +180,7 @@ fn prefer_puts_what_matches_first_and_makes_the_others_backups() {
 }
 
 #[test]
-fn what_makes_no_sense_is_told_in_placements_words() {
+fn invalid_expressions_are_reported_in_placements_words() {
     let all = web();
     for (template, want) in [
         ("{{ backends('/app')|where('a==b') }}", "where: Key 'a' is invalid"),

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_undefined_name_is_told_with_its_line_and_may_be_tested() {
+fn an_undefined_name_is_reported_with_its_line_and_may_be_tested() {
     let none = view(&[]);
     let told = error("ok\n{{ nothing }}\n", &none);
     assert_eq!((told.kind, told.line, &*told.file), (TemplateErrorKind::Undefined, Some(2), "templates/t"));
@@ -69,7 +69,7 @@ fn a_missing_key_names_itself_in_full_with_its_neighbours() {
 }
 
 #[test]
-fn a_mistake_in_an_included_file_is_told_with_that_files_line() {
+fn a_mistake_in_an_included_file_is_reported_with_that_files_line() {
     let bench =
         Bench::new(&[("a", "1\n{% include 'b' %}"), ("b", "\n\n{{ nope }}"), ("c", "{{ include('b') }}")]);
     for name in ["a", "c"] {

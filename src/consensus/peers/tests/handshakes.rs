@@ -56,7 +56,7 @@ async fn each_wrong_greeting_has_its_status_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_member_that_was_removed_is_told_and_others_try_on() {
+async fn a_removed_member_is_notified_and_others_retry() {
     let (one, mut directory) = alone();
     let mut owner = one.hub.directory().as_ref().clone();
     let known = owner.members.remove(&2).unwrap();

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::hub::PeerHub;
-use super::{Inbound, Known, PeerDirectory, PeerSender, PeerServer, Peers, PeersInit, Pins};
+use super::{Inbound, KnownMember, PeerDirectory, PeerSender, PeerServer, Peers, PeersInit, Pins};
 use crate::consensus::member::Member;
 use crate::stop::{EndedLoop, Stop};
 
@@ -94,7 +94,7 @@ fn directory(own: u64, group: &[(u64, &str)]) -> PeerDirectory {
         let (name, client_urls) = (format!("n{id}"), vec![format!("http://127.0.0.1:{id}")]);
         let member =
             Member { id: *id, name, peer_urls: vec![(*url).to_owned()], client_urls, ..Member::default() };
-        (*id, Known { member, incarnation: Some(100 + id) })
+        (*id, KnownMember { member, incarnation: Some(100 + id) })
     };
     PeerDirectory {
         cluster: CLUSTER_ID,

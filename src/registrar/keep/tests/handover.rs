@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::act::WriteStep;
 use super::super::handover::{mark, stand_ins};
 use super::super::held::{HeldKey, KeyState, Owner};
-use super::super::reconcile::{Action, ActionKind, reconcile};
+use super::super::reconcile::{ActionKind, KeyAction, reconcile};
 use super::super::{ReconcilerConfig, Registration, WantedKeys};
 use super::store::{Door, Store};
 use super::{Running, config, map, until};
@@ -53,12 +53,12 @@ fn actions(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, now: Insta
     words(&reconcile(wanted, held, now))
 }
 
-fn words(actions: &[Action]) -> Vec<String> {
-    let word = |Action { key, what }: &Action| match what {
+fn words(actions: &[KeyAction]) -> Vec<String> {
+    let word = |KeyAction { key, what }: &KeyAction| match what {
         ActionKind::Write(WriteStep::Create) => format!("create {key}"),
         ActionKind::Write(WriteStep::Swap(_)) => format!("replace {key}"),
         ActionKind::Remove(_) => format!("remove {key}"),
-        ActionKind::Tend => format!("tend {key}"),
+        ActionKind::RenewOurs => format!("tend {key}"),
         other => format!("{other:?} {key}"),
     };
     actions.iter().map(word).collect()

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::super::WantedKeys;
 use super::super::act::WriteStep;
 use super::super::held::{HeldKey, KeyState, Owner};
-use super::super::reconcile::ActionKind::{Forget, Leave, Remove, Tend, Write};
-use super::super::reconcile::{Action, ActionKind, go_on_after, reconcile};
+use super::super::reconcile::ActionKind::{Forget, Leave, Remove, RenewOurs, Write};
+use super::super::reconcile::{ActionKind, KeyAction, go_on_after, reconcile};
 use super::desired;
 
 fn held(key_state: KeyState, mine: &[&str], due: Instant) -> HeldKey {
@@ -27,8 +27,8 @@ fn blocked(desired: &str) -> KeyState {
     KeyState::Blocked { desired: desired.into(), why: String::new() }
 }
 
-fn action(what: ActionKind) -> Action {
-    Action { key: "/k".to_owned(), what }
+fn action(what: ActionKind) -> KeyAction {
+    KeyAction { key: "/k".to_owned(), what }
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn an_earlier_lifes_key_goes_only_when_everything_was_looked_at_and_one_let_go_n
     let before = HeldKey { before: true, ..held(KeyState::Unknown, &["1"], now) };
     let known: BTreeMap<_, _> = [("/k".to_owned(), before)].into();
     let early = WantedKeys { complete: false, ..desired(&[]) };
-    assert_eq!(reconcile(&early, &known, now), [action(Tend)]);
+    assert_eq!(reconcile(&early, &known, now), [action(RenewOurs)]);
     assert_eq!(reconcile(&early, &known, now.checked_sub(Duration::from_secs(1)).unwrap()), []);
     assert_eq!(reconcile(&desired(&[]), &known, now), [action(Remove(None))]);
     let released = WantedKeys { released: ["/k".to_owned()].into(), ..desired(&[]) };
@@ -90,7 +90,7 @@ fn what_an_earlier_life_left_of_a_container_that_cannot_be_looked_at_stays() {
     let before = HeldKey { before: true, mine, ..HeldKey::new(now) };
     let known: BTreeMap<_, _> = [("/k".to_owned(), before)].into();
     let unknown = WantedKeys { unknown: ["aaaabbbbcccc".to_owned()].into(), ..desired(&[]) };
-    assert_eq!(reconcile(&unknown, &known, now), [action(Tend)]);
+    assert_eq!(reconcile(&unknown, &known, now), [action(RenewOurs)]);
 }
 
 #[test]
@@ -159,7 +159,7 @@ impl Model {
     }
 
     /// Applies `action` to the store and records the result; `heard`: whether the response arrived.
-    fn act(&mut self, wanted: &WantedKeys, action: &Action, now: Instant, heard: bool) {
+    fn act(&mut self, wanted: &WantedKeys, action: &KeyAction, now: Instant, heard: bool) {
         let key = action.key.clone();
         match action.what {
             Forget => {
@@ -180,7 +180,7 @@ impl Model {
                     known.key_state = KeyState::Unknown;
                 }
             }
-            Tend | Leave => {
+            RenewOurs | Leave => {
                 unreachable!("everything was looked at in these walks, and nothing let go")
             }
             Write(_) => {

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use super::store::{NetworkState, Store};
 use super::worker::{Life, Message};
-use crate::registrar::container::{Container, ContainerState, Healthcheck, Network, Published};
-use crate::registrar::engine::Event;
+use crate::registrar::container::{Container, ContainerState, Healthcheck, Network, PublishedPort};
+use crate::registrar::engine::EngineEvent;
 use crate::registrar::settings::Lease;
 use crate::registrar::tests::world::running;
 
@@ -132,7 +132,7 @@ impl World {
         container.name = name.unwrap_or_else(|| format!("c{}", self.made));
         container.networks = BTreeMap::from([("bridge".to_owned(), self.address())]);
         // Published ports do not matter for a container that is registered at its own address.
-        container.ports.values_mut().for_each(Vec::<Published>::clear);
+        container.ports.values_mut().for_each(Vec::<PublishedPort>::clear);
         match self.rng.random_range(0..4) {
             0 => container.healthcheck = Some(Healthcheck::Healthy),
             1 | 2 => container.env.push(("SERVICE_CHECK_TCP".into(), "true".into())),
@@ -147,7 +147,13 @@ impl World {
     /// Sends an event, or loses it.
     fn say(&mut self, id: &str, action: &str, signal: Option<i32>) {
         let at = Some(self.clock());
-        let event = Event { action: action.to_owned(), id: id.to_owned(), at, signal, ..Event::default() };
+        let event = EngineEvent {
+            action: action.to_owned(),
+            id: id.to_owned(),
+            at,
+            signal,
+            ..EngineEvent::default()
+        };
         let copies = if self.chance(self.trouble) { self.rng.random_range(0..3) } else { 1 };
         for _ in 0..copies {
             let late = if self.chance(self.trouble) { self.rng.random_range(0..2_000) } else { 1 };

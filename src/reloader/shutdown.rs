@@ -8,7 +8,7 @@ use crate::stop::{Signal, Signals, Stop};
 
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum DaemonEnd {
     /// In good order.
     Stopped,
     /// Cut off by a second signal or by its deadline; pending reloads are in the journal.
@@ -20,7 +20,7 @@ const NO_DEADLINE: Duration = Duration::from_secs(86_400 * 365);
 
 /// Runs work to its end while handling signals: the first stop signal sets a deadline, the second aborts the work.
 /// Returns its result and the signal that still has to be handled; `None` when the work was cut off.
-pub(super) async fn to_the_end<T>(
+pub(super) async fn run_to_completion<T>(
     work: impl Future<Output = T>,
     signals: &mut Signals,
     stop: &Stop,

@@ -2,19 +2,19 @@
 
 use super::super::container::{Container, ContainerState, Healthcheck};
 use super::HealthSource;
-use super::entry::{Draining, Entry, ServicePhase, ServiceState};
+use super::entry::{ContainerEntry, Draining, ServicePhase, ServiceState};
 
-impl Entry {
+impl ContainerEntry {
     /// Returns the state of one of its services, and the reason if there is one.
-    pub(super) fn judge(&self, state: &ServiceState) -> (ServicePhase, String) {
+    pub(super) fn phase(&self, state: &ServiceState) -> (ServicePhase, String) {
         let Some(container) = &self.container else { return (ServicePhase::Absent, String::new()) };
-        state.judge(container, self.draining.as_ref())
+        state.phase(container, self.draining.as_ref())
     }
 }
 
 impl ServiceState {
     /// Returns its state in its container, and the reason if there is one.
-    pub(super) fn judge(&self, container: &Container, draining: Option<&Draining>) -> (ServicePhase, String) {
+    pub(super) fn phase(&self, container: &Container, draining: Option<&Draining>) -> (ServicePhase, String) {
         match container.run_state {
             ContainerState::Running => {}
             ContainerState::Paused => return (ServicePhase::Failing, "the container is paused".to_owned()),
@@ -31,8 +31,8 @@ impl ServiceState {
         match &self.health_source {
             HealthSource::Running => (ServicePhase::Passing, String::new()),
             HealthSource::Engine => by_healthcheck(container),
-            HealthSource::Check { .. } if self.well => (ServicePhase::Passing, String::new()),
-            HealthSource::Check { .. } if self.was_well => (ServicePhase::Failing, self.why.clone()),
+            HealthSource::Check { .. } if self.healthy => (ServicePhase::Passing, String::new()),
+            HealthSource::Check { .. } if self.was_healthy => (ServicePhase::Failing, self.why.clone()),
             HealthSource::Check { .. } => (ServicePhase::Starting, self.why.clone()),
         }
     }
