@@ -76,7 +76,7 @@ async fn report(
     }
 }
 
-/// Handles signals until one asks for the end.
+/// Handles signals until one requests the end.
 async fn handle_signals(signals: &mut Signals, handle: &ProxyHandle) {
     loop {
         match signals.next().await {

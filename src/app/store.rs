@@ -21,7 +21,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// The name of the member's own loop.
 const CONSENSUS: &str = "consensus";
 
-/// How long to ask the members of the cluster for the state of this member.
+/// How long to wait for a member of the cluster that reports the state of this one.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 const JOIN_RETRY_DELAY: Duration = Duration::from_millis(300);
 const NEW_CLUSTER_TIMEOUT: Duration = Duration::from_millis(700);
@@ -256,7 +256,7 @@ async fn announce(handle: Handle, readiness: watch::Sender<Readiness>, stop: Sto
     Ok(())
 }
 
-/// Handles signals until one asks for the end.
+/// Handles signals until one requests the end.
 async fn handle_signals(signals: &mut Signals, handle: &Handle) {
     loop {
         match signals.next().await {

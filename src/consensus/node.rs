@@ -194,8 +194,7 @@ impl Node {
             }
         });
         end.await.ok();
-        // Last: closing the streams tells the others at once that this member is gone, so nothing may be left to
-        // send.
+        // Last: closing the streams shows the others at once that this member is gone, so nothing may be left to send.
         loops.drain(STOP_TIMEOUT).await;
         result
     }

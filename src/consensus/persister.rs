@@ -86,7 +86,7 @@ fn is_news(last_reported: &mut Option<String>, text: &str) -> bool {
 }
 
 impl Persister {
-    /// Runs until asked to stop.
+    /// Runs until the stop is requested.
     ///
     /// # Errors
     /// The data folder is gone, or a sync of the log failed: later writes could not be made durable.
@@ -221,7 +221,7 @@ impl Persister {
             self.mirror.as_ref().map_or(self.shared.applied(), |mirror| mirror.head().applied.index);
         let appended = self.shared.counters.appended.load(Relaxed);
         let entries = applied.saturating_sub(self.last_snapshot);
-        // The log may not know the last snapshot yet and ask for it again.
+        // The log may not know the last snapshot yet and request it again.
         let just = self.snapshot_done.is_some_and(|at| at.elapsed() < MIN_SNAPSHOT_INTERVAL);
         let due = entries >= self.snapshot_count
             || (entries > 0 && appended - self.appended_then >= MAX_LOG_BYTES)

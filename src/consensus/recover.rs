@@ -17,7 +17,7 @@ use super::state::State;
 use super::wal_guard::WalMarks;
 use crate::keyspace::Keyspace;
 
-/// The log entry that the initial state of a new group stands for: its founding.
+/// The log entry that represents the initial state of a new group: its founding.
 pub(super) const FOUNDING: LogId = LogId { index: 1, term: 1 };
 
 /// Bytes read at once.

@@ -35,7 +35,7 @@ impl Roster {
         if self.members.contains_key(&id) {
             return Err(MemberRefusal::IdTaken);
         }
-        // One at a time: if several did not start, nobody could tell which one caused it.
+        // One at a time: if several did not start, the cause would be unclear.
         if let Some(waiting) = self.members.values().find(|member| member.incarnation == 0) {
             return Err(MemberRefusal::NotStarted(waiting.id));
         }

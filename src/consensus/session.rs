@@ -1,8 +1,7 @@
 //! Remembers which proposals were applied, so that one that was sent twice is applied once.
 //!
-//! When a leader dies, nobody can tell at once whether a proposal sent to it is in the log. So it is sent again,
-//! and the second copy is recognised by its id. This is part of the replicated state: every member skips the same
-//! copies.
+//! When a leader fails, it is unknown at first whether a proposal sent to it is in the log. So it is sent again, and
+//! the second copy is recognised by its id. This is part of the replicated state: every member skips the same copies.
 
 use std::collections::BTreeMap;
 

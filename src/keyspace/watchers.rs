@@ -54,7 +54,7 @@ impl Hub {
         }
     }
 
-    /// Ends the watches that a cleared event would be sent to, so that their clients ask again and get the error.
+    /// Ends the watches that a cleared event would be sent to, so that their clients watch again and get the error.
     pub(super) fn cleared(&mut self, event: &ClearedEvent) {
         for watched in path::upward(&event.key) {
             self.visit(watched, &event.key, event.index, false, |one, returns| {

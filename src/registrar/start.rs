@@ -32,14 +32,14 @@ pub(super) struct Started {
     pub(super) host_source: HostAddressSource,
 }
 
-/// Where the host's address comes from. It is looked up each time, because networks change.
+/// The source of the host's address. It is looked up each time, because networks change.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum HostAddressSource {
-    /// This host's, from its routes.
+    /// This host's routes.
     Routes,
     /// The engine is at this address.
     Engine(IpAddr),
-    /// It must be configured.
+    /// Unknown: it must be configured.
     Unknown,
 }
 
@@ -134,7 +134,7 @@ async fn discover(settings: &Settings, engine: &Arc<Engine>) -> Result<Started, 
     Ok(Started { engine: Arc::clone(engine), info, node_config, host_source })
 }
 
-/// Returns where the host's address comes from: an engine reached over the network has its own.
+/// Returns the source of the host's address: an engine reached over the network has its own.
 fn host_address_source(url: &str) -> HostAddressSource {
     let host = host_of(url);
     match host.parse::<IpAddr>() {

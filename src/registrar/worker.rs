@@ -210,7 +210,7 @@ fn send_change<T: PartialEq>(to: &watch::Sender<T>, value: T) {
 /// The result of an inspection.
 type Inspected = (String, Result<Option<Container>, ()>);
 
-/// The main loop: takes updates, asks the model, and acts on the result.
+/// The main loop: passes updates to the model and acts on the result.
 struct Worker {
     model: Model,
     host_source: start::HostAddressSource,

@@ -173,7 +173,7 @@ fn judge_key(
     }
 }
 
-/// Returns whether the resource can never see anything of what is asked for.
+/// Returns whether `keys` excludes everything that is asked for.
 fn is_outside(resource: &Resource, asked: &str, listing: bool) -> bool {
     let absolute = certain_key(resource, asked);
     let is_glob = asked.contains(GLOB);

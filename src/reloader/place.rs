@@ -23,7 +23,7 @@ pub(super) struct CheckedFile {
     pub(super) target: Target,
     pub(super) staged: Staged,
     pub(super) digest: String,
-    /// What to ask its service after the reload.
+    /// The verification after the reload.
     pub(super) verify: Option<Arc<Verify>>,
     /// The reload it needs.
     pub(super) action: Option<ReloadAction>,

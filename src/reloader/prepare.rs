@@ -48,7 +48,7 @@ impl Prepared {
 pub(super) struct ReadyFile {
     pub(super) target: Target,
     pub(super) bytes: Vec<u8>,
-    /// What to ask the service, filled in for this rendering.
+    /// The verification, filled in for this rendering.
     pub(super) verify: Option<Arc<Verify>>,
     pub(super) difference: Difference,
     /// Why a new file could not be written, in a comparison.
@@ -131,7 +131,7 @@ pub(super) struct Rendered {
 #[derive(Debug)]
 pub(super) struct RenderOutput {
     pub(super) bytes: Vec<u8>,
-    /// What to ask the service, filled in.
+    /// The verification, filled in.
     pub(super) verify: Option<Arc<Verify>>,
     /// Whether the template prints its generation.
     pub(super) prints_generation: bool,

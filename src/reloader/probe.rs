@@ -1,4 +1,4 @@
-//! `[template.verify]`: what to ask a service so that it proves which file it runs.
+//! `[template.verify]`: a request whose response proves which file a service runs.
 //!
 //! Its texts are small templates with the values of the resource's template. They are filled in when the file is
 //! rendered, because only then is the generation known. A command is not a template: values never become shell text,
@@ -18,7 +18,7 @@ const DEST: &str = "RETUNE_DEST";
 /// How to verify that a service runs the new file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verify {
-    /// What to ask.
+    /// The request.
     pub probe: Probe,
     /// How long the service has to respond as expected.
     pub timeout: Duration,

@@ -35,7 +35,7 @@ pub(super) struct ReloadRequest {
     pub(super) resource: Arc<Resource>,
     pub(super) dest: PathBuf,
     pub(super) content: FileChange,
-    /// What to ask its service after the reload. `None` while there is nothing to ask, or it is not known yet.
+    /// The verification after the reload. `None` if there is none, or it is not known yet.
     pub(super) verify: Option<Arc<Verify>>,
     /// Whether this run left the destination as it was.
     pub(super) is_unchanged: bool,
@@ -104,7 +104,7 @@ impl ReloadRequest {
     }
 }
 
-/// Returns what a resource asks its service without a rendering.
+/// Returns the verification of a resource that needs no rendering.
 pub(super) fn unrendered(resource: &Resource) -> Option<Arc<Verify>> {
     resource.verify.as_ref().and_then(|verify| verify.unrendered()).map(Arc::new)
 }

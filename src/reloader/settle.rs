@@ -175,7 +175,8 @@ impl Deliverer {
                         self.held.insert(request.dest.clone(), digest.clone());
                     }
                     if request.content == FileChange::Removed {
-                        // The file is ours again; if this is not recorded, the file merely stays when its entry goes.
+                        // The file is ours again; if this is not recorded, the file only stays when its entry is
+                        // removed.
                         self.manifest.add(&request.resource.name, vec![request.dest.clone()]).ok();
                     }
                     request.content = FileChange::RolledBack;

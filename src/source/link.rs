@@ -100,7 +100,7 @@ impl Link {
         if self.down {
             self.send(SourceEvent::Up).await?;
             self.down = false;
-            // Keep the throttle's state: a store that comes and goes must not log more than one that stays down.
+            // Keep the throttle's state: a store that is up and down must not log more than one that stays down.
             tracing::debug!(source = self.source, "it responds again");
         }
         Ok(())

@@ -37,7 +37,7 @@ pub(super) struct Current {
     /// Templates being rendered by the include function, outermost first.
     pub(super) chain: Vec<String>,
     pub(super) end: Instant,
-    /// The node records, once a function has asked for them.
+    /// The node records, once a function has read them.
     pub(super) nodes: Option<Arc<Nodes>>,
     /// The return value of `generation()`, and whether it was called.
     pub(super) generation: String,

@@ -178,7 +178,7 @@ impl Driver {
         driver
     }
 
-    /// Runs until asked to stop.
+    /// Runs until the stop is requested.
     ///
     /// # Errors
     /// The log failed, an entry cannot be decoded, or this member was removed.

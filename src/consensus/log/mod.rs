@@ -272,7 +272,7 @@ impl Log {
         self.offer.as_ref().is_some_and(|offer| offer.mark.index >= self.start.index)
     }
 
-    /// Returns whether raft asked for a snapshot that does not exist yet, and resets that.
+    /// Returns whether raft requested a snapshot that does not exist yet, and resets that.
     pub(super) fn wants_snapshot(&self) -> bool {
         self.wanted.take()
     }

@@ -43,7 +43,7 @@ impl KnownMember {
     }
 }
 
-/// The caller and the member that it wants.
+/// The caller and the member that it calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
     pub(super) cluster: u64,

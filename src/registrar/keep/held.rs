@@ -124,7 +124,7 @@ impl HeldKey {
         self.waits.values().max().copied()
     }
 
-    /// Waits for each of `reasons`, a value and how long it may stay; a wait that goes on keeps its end.
+    /// Waits for each of `reasons`, a value and how long it may stay; a wait that continues keeps its end.
     pub(super) fn wait_for(&mut self, reasons: Vec<(String, Duration)>, now: Instant) {
         let mut before = std::mem::take(&mut self.waits);
         self.waits = reasons

@@ -1,4 +1,4 @@
-//! The list of this node's keys, kept in the store: after a crash it tells our keys from those of others.
+//! The list of this node's keys, kept in the store: after a crash it distinguishes our keys from those of others.
 //!
 //! A value goes on the list before it is written to its key, so after a crash the list has every key.
 

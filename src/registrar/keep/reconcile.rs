@@ -10,7 +10,7 @@ use super::held::{HeldKey, KeyState};
 use super::{Registration, WantedKeys};
 use ActionKind::{Forget, Leave, Remove, RenewOurs, Write};
 
-/// A renewal overdue by this much goes before everything else.
+/// A renewal overdue by this much is done before everything else.
 const URGENT_RENEWAL_DELAY: Duration = Duration::from_secs(2);
 
 /// One action on one key.

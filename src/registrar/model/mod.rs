@@ -5,7 +5,7 @@
 //! services gets a key that all claim ([`registrations`]).
 //!
 //! A service goes from starting to passing with its first passed checks, and from there to failing and back. When its
-//! container is told to stop, it is draining until the container's next run. Only a passing service has a key.
+//! container gets its stop signal, it is draining until the container's next run. Only a passing service has a key.
 //!
 //! Promises: a container is gone only when an inspection did not find it; events in any order end in the same state,
 //! because a stop that is older than the container's current run is ignored; an inspection that was requested before
@@ -57,7 +57,7 @@ pub(super) struct NodeConfig {
     pub(super) checks: Checks,
     pub(super) deregister: Deregister,
     pub(super) grace: Duration,
-    /// How long a key lives that is left to its lease; `None`: for ever.
+    /// The lease of a key that is no longer renewed; `None`: for ever.
     pub(super) ttl: Option<Duration>,
 }
 
@@ -91,7 +91,7 @@ pub(super) type ByService<T> = BTreeMap<ServiceId, T>;
 pub(super) struct Model {
     node_config: NodeConfig,
     entries: BTreeMap<String, ContainerEntry>,
-    /// Which service has a key, while it wants it.
+    /// Which service has a key, as long as it needs it.
     owners: BTreeMap<String, ServiceId>,
     /// Keys that are left to their leases, and until when.
     released: BTreeMap<String, Option<Instant>>,
@@ -307,7 +307,7 @@ impl Model {
         }
     }
 
-    /// Computes anew which services of a container to register.
+    /// Computes again which services of a container to register.
     fn describe(&mut self, id: &str, new_life: bool) {
         let Some(container) = self.entries.get(id).and_then(|entry| entry.container.clone()) else { return };
         let context = DescribeContext {
@@ -351,7 +351,7 @@ impl Model {
         entry.skipped = described.skipped;
     }
 
-    /// Returns where a service's health comes from; an error says what is wrong with its check attributes.
+    /// Returns the source of a service's health; an error says what is wrong with its check attributes.
     fn health_source(
         &self,
         service: &Service,
