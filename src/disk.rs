@@ -1,8 +1,8 @@
-//! What an error of a disk is called and what to do about it, and whole files on it.
+//! Names of disk errors and their remedies, and writing small files completely.
 //!
-//! Owns: the words for a failed file operation: the system's text, the name of its number, and a remedy. Whoever reports
-//! one adds the path and what was being done. And the writing of the program's own small files, so that a crash leaves
-//! the old one or the new one; files of users are the business of `replace`.
+//! Owns: the description of a failed file operation: the system's text, the name of its number, and a remedy. The
+//! caller adds the path and the operation. Also the writing of the program's own small files, so that a crash leaves
+//! the old one or the new one. Leaves out: the users' files (`replace`).
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
@@ -30,12 +30,12 @@ pub fn explain(error: &io::Error) -> String {
     }
 }
 
-/// Adds the path and the words to an error that is passed on as one.
+/// Adds the path and the description to an I/O error.
 pub fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {}", path.display(), explain(&error)))
 }
 
-/// Whether an error means a full disk or a quota that is used up: it may pass.
+/// Returns whether an error means a full disk or an exhausted quota, which may be temporary.
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {
     matches!(errno(error), Some(Errno::ENOSPC | Errno::EDQUOT))
@@ -53,15 +53,19 @@ pub fn write_whole(
     mode: u32,
     content: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    // One that a crash left may have other permissions.
+    // A file that a crash left may have other permissions.
     match fs::remove_file(temporary) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
-    content(&mut file)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)
+    let written =
+        content(&mut file).and_then(|()| file.sync_all()).and_then(|()| fs::rename(temporary, path));
+    if written.is_err() {
+        // On a full disk it would take the room that the next attempt needs.
+        fs::remove_file(temporary).ok();
+    }
+    written
 }
 
 /// Waits until the name of a file is on the disk.
@@ -73,7 +77,7 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// The number, also of an error that somebody else wrapped or kept as text only, as sled does.
+/// Returns the number, also of an error that is wrapped or only a text, as in sled.
 fn errno(error: &io::Error) -> Option<Errno> {
     if let Some(code) = error.raw_os_error() {
         return Some(Errno::from_raw(code));
@@ -93,31 +97,45 @@ fn errno(error: &io::Error) -> Option<Errno> {
 fn remedy(errno: Errno) -> Option<&'static str> {
     Some(match errno {
         Errno::EROFS => {
-            "find out why it is read-only (after an error of its disk the kernel makes it so, and the kernel's log says \
-             it), mend that, and mount it writable"
+            "find out why it is read-only (after a disk error the kernel does this, and the kernel's log says so), repair \
+             that, and mount it writable"
         }
-        Errno::EIO => {
-            "the disk, or the way to it, fails: the kernel's log says more; replace it, or bring it back"
-        }
+        Errno::EIO => "the disk or its connection fails: see the kernel's log; replace or reconnect the disk",
         Errno::ENOSPC => "make room on its disk (bytes or inodes)",
-        Errno::EDQUOT => "raise the quota, or make room within it",
+        Errno::EDQUOT => "raise the quota, or delete files",
         Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE => {
-            "is the path right, is its disk mounted, and did nobody remove it?"
+            "check the path, whether its disk is mounted, and whether it was removed"
         }
-        Errno::EISDIR => "name a file in it",
+        Errno::EISDIR => "give the path of a file in it",
         Errno::ENODEV | Errno::ENXIO | Errno::ESHUTDOWN => {
-            "its device or file system is gone: bring it back, and mount it again"
+            "its device or file system is gone: reconnect and mount it again"
         }
-        Errno::EACCES | Errno::EPERM => "give the user of this process the right to do that",
+        Errno::EACCES | Errno::EPERM => "give the user of this process permission to do that",
         Errno::EMFILE | Errno::ENFILE => "raise the limit of open files",
-        Errno::EFBIG => "raise the limit of the size of a file (ulimit -f), or use another file system",
+        Errno::EFBIG => "raise the file size limit (ulimit -f), or use another file system",
         _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_whole_leaves_the_old_one_and_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, temporary) = (dir.path().join("state"), dir.path().join("state.new"));
+        write_whole(&path, &temporary, 0o600, |file| file.write_all(b"old")).unwrap();
+        let full = |file: &mut File| {
+            file.write_all(b"ne")?;
+            Err(io::Error::from_raw_os_error(Errno::ENOSPC as i32))
+        };
+        assert!(is_full(&write_whole(&path, &temporary, 0o600, full).unwrap_err()));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert!(!temporary.exists());
+    }
 
     #[test]
     fn an_error_has_its_text_its_name_and_a_remedy() {

@@ -10,12 +10,7 @@
 /// trailing `/`. This is Go's `path.Join("/", text)`, which confd's users rely on.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 1);
-    push_segments(&mut out, text);
-    if out.is_empty() {
-        out.push('/');
-    }
-    out
+    join("", text)
 }
 
 /// Returns the key `text` below `prefix`, normalised as a whole: `..` in `text` may lead out of `prefix`, as in confd.

@@ -16,8 +16,9 @@
 //! | 0 | [`tls`] | certificates, keys and authorities from files, for every port that speaks TLS |
 //! | 0 | [`placement`] | expressions, filters and strategies over facts of nodes; pure |
 //! | 0 | [`document`] | JSON, YAML and TOML as one tree in which every scalar keeps its own spelling |
-//! | 0 | [`scalar`] | parsing time spans and booleans |
+//! | 0 | [`scalar`] | time spans, booleans and bytes as text |
 //! | 0 | [`nearest`] | the known name that a mistyped one probably means |
+//! | 0 | [`fault`] | bugs that tests plant, to show that a simulation finds them |
 //! | 0 | [`readiness`] | whether a long-running part of the program is ready |
 //! | 1 | [`values`] | the content of a source: every key with its value, in memory, ordered by key |
 //! | 1 | [`replace`] | replacing a file atomically, with mode and owner |
@@ -37,6 +38,9 @@
 //!
 //! All long-running parts share one shape: a worker waits for hints, one pure function decides, another small one
 //! acts.
+
+#[macro_use]
+mod fault;
 
 pub mod api;
 pub mod app;

@@ -1,7 +1,7 @@
 //! Whether a long-running part of the program is ready.
 //!
-//! Owns: the three states that a daemon, a store, a proxy and a registrar announce; the service manager hears of them.
-//! Leaves out: when each of them counts as ready, and the messages to the service manager.
+//! Owns: the three states of a daemon, a store, a proxy or a registrar. Leaves out: when each of them counts as ready,
+//! and the messages to the service manager.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Readiness {
     /// Not ready yet; the text says what it waits for.
     Starting(String),
-    /// It does its work, or the wait for that is over; the text describes the state.
+    /// It works, or the time to wait for that is over; the text describes the state.
     Ready(String),
     /// A stop was requested.
     Stopping,

@@ -1,6 +1,6 @@
-//! Durations and booleans as text.
+//! Durations, booleans and bytes as text.
 //!
-//! Owns: the sum of numbers with units (`1h30m`, `1.5s`), and the words for true and false. The caller chooses the
+//! Owns: the sum of numbers with units (`1h30m`, `1.5s`), the words for true and false, and hexadecimal digits. The caller chooses the
 //! units and the set of words: the programs that retune replaces differ in them.
 //! Promises: no text makes it panic or overflow; an unknown text is `None`.
 //! Leaves out: limits, and error messages, which say what to write instead.
@@ -65,6 +65,12 @@ pub fn go_truth(text: &str) -> Option<bool> {
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
         _ => None,
     }
+}
+
+/// Returns bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ pub struct EndedLoop {
 /// How a loop ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// It returned as if its work were done, which never is the case.
+    /// It returned without an error, although its work never ends.
     Returned,
     /// It returned this error.
     Failed(String),

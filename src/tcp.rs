@@ -85,7 +85,7 @@ pub fn send_at_once(socket: &impl AsFd) -> bool {
     took("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true))
 }
 
-/// Returns whether an option was set. A refused option makes a connection worse, but not useless.
+/// Returns whether an option was set. A connection also works without a refused option.
 fn took(option: &str, set: nix::Result<()>) -> bool {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let Err(error) = set else { return true };

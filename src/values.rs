@@ -189,11 +189,11 @@ fn bounds(dir: &str) -> (String, String) {
 
 /// The directory of the registrars' own records, outside all prefixes. A listing of `/` does not show it, in either of
 /// etcd's APIs: starting a registrar must not change a file.
-const OWN: &str = "/_retune";
+const REGISTRAR_DIR: &str = "/_retune";
 
 /// Returns whether a key is one of the registrars' own.
-pub(super) fn is_own(key: &str) -> bool {
-    key::contains(OWN, key)
+pub(super) fn is_registrar_key(key: &str) -> bool {
+    key::contains(REGISTRAR_DIR, key)
 }
 
 /// What one resource may see of the values: its prefix and its keys.
@@ -214,7 +214,7 @@ impl Scope {
         let absolute = |text: &String| {
             let whole = key::clean(text);
             // The node records are the same for all prefixes.
-            if is_own(&whole) { whole } else { key::join(&prefix, text) }
+            if is_registrar_key(&whole) { whole } else { key::join(&prefix, text) }
         };
         let roots = key::disjoint(keys.iter().map(absolute).collect());
         Self { prefix, roots }
@@ -223,8 +223,8 @@ impl Scope {
     /// Returns whether an absolute key is within `keys`.
     #[must_use]
     pub fn covers(&self, absolute: &str) -> bool {
-        let own = is_own(absolute);
-        self.roots.iter().any(|root| key::contains(root, absolute) && (!own || is_own(root)))
+        let own = is_registrar_key(absolute);
+        self.roots.iter().any(|root| key::contains(root, absolute) && (!own || is_registrar_key(root)))
     }
 }
 

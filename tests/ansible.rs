@@ -205,7 +205,7 @@ fn what_the_playbook_installs_works_and_a_second_run_changes_nothing() {
     fs::write(site.path(conf), idle).unwrap();
     assert_eq!(put("127.0.0.1:9").status, 200);
     eventually("it is found out", WAIT_TIMEOUT, || {
-        site.logged("retune").contains("verification failed, going back")
+        site.logged("retune").contains("verification failed, rolling back")
     });
     eventually("and put back", WAIT_TIMEOUT, || {
         fs::read(site.path("etc/nginx/nginx.conf")).unwrap() == before

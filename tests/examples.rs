@@ -112,7 +112,7 @@ impl<'d> Example<'d> {
     fn is_found_out(&self, what: &str) {
         let (before, generation) = (self.conf(), self.generation());
         let done = Retune::render(self.dir).file("values.yaml").run().exits(1);
-        let done = done.says("verification failed, going back").keeps_quiet_about("has been updated");
+        let done = done.says("verification failed, rolling back").keeps_quiet_about("has been updated");
         done.says("the previous file is back in service");
         assert_eq!(self.conf(), before, "{what}");
         // HAProxy may not accept connections between a failed reload and the next one.

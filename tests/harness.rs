@@ -12,7 +12,7 @@ use crate::support::front::{Front, assert_totals_agree};
 use crate::support::haproxy::Haproxy;
 use crate::support::nginx::Nginx;
 use crate::support::port::Port;
-use crate::support::{Backend, Cable, Class, Dir, Etcd, Kind, Load, WAIT_TIMEOUT, eventually, http};
+use crate::support::{Backend, Cable, Class, Dir, Etcd, Kind, Load, WAIT_TIMEOUT, http};
 
 /// Renders a front's template directly, with these servers.
 fn render(front: &Front, servers: &[&Backend]) -> String {
@@ -53,15 +53,14 @@ fn nginx_reloaded_by_hand_loses_no_fresh_request_and_the_books_agree() {
     let Some(nginx) = Nginx::start(&dir) else { return };
     let (front, blue, green) = (nginx.front(true), Backend::start("blue"), Backend::start("green"));
     switch_by_hand(&front, &[&blue]);
-    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
-    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
+    nginx.until_old_workers_are_gone();
     let load = Load::start(front.port, 2);
     for _ in 0..3 {
         switch_by_hand(&front, &[&blue, &green]);
         switch_by_hand(&front, &[&green]);
         switch_by_hand(&front, &[&blue]);
     }
-    eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
+    nginx.until_old_workers_are_gone();
     let ledger = load.finish();
     eprintln!("{ledger}");
     let complaints = fs::read_to_string(dir.path("nginx/error.log")).unwrap_or_default();
@@ -76,15 +75,14 @@ fn haproxy_reloaded_by_hand_loses_nothing_and_a_killed_server_shows() {
     let Some(haproxy) = Haproxy::start(&dir) else { return };
     let (front, blue, green) = (haproxy.front(), Backend::start("blue"), Backend::start("green"));
     switch_by_hand(&front, &[&blue]);
-    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
-    eventually("the first workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
+    haproxy.until_old_workers_are_gone();
     let load = Load::start(front.port, 2);
     for _ in 0..3 {
         switch_by_hand(&front, &[&blue, &green]);
         switch_by_hand(&front, &[&green]);
         switch_by_hand(&front, &[&blue]);
     }
-    eventually("the old workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
+    haproxy.until_old_workers_are_gone();
     let ledger = load.finish();
     eprintln!("{ledger}");
     for kind in [Kind::Fresh, Kind::KeepAliveGet, Kind::KeepAlivePost] {

@@ -3,9 +3,17 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::front::{FAILURE_DELAY, TestSite, assert_fresh_saw_nothing, assert_totals_agree};
+use crate::support::front::{TestSite, assert_fresh_saw_nothing, assert_totals_agree};
 use crate::support::haproxy::Haproxy;
 use crate::support::{Backend, Dir, Etcd, Kind, Load, Retune, WAIT_TIMEOUT, eventually};
+
+/// Starts a site on a proxy that runs its configuration only.
+fn site(dir: &Dir) -> Option<(Haproxy, TestSite<'_>)> {
+    let (etcd, haproxy) = (Etcd::start()?, Haproxy::start(dir)?);
+    let site = TestSite::start(dir, etcd, haproxy.front());
+    haproxy.until_old_workers_are_gone();
+    Some((haproxy, site))
+}
 
 #[test]
 fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
@@ -29,17 +37,10 @@ fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
 #[test]
 fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
     let dir = Dir::new();
-    let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
-    let site = TestSite::start(&dir, etcd, haproxy.front());
-    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
-    eventually("the first workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
+    let Some((haproxy, site)) = site(&dir) else { return };
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
-    reloads.push(site.add(&site.green));
-    reloads.push(site.remove(&site.blue));
-    eventually("the old workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
-    site.blue.kill();
-    sleep(Duration::from_millis(300));
+    reloads.extend(site.replace(|| haproxy.until_old_workers_are_gone()));
 
     let ledger = load.finish();
     eprintln!("{ledger}");
@@ -56,19 +57,8 @@ fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
 #[test]
 fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
     let dir = Dir::new();
-    let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
-    let site = TestSite::start(&dir, etcd, haproxy.front());
-    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
-    eventually("the first workers are gone", WAIT_TIMEOUT, || haproxy.old_workers() == 0);
-    let load = Load::start(site.front.port, 2);
-    sleep(FAILURE_DELAY);
-    site.blue.kill();
-    sleep(FAILURE_DELAY);
-    site.add(&site.green);
-    site.remove(&site.blue);
-    let ledger = load.finish();
-    assert!(ledger.failures(Kind::Fresh) > 0, "{ledger}");
-    site.finish();
+    let Some((_haproxy, site)) = site(&dir) else { return };
+    site.assert_a_careless_shutdown_shows();
 }
 
 #[test]

@@ -10,6 +10,14 @@ use crate::support::front::{FAILURE_DELAY, TestSite, assert_fresh_saw_nothing, a
 use crate::support::nginx::Nginx;
 use crate::support::{Backend, Class, Dir, Etcd, Kind, Load, Retune, WAIT_TIMEOUT, eventually};
 
+/// Starts a site on a proxy that runs its configuration only.
+fn site(dir: &Dir) -> Option<(Nginx, TestSite<'_>)> {
+    let (etcd, nginx) = (Etcd::start()?, Nginx::start(dir)?);
+    let site = TestSite::start(dir, etcd, nginx.front(true));
+    nginx.until_old_workers_are_gone();
+    Some((nginx, site))
+}
+
 #[test]
 fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
     let dir = Dir::new();
@@ -58,19 +66,10 @@ fn confds_command_line_does_the_same_once() {
 #[test]
 fn no_request_is_lost_over_thirty_reloads() {
     let dir = Dir::new();
-    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
-    let site = TestSite::start(&dir, etcd, nginx.front(true));
-    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
-    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
+    let Some((nginx, site)) = site(&dir) else { return };
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
-
-    // The safe order of a shutdown: green in, blue out, the old workers gone, and only then blue itself.
-    reloads.push(site.add(&site.green));
-    reloads.push(site.remove(&site.blue));
-    eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
-    site.blue.kill();
-    sleep(Duration::from_millis(300));
+    reloads.extend(site.replace(|| nginx.until_old_workers_are_gone()));
 
     let ledger = load.finish();
     eprintln!("{ledger}");
@@ -87,15 +86,12 @@ fn no_request_is_lost_over_thirty_reloads() {
 #[test]
 fn once_the_old_workers_are_gone_the_old_server_gets_nothing_new() {
     let dir = Dir::new();
-    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
-    let site = TestSite::start(&dir, etcd, nginx.front(true));
-    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
-    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
+    let Some((nginx, site)) = site(&dir) else { return };
     let load = Load::start(site.front.port, 1);
     site.add(&site.green);
     site.remove(&site.blue);
     // A new worker may return the new generation while an old one still accepts: that alone is not enough.
-    eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
+    nginx.until_old_workers_are_gone();
     let proof = std::time::Instant::now();
     sleep(FAILURE_DELAY);
     let ledger = load.finish();
@@ -108,10 +104,7 @@ fn once_the_old_workers_are_gone_the_old_server_gets_nothing_new() {
 #[test]
 fn a_request_longer_than_a_whole_switch_ends_well() {
     let dir = Dir::new();
-    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
-    let site = TestSite::start(&dir, etcd, nginx.front(true));
-    // Otherwise the workers of the first configuration, which has no server, may take the request.
-    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
+    let Some((nginx, site)) = site(&dir) else { return };
     site.blue.hold(true);
     let mut slow = TcpStream::connect(&site.front.address).unwrap();
     slow.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
@@ -128,7 +121,7 @@ fn a_request_longer_than_a_whole_switch_ends_well() {
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("blue slow\n"), "{answer:?}");
-    eventually("the old workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
+    nginx.until_old_workers_are_gone();
     site.finish();
 }
 
@@ -136,19 +129,8 @@ fn a_request_longer_than_a_whole_switch_ends_well() {
 #[test]
 fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
     let dir = Dir::new();
-    let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
-    let site = TestSite::start(&dir, etcd, nginx.front(true));
-    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
-    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
-    let load = Load::start(site.front.port, 2);
-    sleep(FAILURE_DELAY);
-    site.blue.kill();
-    sleep(FAILURE_DELAY);
-    site.add(&site.green);
-    site.remove(&site.blue);
-    let ledger = load.finish();
-    assert!(ledger.failures(Kind::Fresh) > 0, "{ledger}");
-    site.finish();
+    let Some((_nginx, site)) = site(&dir) else { return };
+    site.assert_a_careless_shutdown_shows();
 }
 
 #[test]
@@ -157,8 +139,7 @@ fn control_an_empty_upstream_is_refused_and_the_dead_server_stays_in_service() {
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let site = TestSite::start(&dir, etcd, nginx.front(false));
     let before = std::fs::read(&site.front.conf).unwrap();
-    // The workers of the first configuration, which has no server, accept until the last of them is told to quit.
-    eventually("the first workers are gone", WAIT_TIMEOUT, || nginx.old_workers() == 0);
+    nginx.until_old_workers_are_gone();
     let load = Load::start(site.front.port, 1);
     site.etcd.delete("/app/upstream/blue");
     site.blue.kill();

@@ -8,28 +8,26 @@ use hyper::header::{
 
 use super::respond::{self, ApiResponse};
 
-/// The allowed origins of browsers.
+/// The allowed origins of browsers; `None`: all.
 #[derive(Debug)]
-pub(super) enum Origins {
-    All,
-    These(Vec<String>),
-}
+pub(super) struct Origins(Option<Vec<String>>);
 
 impl Origins {
     pub(super) fn new(list: &[String]) -> Self {
-        if list.iter().any(|origin| origin == "*") { Self::All } else { Self::These(list.to_vec()) }
+        Self(names(list))
     }
 
     /// Returns the value of `Access-Control-Allow-Origin` for a request with these headers.
     pub(super) fn allow(&self, request: &HeaderMap) -> Option<HeaderValue> {
-        match self {
-            Self::All => Some(HeaderValue::from_static("*")),
-            Self::These(list) => {
-                let origin = request.get(ORIGIN)?;
-                list.iter().any(|known| known.as_bytes() == origin.as_bytes()).then(|| origin.clone())
-            }
-        }
+        let Some(list) = &self.0 else { return Some(HeaderValue::from_static("*")) };
+        let origin = request.get(ORIGIN)?;
+        list.iter().any(|known| known.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
+}
+
+/// Returns the names of a list; `None`: it has `*`, which is all.
+fn names(list: &[String]) -> Option<Vec<String>> {
+    list.iter().all(|name| name != "*").then(|| list.to_vec())
 }
 
 /// Adds the three headers.
@@ -43,25 +41,18 @@ pub(super) fn mark(response: &mut ApiResponse, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
 }
 
-/// The allowed host names of plain-HTTP requests: a protection against DNS rebinding.
+/// The allowed host names of plain-HTTP requests, a protection against DNS rebinding; `None`: all.
 #[derive(Debug)]
-pub(super) enum Hosts {
-    All,
-    These(Vec<String>),
-}
+pub(super) struct Hosts(Option<Vec<String>>);
 
 impl Hosts {
     pub(super) fn new(list: &[String]) -> Self {
-        if list.is_empty() || list.iter().any(|host| host == "*") {
-            Self::All
-        } else {
-            Self::These(list.to_vec())
-        }
+        Self(names(list).filter(|names| !names.is_empty()))
     }
 
     /// Returns the refusal when the request's host is not allowed.
     pub(super) fn refuse(&self, request: &HeaderMap) -> Option<ApiResponse> {
-        let Self::These(list) = self else { return None };
+        let list = self.0.as_ref()?;
         let given = request.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
         let given = String::from_utf8_lossy(given);
         let name = host_name(&given);

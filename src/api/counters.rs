@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The counted kinds of request, in the order of etcd's labels.
 pub(super) const KINDS: [&str; 6] = ["DELETE", "GET", "HEAD", "POST", "PUT", "QGET"];
-/// The counted statuses of failures; the last stands for all others.
+/// The counted statuses of failures; the last includes all others.
 pub(super) const STATUSES: [u16; 6] = [400, 403, 404, 412, 500, 503];
 /// The number of upper bounds of the durations: 0.5 ms, doubled each time.
 pub(super) const BUCKET_COUNT: usize = 13;

@@ -1,5 +1,7 @@
 //! `/debug/vars` and `/config/local/log`: for operators.
 
+use std::ffi::OsString;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -13,36 +15,28 @@ use super::settings::LogLevel;
 use super::shared::ConnState;
 use super::unmarshal;
 use crate::http::server;
-use crate::protocol::json_bytes;
 
 /// The longest request to set the log's level.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// Returns variables in the form of Go's `expvar`. `memstats` has the only figure that is known here.
+/// Returns variables in the form of Go's `expvar`. `memstats` has only the one figure that is known here.
 pub(super) fn vars(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
-    let (members, figures) = (handle.members(), handle.metrics());
-    let mut out = b"{\n\"cmdline\": [".to_vec();
-    for (at, word) in std::env::args_os().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        json_bytes(&mut out, word.as_encoded_bytes());
-    }
+    let (members, metrics) = (handle.members(), handle.metrics());
+    let words = respond::json_list(std::env::args_os().map(OsString::into_encoded_bytes));
     let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
     let (id, lead) = (members.own_id, members.leader.unwrap_or_default());
-    let state = if figures.leads { "StateLeader" } else { "StateFollower" };
-    let rest = format!(
-        "],\n\"file_descriptor_limit\": {files},\n\"memstats\": {{\"Sys\":{}}},\n\"raft.status\": \
+    let state = if metrics.leads { "StateLeader" } else { "StateFollower" };
+    let shown = format!(
+        "{{\n\"cmdline\": {words},\n\"file_descriptor_limit\": {files},\n\"memstats\": {{\"Sys\":{}}},\n\"raft.status\": \
          {{\"id\":\"{id:x}\",\"term\":{},\"vote\":\"{lead:x}\",\"commit\":{},\"lead\":\"{lead:x}\",\
          \"raftState\":\"{state}\",\"applied\":{},\"progress\":{{}},\"leadtransferee\":\"0\"}}\n}}\n",
         resident_bytes(),
         handle.position().term,
-        figures.committed,
-        figures.applied,
+        metrics.committed,
+        metrics.applied,
     );
-    out.extend_from_slice(rest.as_bytes());
-    respond::typed(StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"), out)
+    respond::typed(StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"), shown)
 }
 
 /// Sets the log level from now on.

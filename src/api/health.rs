@@ -15,7 +15,7 @@ const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Healthy: a leader is known, and the group responds in time. `exclude` names alarms that this store does not
 /// have, so it is ignored.
-pub(super) async fn response(conn: &ConnState) -> ApiResponse {
+pub(super) async fn handle(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
     let counters = &conn.shared.counters;
     let led = handle.members().leader.is_some();

@@ -28,10 +28,10 @@ const ALLOW: &str = "HEAD,GET,PUT,POST,DELETE";
 
 /// Returns the response to a request to the key `key` (the decoded path after `/v2/keys`, clean except for a
 /// trailing slash).
-pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts, body: Incoming, key: &[u8]) -> ApiResponse {
+pub(super) async fn handle(conn: &Arc<ConnState>, head: &Parts, body: Incoming, key: &[u8]) -> ApiResponse {
     let Some(method) = method(&head.method) else { return respond::not_allowed(Some(ALLOW)) };
     let answered = request(conn, head, body, method, key).await;
-    let mut response = answered.unwrap_or_else(|refused| refused.response());
+    let mut response = answered.unwrap_or_else(|refused| refused.to_response());
     response.headers_mut().insert(CLUSTER_ID, conn.shared.cluster_id.clone());
     response
 }
@@ -177,7 +177,7 @@ async fn write(conn: &ConnState, operation: Operation, params: &Params) -> Resul
     let body = if params.no_value_on_success && is_quiet(event.action) {
         Bytes::from(format!("{{\"action\":\"{}\"}}\n", event.action.word()))
     } else {
-        render::response(&event)
+        render::own_event(&event)
     };
     let status = if created(&event) { StatusCode::CREATED } else { StatusCode::OK };
     Ok(with_indexes(respond::json(status, body), event.index(), response.position))
@@ -282,7 +282,7 @@ mod tests {
             (ProposeError::NoSpace, 500, "etcdserver: no space\""),
             (ProposeError::Overloaded, 503, ""),
         ] {
-            let response = refuse(refusal).response();
+            let response = refuse(refusal).to_response();
             assert_eq!(response.status().as_u16(), status);
             assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
             let Body::Whole(body) = response.body() else { panic!("a watch") };

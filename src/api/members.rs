@@ -6,12 +6,11 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::auth;
-use super::respond::{self, ApiResponse, CLUSTER_ID, Rejection};
+use super::respond::{self, ApiResponse, CLUSTER_ID, Rejection, json_list, json_string};
 use super::shared::ConnState;
 use super::{unmarshal, urls};
 use crate::consensus::{Member, MemberRefusal};
 use crate::http::server::{self, discard};
-use crate::protocol::json_bytes;
 
 const ALLOW: &str = "GET,POST,DELETE,PUT";
 /// Why a change was refused, for our own client.
@@ -20,85 +19,60 @@ const REASON: HeaderName = HeaderName::from_static("x-retune-reason");
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// Returns the response to a request to `/v2/members/REST`.
-pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
+pub(super) async fn handle(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let id = String::from_utf8_lossy(rest);
     if matches!(head.method, Method::POST | Method::PUT | Method::DELETE)
         && let Err(refused) = auth::to_root(conn, &head.headers).await
     {
         discard(body).await;
-        return refused.response();
+        return refused.to_response();
     }
     let answered = match head.method {
-        Method::GET => {
-            discard(body).await;
-            Ok(shown(conn, &id))
-        }
         Method::POST => add(conn, &head.headers, body).await,
-        Method::DELETE | Method::PUT if id.is_empty() => {
-            discard(body).await;
-            Ok(respond::not_allowed(None))
-        }
-        Method::DELETE => {
-            discard(body).await;
-            remove(conn, &id).await
-        }
-        Method::PUT => update(conn, &head.headers, body, &id).await,
+        Method::PUT if !id.is_empty() => update(conn, &head.headers, body, &id).await,
         _ => {
             discard(body).await;
-            // The only response here without the cluster id, as in etcd.
-            return respond::not_allowed(Some(ALLOW));
+            match head.method {
+                Method::GET => Ok(shown(conn, &id)),
+                Method::DELETE if !id.is_empty() => remove(conn, &id).await,
+                Method::DELETE | Method::PUT => Ok(respond::not_allowed(None)),
+                // The only response here without the cluster id, as in etcd.
+                _ => return respond::not_allowed(Some(ALLOW)),
+            }
         }
     };
-    let mut response = answered.unwrap_or_else(|refused| refused.response());
+    let mut response = answered.unwrap_or_else(|refused| refused.to_response());
     response.headers_mut().insert(CLUSTER_ID, conn.shared.cluster_id.clone());
     response
 }
 
 fn shown(conn: &ConnState, which: &str) -> ApiResponse {
     let members = conn.shared.handle.members();
-    let mut out = Vec::with_capacity(256 * members.all.len() + 32);
-    match which {
+    let shown = match which {
         "" => {
-            out.extend_from_slice(b"{\"members\":[");
-            for (at, member) in members.all.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                write(&mut out, member);
-            }
-            out.extend_from_slice(b"]}\n");
+            let all: Vec<String> = members.all.iter().map(json_of).collect();
+            format!("{{\"members\":[{}]}}\n", all.join(","))
         }
         "leader" => {
             let leader = members.all.iter().find(|member| Some(member.id) == members.leader);
             let Some(leader) = leader else {
                 return respond::message(StatusCode::SERVICE_UNAVAILABLE, b"During election");
             };
-            write(&mut out, leader);
-            out.push(b'\n');
+            json_of(leader) + "\n"
         }
         _ => return respond::message(StatusCode::NOT_FOUND, b"Not found"),
-    }
-    respond::json(StatusCode::OK, out)
+    };
+    respond::json(StatusCode::OK, shown)
 }
 
-fn write(out: &mut Vec<u8>, member: &Member) {
-    let list = |out: &mut Vec<u8>, urls: &[String]| {
-        out.push(b'[');
-        for (at, url) in urls.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            json_bytes(out, url.as_bytes());
-        }
-        out.push(b']');
-    };
-    out.extend_from_slice(format!("{{\"id\":\"{:x}\",\"name\":", member.id).as_bytes());
-    json_bytes(out, member.name.as_bytes());
-    out.extend_from_slice(b",\"peerURLs\":");
-    list(out, &member.peer_urls);
-    out.extend_from_slice(b",\"clientURLs\":");
-    list(out, &member.client_urls);
-    out.push(b'}');
+fn json_of(member: &Member) -> String {
+    format!(
+        "{{\"id\":\"{:x}\",\"name\":{},\"peerURLs\":{},\"clientURLs\":{}}}",
+        member.id,
+        json_string(&member.name),
+        json_list(&member.peer_urls),
+        json_list(&member.client_urls),
+    )
 }
 
 async fn add(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<ApiResponse, Rejection> {
@@ -107,10 +81,7 @@ async fn add(conn: &ConnState, headers: &HeaderMap, body: Incoming) -> Result<Ap
         Ok(member) => member,
         Err(refusal) => return Ok(unchanged(refusal, "")),
     };
-    let mut out = Vec::with_capacity(256);
-    write(&mut out, &member);
-    out.push(b'\n');
-    Ok(respond::json(StatusCode::CREATED, out))
+    Ok(respond::json(StatusCode::CREATED, json_of(&member) + "\n"))
 }
 
 async fn update(
@@ -180,7 +151,7 @@ fn check_type(given: Option<&HeaderValue>) -> Result<(), Vec<u8>> {
 /// Returns the response to a refused change. etcd's message for most of them names no cause, so a header does.
 fn unchanged(refusal: MemberRefusal, id: &str) -> ApiResponse {
     let reason = HeaderValue::from_str(&refusal.to_string());
-    let mut response = refused(refusal, id).response();
+    let mut response = refused(refusal, id).to_response();
     if let (StatusCode::INTERNAL_SERVER_ERROR, Ok(reason)) = (response.status(), reason) {
         response.headers_mut().insert(REASON, reason);
     }

@@ -1,6 +1,6 @@
-//! `/metrics`: this member's figures for Prometheus.
+//! `/metrics`: this member's metrics for Prometheus.
 //!
-//! Names are etcd's, so that its dashboards and alerts work; figures that etcd lacks begin with `retune_`.
+//! Names are etcd's, so that its dashboards and alerts work; metrics that etcd lacks begin with `retune_`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,9 +16,9 @@ use super::shared::ConnState;
 use crate::consensus::{PeerMetrics, ReplicaMetrics};
 use crate::log_queue;
 
-/// Returns all figures, each name with its help and type.
-pub(super) fn response(conn: &ConnState) -> ApiResponse {
-    let mut page = Page::new();
+/// Returns all metrics, each name with its help and type.
+pub(super) fn handle(conn: &ConnState) -> ApiResponse {
+    let mut page = MetricsPage::new();
     page.server(conn);
     page.requests(&conn.shared.counters);
     page.store(conn);
@@ -30,17 +30,17 @@ pub(super) fn response(conn: &ConnState) -> ApiResponse {
 }
 
 /// Returns a complete page.
-pub(super) fn page(page: Page) -> ApiResponse {
+pub(super) fn page(page: MetricsPage) -> ApiResponse {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     respond::typed(StatusCode::OK, kind, page.out)
 }
 
-/// Figures in Prometheus' text format.
-pub(super) struct Page {
+/// Metrics in Prometheus' text format.
+pub(super) struct MetricsPage {
     out: String,
 }
 
-impl Page {
+impl MetricsPage {
     pub(super) fn new() -> Self {
         Self { out: String::with_capacity(16 << 10) }
     }
@@ -71,7 +71,7 @@ impl Page {
 
     fn server(&mut self, conn: &ConnState) {
         let (handle, info) = (&conn.shared.handle, &conn.shared.info);
-        let (members, figures) = (handle.members(), handle.metrics());
+        let (members, metrics) = (handle.members(), handle.metrics());
         let minor = info.cluster_version.rsplit_once('.').map_or("", |(minor, _)| minor);
         let id = format!("{:x}", members.own_id);
         let leads = members.leader == Some(members.own_id);
@@ -100,29 +100,29 @@ impl Page {
         self.counter(
             "etcd_server_leader_changes_seen_total",
             "Changes of leader seen.",
-            figures.leader_changes,
+            metrics.leader_changes,
         );
         // Gauges in etcd too: they follow the log's index, which does not restart at zero.
         self.gauge(
             "etcd_server_proposals_committed_total",
             "The highest log index committed.",
-            figures.committed,
+            metrics.committed,
         );
-        self.gauge("etcd_server_proposals_applied_total", "The highest log index applied.", figures.applied);
-        self.gauge("etcd_server_proposals_pending", "Proposals waiting for their result.", figures.pending);
+        self.gauge("etcd_server_proposals_applied_total", "The highest log index applied.", metrics.applied);
+        self.gauge("etcd_server_proposals_pending", "Proposals waiting for their result.", metrics.pending);
         self.gauge(
             "retune_replica_queue_length",
             "Requests and messages of members that wait for the replica.",
-            figures.queued,
+            metrics.queued,
         );
-        self.counter("etcd_server_proposals_failed_total", "Proposals that failed.", figures.failed);
+        self.counter("etcd_server_proposals_failed_total", "Proposals that failed.", metrics.failed);
         let counters = &conn.shared.counters;
         self.counter("etcd_server_health_success", "Health checks passed.", get(&counters.healthy));
         self.counter("etcd_server_health_failures", "Health checks failed.", get(&counters.unhealthy));
         self.counter("etcd_server_heartbeat_send_failures_total", "Heartbeats that were sent too late.", 0);
     }
 
-    /// Writes one figure of each other member.
+    /// Writes one metric of each other member.
     fn each_peer(
         &mut self,
         (name, kind, help): (&str, &str, &str),
@@ -176,16 +176,21 @@ impl Page {
         let name = "etcd_http_successful_duration_seconds";
         self.head(name, "histogram", "How long requests to keys took, watches aside.");
         for (kind, row) in rows() {
-            let mut sum = 0;
-            for (at, count) in row.within.iter().enumerate() {
-                sum += get(count);
-                let bound = if at < BUCKET_COUNT { seconds(at).to_string() } else { "+Inf".to_owned() };
-                self.line(format_args!("{name}_bucket{{method=\"{kind}\",le=\"{bound}\"}} {sum}"));
-            }
-            let took = get(&row.nanoseconds) as f64 / 1e9;
-            self.line(format_args!("{name}_sum{{method=\"{kind}\"}} {took}"));
-            self.line(format_args!("{name}_count{{method=\"{kind}\"}} {sum}"));
+            self.durations(name, kind, row.within.each_ref().map(get), get(&row.nanoseconds) as f64 / 1e9);
         }
+    }
+
+    /// Writes the row of a histogram of requests. `within` counts them by the lowest bound that covers them; the last
+    /// element counts those beyond all.
+    pub(super) fn durations(&mut self, name: &str, method: &str, within: [u64; BUCKET_COUNT + 1], took: f64) {
+        let mut sum = 0;
+        for (at, count) in within.into_iter().enumerate() {
+            sum += count;
+            let bound = if at < BUCKET_COUNT { seconds(at).to_string() } else { "+Inf".to_owned() };
+            self.line(format_args!("{name}_bucket{{method=\"{method}\",le=\"{bound}\"}} {sum}"));
+        }
+        self.line(format_args!("{name}_sum{{method=\"{method}\"}} {took}"));
+        self.line(format_args!("{name}_count{{method=\"{method}\"}} {sum}"));
     }
 
     fn store(&mut self, conn: &ConnState) {
@@ -218,18 +223,18 @@ impl Page {
         self.gauge("retune_store_client_connections", "Connections of clients.", taken);
     }
 
-    fn log(&mut self, figures: &ReplicaMetrics) {
-        self.gauge("retune_store_queue_length", "Proposals waiting for their result.", figures.pending);
-        self.gauge("retune_store_log_bytes", "Bytes of the log on disk.", figures.log_bytes);
-        self.gauge("retune_store_snapshot_index", "Log index of the last snapshot.", figures.snapshot_index);
+    fn log(&mut self, metrics: &ReplicaMetrics) {
+        self.gauge("retune_store_queue_length", "Proposals waiting for their result.", metrics.pending);
+        self.gauge("retune_store_log_bytes", "Bytes of the log on disk.", metrics.log_bytes);
+        self.gauge("retune_store_snapshot_index", "Log index of the last snapshot.", metrics.snapshot_index);
         let name = "retune_store_sync_duration_seconds";
         self.head(name, "histogram", "How long syncs of the log to disk took.");
-        for (bound, count) in figures.sync_buckets.iter().filter(|(bound, _)| bound.is_finite()) {
+        for (bound, count) in metrics.sync_buckets.iter().filter(|(bound, _)| bound.is_finite()) {
             self.line(format_args!("{name}_bucket{{le=\"{bound}\"}} {count}"));
         }
-        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {}", figures.syncs));
-        self.line(format_args!("{name}_sum {}", figures.sync_seconds));
-        self.line(format_args!("{name}_count {}", figures.syncs));
+        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {}", metrics.syncs));
+        self.line(format_args!("{name}_sum {}", metrics.sync_seconds));
+        self.line(format_args!("{name}_count {}", metrics.syncs));
     }
 
     pub(super) fn process(&mut self) {

@@ -117,7 +117,7 @@ pub(super) fn shared(event: &Event) -> Bytes {
 
 /// Returns the text of an event for the client that caused it: the shared one if it exists, otherwise one that is
 /// not kept, since keeping it as long as the event would double the memory of large values.
-pub(super) fn response(event: &Event) -> Bytes {
+pub(super) fn own_event(event: &Event) -> Bytes {
     event.rendered.get().cloned().unwrap_or_else(|| Bytes::from(written(event)))
 }
 

@@ -24,11 +24,19 @@ pub(super) type ApiResponse = Response<Body>;
 
 /// Returns `{"message":…}` without a newline: the error form of all routes except `/v2/keys`.
 pub(super) fn message(status: StatusCode, says: &[u8]) -> ApiResponse {
-    let mut body = Vec::with_capacity(says.len() + 16);
-    body.extend_from_slice(b"{\"message\":");
-    json_bytes(&mut body, says);
-    body.push(b'}');
-    json(status, body)
+    json(status, format!("{{\"message\":{}}}", json_string(says)))
+}
+
+/// Returns a JSON string in Go's form.
+pub(super) fn json_string(text: impl AsRef<[u8]>) -> String {
+    let mut out = Vec::new();
+    json_bytes(&mut out, text.as_ref());
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Returns a JSON list of strings.
+pub(super) fn json_list<T: AsRef<[u8]>>(items: impl IntoIterator<Item = T>) -> String {
+    format!("[{}]", items.into_iter().map(json_string).collect::<Vec<_>>().join(","))
 }
 
 /// Returns 400 for a request that Go does not accept as HTTP; the connection closes after it.
@@ -49,7 +57,7 @@ pub(super) enum Rejection {
 
 impl Rejection {
     /// Makes the response.
-    pub(super) fn response(&self) -> ApiResponse {
+    pub(super) fn to_response(&self) -> ApiResponse {
         match self {
             Self::Fault(fault) => numbered(fault),
             Self::Message(status, says) => message(*status, says.as_bytes()),

@@ -19,35 +19,31 @@ impl Service for Shared {
         &self.context
     }
 
-    async fn response(conn: &Arc<ConnState>, head: Parts, body: Incoming) -> ApiResponse {
-        checked(conn, &head, body).await
+    /// Does the checks for every request in etcd's order: host, origin, OPTIONS, then the path.
+    async fn handle(conn: &Arc<ConnState>, head: Parts, body: Incoming) -> ApiResponse {
+        // etcd's router never sees such a request, so neither OPTIONS nor an origin applies.
+        if !is_clean(head.uri.path().as_bytes()) && clean(head.uri.path()) == CleanPath::Bad {
+            return respond::malformed("400 Bad Request");
+        }
+        if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) {
+            return respond::malformed("400 Bad Request: missing required Host header");
+        }
+        if !conn.secure
+            && let Some(refusal) = conn.shared.hosts.refuse(&head.headers)
+        {
+            return refusal;
+        }
+        let origin = conn.shared.origins.allow(&head.headers);
+        let mut response = if head.method == Method::OPTIONS {
+            respond::empty(StatusCode::OK)
+        } else {
+            cleaned(conn, &head, body).await
+        };
+        if let Some(origin) = origin {
+            cors::mark(&mut response, origin);
+        }
+        response
     }
-}
-
-/// Does the checks for every request in etcd's order: host, origin, OPTIONS, then the path.
-async fn checked(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResponse {
-    // etcd's router never sees such a request, so neither OPTIONS nor an origin applies.
-    if !is_clean(head.uri.path().as_bytes()) && clean(head.uri.path()) == CleanPath::Bad {
-        return respond::malformed("400 Bad Request");
-    }
-    if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) {
-        return respond::malformed("400 Bad Request: missing required Host header");
-    }
-    if !conn.secure
-        && let Some(refusal) = conn.shared.hosts.refuse(&head.headers)
-    {
-        return refusal;
-    }
-    let origin = conn.shared.origins.allow(&head.headers);
-    let mut response = if head.method == Method::OPTIONS {
-        respond::empty(StatusCode::OK)
-    } else {
-        cleaned(conn, head, body).await
-    };
-    if let Some(origin) = origin {
-        cors::mark(&mut response, origin);
-    }
-    response
 }
 
 /// Cleans the path, or redirects the client to the clean one.
@@ -68,7 +64,7 @@ async fn cleaned(conn: &Arc<ConnState>, head: &Parts, body: Incoming) -> ApiResp
     if let Some(key) = path.strip_prefix(b"/v2/keys")
         && matches!(key.first(), None | Some(b'/'))
     {
-        return keys::response(conn, head, body, key).await;
+        return keys::handle(conn, head, body, key).await;
     }
     routed(conn, head, body, &path).await
 }
@@ -89,10 +85,10 @@ async fn routed(conn: &Arc<ConnState>, head: &Parts, body: Incoming, path: &[u8]
     if let Some(rest) = path.strip_prefix(b"/v2/members")
         && matches!(rest.first(), None | Some(b'/'))
     {
-        return members::response(conn, head, body, rest.strip_prefix(b"/").unwrap_or(rest)).await;
+        return members::handle(conn, head, body, rest.strip_prefix(b"/").unwrap_or(rest)).await;
     }
     if let Some(rest) = path.strip_prefix(b"/v2/auth/") {
-        return auth::response(conn, head, body, rest).await;
+        return auth::handle(conn, head, body, rest).await;
     }
     if path == b"/config/local/log" {
         return if head.method == Method::PUT {
@@ -114,10 +110,10 @@ async fn routed(conn: &Arc<ConnState>, head: &Parts, body: Incoming, path: &[u8]
         b"/v2/stats/store" => read_only(stats::store),
         b"/version" => read_only(stats::version),
         b"/debug/vars" => read_only(debug::vars),
-        b"/metrics" => metrics::response(conn),
-        b"/health" if head.method == Method::GET => health::response(conn).await,
+        b"/metrics" => metrics::handle(conn),
+        b"/health" if head.method == Method::GET => health::handle(conn).await,
         b"/health" => respond::not_allowed(Some("GET")),
-        b"/retune/snapshot" if head.method == Method::GET => snapshot::response(conn, head).await,
+        b"/retune/snapshot" if head.method == Method::GET => snapshot::handle(conn, head).await,
         b"/retune/snapshot" => respond::not_allowed(Some("GET")),
         _ => respond::not_found(),
     }

@@ -39,7 +39,7 @@ impl Server {
     /// # Errors
     /// A URL cannot be listened on, an address is in use, or TLS files are bad.
     pub fn bind(settings: &Settings) -> Result<Self, ApiError> {
-        let secure = settings.listen_client_urls.iter().any(|url| url.starts_with("https://"));
+        let secure = ListenUrl::any_secure(&settings.listen_client_urls);
         let acceptor = match &settings.tls {
             Some(files) => Some(Acceptor::open(files)?),
             // Reports the missing files.

@@ -1,7 +1,5 @@
 //! The settings of the HTTP side.
 
-use std::fmt;
-
 use crate::tls;
 
 /// The largest form body that etcd accepts.
@@ -35,7 +33,7 @@ impl Default for Settings {
 }
 
 /// What responses contain about this program.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Info {
     /// This member's name.
     pub name: String,
@@ -56,16 +54,6 @@ impl Default for Info {
             cluster_version: "3.4.0".to_owned(),
             set_log_level: None,
         }
-    }
-}
-
-impl fmt::Debug for Info {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Info")
-            .field("name", &self.name)
-            .field("server_version", &self.server_version)
-            .field("cluster_version", &self.cluster_version)
-            .finish_non_exhaustive()
     }
 }
 

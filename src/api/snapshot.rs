@@ -17,10 +17,10 @@ use crate::consensus::{Backup, NoBackup};
 use crate::http::server::{Body, ConnPhase};
 
 /// Returns a file of everything in the store, not older than the request.
-pub(super) async fn response(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse {
+pub(super) async fn handle(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse {
     // A backup contains everything, so only root may have it.
     if let Err(refused) = auth::to_root(conn, &head.headers).await {
-        return refused.response();
+        return refused.to_response();
     }
     let hindered = |says: &str| respond::message(StatusCode::SERVICE_UNAVAILABLE, says.as_bytes());
     match conn.shared.handle.backup().await {
@@ -55,11 +55,11 @@ async fn next_piece(mut backup: Backup) -> io::Result<(Backup, Vec<u8>)> {
         .inspect_err(|error| tracing::warn!("a backup could not be read while it was sent: {error}"))
 }
 
-/// Notes the end of the response.
+/// Logs the end of the response.
 struct SendingGuard(Arc<ConnState>);
 
 impl Drop for SendingGuard {
     fn drop(&mut self) {
-        self.0.enter(ConnPhase::Rest);
+        self.0.enter(ConnPhase::Idle);
     }
 }

@@ -2,42 +2,41 @@
 
 use hyper::StatusCode;
 
-use super::respond::{self, ApiResponse};
+use super::respond::{self, ApiResponse, json_string};
 use super::shared::ConnState;
 use crate::consensus::{Latency, PeerMetrics};
 use crate::keyspace::Time;
-use crate::protocol::{json_bytes, json_timestamp};
+use crate::protocol::json_timestamp;
 
 /// Returns this member's statistics, and its leader since when.
 pub(super) fn own(conn: &ConnState) -> ApiResponse {
     let handle = &conn.shared.handle;
-    let (members, figures) = (handle.members(), handle.metrics());
+    let (members, metrics) = (handle.members(), handle.metrics());
     let leads = members.leader == Some(members.own_id);
-    let mut out = b"{\"name\":".to_vec();
-    json_bytes(&mut out, conn.shared.info.name.as_bytes());
+    let (name, id) = (json_string(&conn.shared.info.name), members.own_id);
     let state = if leads { "StateLeader" } else { "StateFollower" };
-    out.extend_from_slice(format!(",\"id\":\"{:x}\",\"state\":\"{state}\"", members.own_id).as_bytes());
-    out.extend_from_slice(b",\"startTime\":");
-    json_timestamp(&mut out, figures.started);
     let leader = members.leader.map(|id| format!("{id:x}")).unwrap_or_default();
-    let led = figures.led_since != 0;
-    let uptime = duration(if led { handle.now().saturating_sub(figures.led_since) } else { 0 });
-    out.extend_from_slice(
-        format!(",\"leaderInfo\":{{\"leader\":\"{leader}\",\"uptime\":\"{uptime}\",\"startTime\":")
-            .as_bytes(),
-    );
-    if led {
-        json_timestamp(&mut out, figures.led_since);
-    } else {
+    let (uptime, since) = match metrics.led_since {
         // Go's zero time, which clients already handle.
-        out.extend_from_slice(b"\"0001-01-01T00:00:00Z\"");
-    }
+        0 => (0, "\"0001-01-01T00:00:00Z\"".to_owned()),
+        since => (handle.now().saturating_sub(since), timestamp(since)),
+    };
     let peers = handle.peers();
     let received: u64 = peers.iter().map(|peer| peer.received_appends).sum();
     let sent: u64 = peers.iter().map(|peer| peer.sent_appends).sum();
-    let counts = format!("}},\"recvAppendRequestCnt\":{received},\"sendAppendRequestCnt\":{sent}}}");
-    out.extend_from_slice(counts.as_bytes());
-    respond::json(StatusCode::OK, out)
+    let text = format!(
+        "{{\"name\":{name},\"id\":\"{id:x}\",\"state\":\"{state}\",\"startTime\":{},\"leaderInfo\":{{\"leader\":\"{leader}\",\
+         \"uptime\":\"{}\",\"startTime\":{since}}},\"recvAppendRequestCnt\":{received},\"sendAppendRequestCnt\":{sent}}}",
+        timestamp(metrics.started),
+        duration(uptime),
+    );
+    respond::json(StatusCode::OK, text)
+}
+
+fn timestamp(at: Time) -> String {
+    let mut out = Vec::new();
+    json_timestamp(&mut out, at);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Returns the leader's view of its followers.
@@ -64,7 +63,7 @@ fn follower(peer: &PeerMetrics) -> String {
 /// Returns the counts of operations on keys.
 pub(super) fn store(conn: &ConnState) -> ApiResponse {
     let counts = conn.shared.handle.view(|keyspace| keyspace.counts());
-    let figures = [
+    let metrics = [
         ("getsSuccess", counts.gets_success),
         ("getsFail", counts.gets_fail),
         ("setsSuccess", counts.sets_success),
@@ -82,19 +81,15 @@ pub(super) fn store(conn: &ConnState) -> ApiResponse {
         ("expireCount", counts.expire_count),
         ("watchers", counts.watchers),
     ];
-    let text = figures.map(|(name, count)| format!("\"{name}\":{count}")).join(",");
+    let text = metrics.map(|(name, count)| format!("\"{name}\":{count}")).join(",");
     respond::json(StatusCode::OK, format!("{{{text}}}"))
 }
 
 /// Returns the versions.
 pub(super) fn version(conn: &ConnState) -> ApiResponse {
     let info = &conn.shared.info;
-    let mut out = b"{\"etcdserver\":".to_vec();
-    json_bytes(&mut out, info.server_version.as_bytes());
-    out.extend_from_slice(b",\"etcdcluster\":");
-    json_bytes(&mut out, info.cluster_version.as_bytes());
-    out.push(b'}');
-    respond::json(StatusCode::OK, out)
+    let (server, cluster) = (json_string(&info.server_version), json_string(&info.cluster_version));
+    respond::json(StatusCode::OK, format!("{{\"etcdserver\":{server},\"etcdcluster\":{cluster}}}"))
 }
 
 /// Formats a duration as Go does: `1h2m3.5s`, `12.5ms`.

@@ -98,7 +98,7 @@ mod tests {
     use super::peer_urls;
 
     #[test]
-    fn complaints_are_gos() {
+    fn errors_are_gos() {
         let into = "into Go value of type struct { PeerURLs []string \"json:\\\"peerURLs\\\"\" }";
         for (body, error_text) in [
             ("", "unexpected end of JSON input".to_owned()),

@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn complaints_are_etcds() {
+    fn errors_are_etcds() {
         for (url, error_text) in [
             ("", "URL scheme must be http, https, unix, or unixs: "),
             ("ftp://a:1", "URL scheme must be http, https, unix, or unixs: ftp://a:1"),

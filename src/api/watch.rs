@@ -46,6 +46,6 @@ impl BodyStream for WatchBody {
 
 impl Drop for WatchBody {
     fn drop(&mut self) {
-        self.conn.enter(ConnPhase::Rest);
+        self.conn.enter(ConnPhase::Idle);
     }
 }

@@ -4,7 +4,6 @@ use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 
-use super::commands::could_not_run;
 use super::exit::Exit;
 use super::print;
 use crate::client::{ClientError, Credentials};
@@ -18,26 +17,18 @@ const PATH: &str = "/retune/snapshot";
 const PROGRESS_STEP_BYTES: u64 = 4 << 20;
 
 /// Saves a store to a file.
-pub(super) async fn backup(source: source::Settings, what: Backup) -> Exit {
-    let saved = match what.data_dir.clone() {
-        None => fetch(source, &what).await,
-        Some(data_dir) => {
-            let work = tokio::task::spawn_blocking(move || {
-                let saving = BackupWriter::begin(&what.file, what.force)?;
-                let (copied, length) = consensus::save(&data_dir, saving)?;
-                let (file, from) = (what.file.display(), data_dir.display());
-                let consensus::BackupSummary { index, nodes } = copied;
-                Ok::<String, OpenError>(format!(
-                    "saved {nodes} keys up to index {index} from {from} to {file}, {length} bytes\n"
-                ))
-            });
-            work.await.context("saving").and_then(|saved| Ok(saved?))
-        }
-    };
-    match saved {
-        Ok(message) => print(&message),
-        Err(error) => could_not_run(&error),
-    }
+pub(super) async fn backup(source: source::Settings, what: Backup) -> anyhow::Result<Exit> {
+    let Some(data_dir) = what.data_dir.clone() else { return Ok(print(&fetch(source, &what).await?)) };
+    let work = tokio::task::spawn_blocking(move || {
+        let saving = BackupWriter::begin(&what.file, what.force)?;
+        let (copied, length) = consensus::save(&data_dir, saving)?;
+        let (file, from) = (what.file.display(), data_dir.display());
+        let consensus::BackupSummary { index, nodes } = copied;
+        Ok::<_, OpenError>(format!(
+            "saved {nodes} keys up to index {index} from {from} to {file}, {length} bytes\n"
+        ))
+    });
+    Ok(print(&work.await.context("saving")??))
 }
 
 /// The two ways in which a download fails.
@@ -74,19 +65,13 @@ async fn fetch(source: source::Settings, what: &Backup) -> anyhow::Result<String
 }
 
 /// Creates a member of a new cluster from a backup file.
-pub(super) async fn restore(what: Restore) -> Exit {
-    let work = tokio::task::spawn_blocking(move || {
-        let restored = consensus::restore(&what.file, &what.member)?;
-        Ok::<_, OpenError>((restored, what))
-    });
-    match work.await.context("restoring").and_then(|restored| Ok(restored?)) {
-        Ok((restored, what)) => {
-            let consensus::Restored { index, nodes, taken } = restored;
-            let (file, to, when) = (what.file.display(), what.member.data_dir.display(), date(taken));
-            print(&format!("restored {nodes} keys up to index {index} from {file}, taken {when}, to {to}\n"))
-        }
-        Err(error) => could_not_run(&error),
-    }
+pub(super) async fn restore(what: Restore) -> anyhow::Result<Exit> {
+    let Restore { file, member } = what;
+    let (shown, to) = (file.display().to_string(), member.data_dir.display().to_string());
+    let work = tokio::task::spawn_blocking(move || consensus::restore(&file, &member));
+    let consensus::Restored { index, nodes, taken } = work.await.context("restoring")??;
+    let when = date(taken);
+    Ok(print(&format!("restored {nodes} keys up to index {index} from {shown}, taken {when}, to {to}\n")))
 }
 
 fn date(time: crate::keyspace::Time) -> String {

@@ -1,49 +1,31 @@
 //! The commands that read a source: render, watch, diff.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use super::exit::Exit;
-use super::notify::Notifier;
-use super::print;
-use crate::readiness::Readiness;
-use crate::reloader::{self, DestOutcome, Ending, Report};
+use super::{json, logging, notify, print};
+use crate::reloader::{self, DaemonEnd, DestOutcome, Report};
 use crate::settings::{Colour, Output};
 use crate::source::{self, Follow, Source};
 use crate::stop::{Loops, Signals, Stop};
 
-/// Reports why a command could not run at all.
-pub(super) fn could_not_run(error: &anyhow::Error) -> Exit {
-    tracing::error!("{error:#}");
-    Exit::CouldNotRun
-}
-
 /// `retune render`.
-pub(super) async fn render(source: source::Settings, settings: reloader::Settings, output: Output) -> Exit {
+pub(super) async fn render(
+    source: source::Settings,
+    settings: reloader::Settings,
+    output: Output,
+) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let work = async {
-        let mut signals = Signals::listen()?;
-        let source = Source::new(source)?;
-        Ok(reloader::render(Arc::new(settings), &source, &mut signals).await?)
-    };
-    let (report, ending) = match work.await {
-        Ok(result) => result,
-        Err(error) => return could_not_run(&error),
-    };
+    let mut signals = Signals::listen()?;
+    let source = Source::new(source)?;
+    let (report, ending) = reloader::render(Arc::new(settings), &source, &mut signals).await?;
     summarise(&report, started.elapsed());
     if output == Output::Json {
-        match serde_json::to_string_pretty(&report) {
-            Ok(text) => {
-                print(&(text + "\n"));
-            }
-            Err(error) => return could_not_run(&error.into()),
-        }
+        print(&json(&report)?);
     }
-    Exit::clean(report.is_clean() && ending == Ending::Stopped)
+    Ok(Exit::clean(report.is_clean() && ending == DaemonEnd::Stopped))
 }
 
 /// Logs the totals of a one-shot. Each failure was logged when it happened.
@@ -64,30 +46,23 @@ fn summarise(report: &Report, took: Duration) {
 }
 
 /// `retune watch`.
-pub(super) async fn watch(source: source::Settings, settings: reloader::Settings, follow: Follow) -> Exit {
-    let work = async {
-        let signals = Signals::listen()?;
-        let source = Source::new(source)?;
-        tracing::info!("Starting retune, values from {}", source.describe());
-        if follow.watch && !source.watches() && follow.relist.is_none() {
-            anyhow::bail!("{} cannot be watched: give --interval", source.describe());
-        }
-        let (readiness, announced) =
-            watch::channel(Readiness::Starting("reading the first snapshot".to_owned()));
-        let stop = Stop::new();
-        let mut loops = Loops::new(stop.clone());
-        if let Some(notifier) = Notifier::from_environment() {
-            loops.spawn("notify", notifier.follow(announced, stop.clone()));
-        }
-        let ending = reloader::run(Arc::new(settings), source, follow, signals, readiness).await;
-        loops.drain(Duration::from_millis(200)).await;
-        Ok(ending?)
-    };
-    match work.await {
-        Ok(Ending::Stopped) => Exit::Done,
-        Ok(Ending::CutOff) => Exit::NotAsWished,
-        Err(error) => could_not_run(&error),
+pub(super) async fn watch(
+    source: source::Settings,
+    settings: reloader::Settings,
+    follow: Follow,
+) -> anyhow::Result<Exit> {
+    let signals = Signals::listen()?;
+    let source = Source::new(source)?;
+    tracing::info!("Starting retune, values from {}", source.describe());
+    if follow.watch && !source.watches() && follow.relist.is_none() {
+        anyhow::bail!("{} cannot be watched: give --interval", source.describe());
     }
+    let stop = Stop::new();
+    let mut loops = Loops::new(stop.clone());
+    let readiness = notify::readiness("reading the first snapshot", &mut loops, &stop);
+    let ending = reloader::run(Arc::new(settings), source, follow, signals, readiness).await;
+    loops.drain(Duration::from_millis(200)).await;
+    Ok(Exit::clean(ending? == DaemonEnd::Stopped))
 }
 
 /// `retune diff`.
@@ -97,41 +72,21 @@ pub(super) async fn diff(
     output: Output,
     context: usize,
     colour: Colour,
-) -> Exit {
-    let work = async {
-        let source = Source::new(source)?;
-        Ok(reloader::plan(Arc::new(settings), &source, context).await?)
-    };
-    let plan = match work.await {
-        Ok(plan) => plan,
-        Err(error) => return could_not_run(&error),
-    };
+) -> anyhow::Result<Exit> {
+    let source = Source::new(source)?;
+    let plan = reloader::plan(Arc::new(settings), &source, context).await?;
     for planned in &plan.resources {
         if let Some(error) = &planned.error {
             tracing::error!(resource = %planned.resource, dest = %planned.dest, "{error}");
         }
     }
     let text = match output {
-        Output::Text if wants_colour(colour) => paint(&plan.text()),
+        Output::Text if logging::wants_colour(colour, &std::io::stdout()) => paint(&plan.text()),
         Output::Text => plan.text(),
-        Output::Json => match serde_json::to_string_pretty(&plan) {
-            Ok(text) => text + "\n",
-            Err(error) => return could_not_run(&error.into()),
-        },
+        Output::Json => json(&plan)?,
     };
-    match print(&text) {
-        Exit::Done if plan.failed() => Exit::ResourceFailed,
-        Exit::Done => Exit::clean(!plan.differs()),
-        exit => exit,
-    }
-}
-
-fn wants_colour(colour: Colour) -> bool {
-    match colour {
-        Colour::Always => true,
-        Colour::Never => false,
-        Colour::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-    }
+    let judged = if plan.failed() { Exit::ResourceFailed } else { Exit::clean(!plan.differs()) };
+    Ok(print(&text).and(judged))
 }
 
 /// Colours a unified diff as git does.

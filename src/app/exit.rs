@@ -8,7 +8,7 @@ pub(super) enum Exit {
     /// Success.
     Done,
     /// It ran, with a negative result: something failed, differs or was not found.
-    NotAsWished,
+    Negative,
     /// It could not run: usage, settings, no source.
     CouldNotRun,
     /// `diff` ran, but a resource failed, so its difference is unknown.
@@ -18,7 +18,12 @@ pub(super) enum Exit {
 impl Exit {
     /// Returns `Done` when `clean`.
     pub(super) const fn clean(clean: bool) -> Self {
-        if clean { Self::Done } else { Self::NotAsWished }
+        if clean { Self::Done } else { Self::Negative }
+    }
+
+    /// Returns `next`, unless this is a failure.
+    pub(super) fn and(self, next: Self) -> Self {
+        if self == Self::Done { next } else { self }
     }
 }
 
@@ -26,7 +31,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Done => 0,
-            Exit::NotAsWished => 1,
+            Exit::Negative => 1,
             Exit::CouldNotRun => 2,
             Exit::ResourceFailed => 3,
         })

@@ -25,7 +25,7 @@ use tracing_subscriber::{Registry, reload};
 
 use crate::consensus;
 use crate::log_queue::{self, LogWriter};
-use crate::settings::{Colour, Dialect, Level, Log, LogFormat};
+use crate::settings::{Colour, Dialect, Level, Log, Output};
 
 /// The handle to change the filter of the running log.
 static CHANGER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
@@ -61,10 +61,8 @@ pub(super) fn start(log: Log, dialect: Dialect, program: &str) -> Started {
     CHANGER.set(changer).ok();
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
-        LogFormat::Json => registry.with(fmt.json().flatten_event(true).with_target(false)).try_init(),
-        LogFormat::Text => {
-            registry.with(fmt.event_format(Lines::new(log.colour, dialect, program))).try_init()
-        }
+        Output::Json => registry.with(fmt.json().flatten_event(true).with_target(false)).try_init(),
+        Output::Text => registry.with(fmt.event_format(Lines::new(log.colour, dialect, program))).try_init(),
     };
     // Only a test that calls it twice can fail here, and its first log is good enough.
     if started.is_ok() {
@@ -104,6 +102,15 @@ fn filter(level: LevelFilter) -> Targets {
     ["raft_engine", "sled"].iter().fold(targets, |targets, disk| targets.with_target(*disk, LevelFilter::OFF))
 }
 
+/// Returns whether to colour what is written to `out`.
+pub(super) fn wants_colour(colour: Colour, out: &impl IsTerminal) -> bool {
+    match colour {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => out.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
 struct Lines {
     colour: bool,
     shape: LineStyle,
@@ -120,11 +127,7 @@ enum LineStyle {
 
 impl Lines {
     fn new(colour: Colour, dialect: Dialect, program: &str) -> Self {
-        let colour = match colour {
-            Colour::Always => true,
-            Colour::Never => false,
-            Colour::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        };
+        let colour = wants_colour(colour, &io::stderr());
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
         let host = host.unwrap_or_else(|_| "localhost".to_owned());
         let shape = match dialect {

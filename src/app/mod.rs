@@ -28,7 +28,10 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::settings::{self, Invocation, Parsed, Task};
+use serde::Serialize;
+use tokio::runtime;
+
+use crate::settings::{self, Dialect, Invocation, Parsed, Task};
 
 use exit::Exit;
 
@@ -41,7 +44,7 @@ const THREAD_STACK_BYTES: usize = 64 << 20;
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let program = args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match settings::parse(args, &|name| env::var(name).ok()) {
-        Ok(Parsed::Print { text }) => print(&text).into(),
+        Ok(Parsed::Print(text)) => print(&text).into(),
         Ok(Parsed::Ctl(invocation)) => ctl::run(*invocation),
         Ok(Parsed::Run(invocation)) => run(&program, *invocation).into(),
         Err(problems) => {
@@ -59,42 +62,63 @@ fn run(program: &str, invocation: Invocation) -> Exit {
     for notice in &invocation.notices {
         tracing::info!("{notice}");
     }
-    if let Task::Store(member) = invocation.task {
-        return store::store(*member, invocation.dialect);
-    }
-    if let Task::Proxy(settings) = &invocation.task {
-        return proxy::proxy(settings, invocation.dialect);
-    }
-    // One thread runs everything that waits; rendering starts its own threads.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .thread_stack_size(THREAD_STACK_BYTES)
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return commands::could_not_run(&error.into()),
-    };
+    let dialect = invocation.dialect;
+    execute(invocation).unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        match dialect {
+            // They have no special status for this.
+            Dialect::Etcd | Dialect::Registrator => Exit::Negative,
+            Dialect::Retune | Dialect::Confd => Exit::CouldNotRun,
+        }
+    })
+}
+
+/// Runs the task to its end; an error means that it could not run.
+fn execute(invocation: Invocation) -> anyhow::Result<Exit> {
+    let Invocation { task, dialect, source, reloader, output, .. } = invocation;
+    let runtime = builder(&task).enable_all().build()?;
     let exit = runtime.block_on(async {
-        let Invocation { task, dialect, source, reloader, output, .. } = invocation;
         match task {
             Task::Render => commands::render(source, reloader, output).await,
             Task::Watch(follow) => commands::watch(source, reloader, follow).await,
             Task::Diff { output, context, colour } => {
                 commands::diff(source, reloader, output, context, colour).await
             }
-            Task::Check(what) => check::check(&reloader, &what).await,
+            Task::Check(what) => check::check(reloader, what).await,
             Task::Backup(what) => backup::backup(source, *what).await,
             Task::Restore(what) => backup::restore(*what).await,
-            Task::Register(what) => register::register(source, *what, dialect).await,
-            Task::RegisterStatus(what) => register::status(*what, output).await,
+            Task::Register(what) => register::register(source, *what).await,
+            Task::RegisterStatus(at) => register::status(&at, output).await,
             Task::RegisterStop(what) => register::stop(*what).await,
             Task::Place(what) => place::place(source, *what, output).await,
-            Task::Store(_) | Task::Proxy(_) => unreachable!("a store has a runtime of its own"),
+            Task::Store(member) => store::store(*member, dialect).await,
+            Task::Proxy(proxy) => proxy::proxy(*proxy, dialect).await,
         }
     });
     // A blocking look-up (DNS in a template) must not delay the exit.
     runtime.shutdown_background();
     exit
+}
+
+fn builder(task: &Task) -> runtime::Builder {
+    let workers = match task {
+        Task::Store(member) => member.workers,
+        Task::Proxy(proxy) => proxy.workers,
+        // One thread runs everything that waits; rendering starts its own threads.
+        _ => {
+            let mut builder = runtime::Builder::new_current_thread();
+            builder.thread_stack_size(THREAD_STACK_BYTES);
+            return builder;
+        }
+    };
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder.worker_threads(workers).thread_name("serve");
+    builder
+}
+
+/// Returns a result as programs read it.
+fn json(result: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(result)? + "\n")
 }
 
 /// Prints a result. A reader that closed the pipe (`| head`) is not a failure.

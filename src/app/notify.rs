@@ -12,17 +12,39 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use tokio::sync::watch;
 
 use crate::readiness::Readiness;
-use crate::stop::Stop;
+use crate::stop::{Loops, Stop};
+
+/// Returns where to announce the state. A loop reports it to the service manager, if `NOTIFY_SOCKET` names one;
+/// otherwise the channel is closed.
+pub(super) fn readiness(waiting_for: &str, loops: &mut Loops, stop: &Stop) -> watch::Sender<Readiness> {
+    let (readiness, announced) = watch::channel(Readiness::Starting(waiting_for.to_owned()));
+    if let Some(notifier) = Notifier::from_environment() {
+        loops.spawn("notify", notifier.follow(announced, stop.clone()));
+    }
+    readiness
+}
+
+/// Announces that it is ready and in this state, unless it is stopping.
+pub(super) fn ready(readiness: &watch::Sender<Readiness>, state: String) {
+    readiness.send_if_modified(|now| {
+        let next = Readiness::Ready(state);
+        let news = !matches!(now, Readiness::Stopping) && *now != next;
+        if news {
+            *now = next;
+        }
+        news
+    });
+}
 
 /// The service manager's socket.
-pub(super) struct Notifier {
+struct Notifier {
     socket: UnixDatagram,
     address: SocketAddr,
 }
 
 impl Notifier {
     /// Returns the socket that `NOTIFY_SOCKET` names, if any.
-    pub(super) fn from_environment() -> Option<Self> {
+    fn from_environment() -> Option<Self> {
         let name = env::var_os("NOTIFY_SOCKET")?;
         let address = match name.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
@@ -39,11 +61,7 @@ impl Notifier {
     }
 
     /// Reports every change of readiness until the stop.
-    pub(super) async fn follow(
-        self,
-        mut readiness: watch::Receiver<Readiness>,
-        stop: Stop,
-    ) -> Result<(), Infallible> {
+    async fn follow(self, mut readiness: watch::Receiver<Readiness>, stop: Stop) -> Result<(), Infallible> {
         let mut ready = false;
         loop {
             let now = readiness.borrow_and_update().clone();

@@ -2,38 +2,35 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::commands::could_not_run;
 use super::exit::Exit;
 use super::register::cluster;
 use super::status_table::plain;
 use super::{print, print_error};
-use crate::client::cluster::{Cluster, Event, Get, Keys, RequestError};
-use crate::placement::{Node, NodeRefusal, PlaceError, Rules};
+use crate::client::cluster::{Event, Get, Keys, RequestError};
+use crate::placement::{Node, NodeRefusal, PlaceError};
 use crate::registrar::NODES;
 use crate::settings::{Output, PlaceSettings};
 use crate::source;
 
 /// Swarm's message, whichever filter would have run first.
-const NOBODY: &str = "No nodes available in the cluster";
+const NO_NODES: &str = "No nodes available in the cluster";
 /// The store's error code for a missing key.
 const KEY_NOT_FOUND: i64 = 100;
 
 /// Chooses a node, or reports for each what refuses it.
-pub(super) async fn place(source: source::Settings, what: PlaceSettings, output: Output) -> Exit {
+pub(super) async fn place(
+    source: source::Settings,
+    what: PlaceSettings,
+    output: Output,
+) -> anyhow::Result<Exit> {
     // Each member may take as long as one request.
     let limit = source.timeout.saturating_mul(u32::try_from(source.nodes.len()).unwrap_or(u32::MAX).max(1));
-    let nodes = match cluster(source) {
-        Ok(cluster) => nodes(&cluster, limit).await,
-        Err(error) => Err(error),
-    };
-    let nodes = match nodes {
-        Ok(nodes) => nodes,
-        Err(error) => return could_not_run(&error.context("cannot read the nodes from the store")),
-    };
-    let rules = Rules { filters: what.filters.clone(), strategy: what.strategy, dialect: what.dialect };
+    let nodes = nodes(source, limit).await.context("cannot read the nodes from the store")?;
+    let rules = &what.rules;
     let printed = if what.why {
         rules.why(&what.request, &nodes).map(|why| reasons(&why, output))
     } else {
@@ -41,14 +38,14 @@ pub(super) async fn place(source: source::Settings, what: PlaceSettings, output:
         chosen.map(|ranked| choice(&what, &ranked, output))
     };
     let printed = printed.map_err(|refusal| match refusal {
-        PlaceError::NoNode(_) if nodes.is_empty() => PlaceError::NoNode(NOBODY.to_owned()),
+        PlaceError::NoNode(_) if nodes.is_empty() => PlaceError::NoNode(NO_NODES.to_owned()),
         refusal => refusal,
     });
-    match printed {
+    Ok(match printed {
         Ok(PlaceOutput { text, clean }) => match print(&text) {
             Exit::Done => {
                 if nodes.is_empty() {
-                    print_error(NOBODY);
+                    print_error(NO_NODES);
                     hint();
                 }
                 Exit::clean(clean)
@@ -56,7 +53,7 @@ pub(super) async fn place(source: source::Settings, what: PlaceSettings, output:
             exit => exit,
         },
         Err(refusal) => refused(&refusal, nodes.is_empty(), output),
-    }
+    })
 }
 
 /// What to print to stdout, and whether a node was found.
@@ -78,7 +75,7 @@ fn refused(refusal: &PlaceError, nobody: bool, output: Output) -> Exit {
             if output == Output::Json {
                 print(&lines(&json!({ "nodes": [], "refusal": words })));
             }
-            Exit::NotAsWished
+            Exit::Negative
         }
     }
 }
@@ -147,8 +144,9 @@ fn lines(value: &serde_json::Value) -> String {
 }
 
 /// Returns every node that publishes itself, by name.
-async fn nodes(cluster: &Cluster, limit: Duration) -> anyhow::Result<Vec<Node>> {
-    let keys = Keys::new(cluster, Some(Instant::now() + limit));
+async fn nodes(source: source::Settings, limit: Duration) -> anyhow::Result<Vec<Node>> {
+    let cluster = cluster(source)?;
+    let keys = Keys::new(&cluster, Some(Instant::now() + limit));
     let how = Get { recursive: true, sorted: true, quorum: false };
     match keys.get(NODES.as_bytes(), how).await {
         Ok(event) => Ok(records(event)),
@@ -203,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_best_is_told_unless_all_are_asked_for() {
+    fn only_the_best_is_printed_unless_all_are_requested() {
         let (a, b) = (node("a", "tcp://a:2376"), node("b", ""));
         let ranked = [&a, &b];
         let printed = |words: &str, output| choice(&what(words), &ranked, output);
@@ -237,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_told_with_what_refuses_it() {
+    fn a_node_is_printed_with_what_refuses_it() {
         let why = |refused_by: Option<&str>| NodeRefusal {
             node: "n".to_owned(),
             refused_by: refused_by.map(str::to_owned),

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::exit::Exit;
-use super::notify::Notifier;
-use super::store::{failed, failed_to_start, print_bound, stop_signal};
+use super::notify;
+use super::store::{failed, print_bound, stop_signal};
 use crate::api::{Proxy, ProxyHandle, knows_peers};
 use crate::readiness::Readiness;
 use crate::settings::{self, Dialect};
@@ -18,29 +18,10 @@ use crate::stop::{Loops, Signal, Signals, Stop};
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Forwards until a signal or a failure.
-pub(super) fn proxy(proxy: &settings::Proxy, dialect: Dialect) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(proxy.workers)
-        .thread_name("serve")
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return failed_to_start(&error.into(), dialect),
-    };
-    let exit = match runtime.block_on(serve(proxy, dialect)) {
-        Ok(exit) => exit,
-        Err(error) => failed_to_start(&error, dialect),
-    };
-    runtime.shutdown_background();
-    exit
-}
-
-/// Starts everything and waits for its end.
-async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Exit> {
+pub(super) async fn proxy(proxy: settings::Proxy, dialect: Dialect) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     tracing::info!("proxy: this proxy supports v2 API only!");
-    let mut settings = proxy.proxy.clone();
+    let mut settings = proxy.proxy;
     if let Some(discovery) = proxy.discovery.as_ref().filter(|_| !knows_peers(&settings.data_dir)) {
         settings.peer_urls = tokio::select! {
             found = discovery.peer_urls() => found?,
@@ -52,10 +33,7 @@ async fn serve(proxy: &settings::Proxy, dialect: Dialect) -> anyhow::Result<Exit
     print_bound(&bound, dialect);
     let stop = Stop::new();
     let mut loops = Loops::new(stop.clone());
-    let (readiness, announced) = watch::channel(Readiness::Starting("asking for the members".to_owned()));
-    if let Some(notifier) = Notifier::from_environment() {
-        loops.spawn("notify", notifier.follow(announced, stop.clone()));
-    }
+    let readiness = notify::readiness("asking for the members", &mut loops, &stop);
     loops.spawn("status", report(handle.clone(), readiness.clone(), stop.clone()));
     let serving = move || {
         for url in bound {
@@ -94,18 +72,11 @@ async fn report(
             [] => "no member responds".to_owned(),
             endpoints => format!("forwarding to {}", endpoints.join(" ")),
         };
-        readiness.send_if_modified(|now| {
-            let next = Readiness::Ready(status);
-            let news = !matches!(now, Readiness::Stopping) && *now != next;
-            if news {
-                *now = next;
-            }
-            news
-        });
+        notify::ready(&readiness, status);
     }
 }
 
-/// Handles signals until one asks for the end.
+/// Handles signals until one requests the end.
 async fn handle_signals(signals: &mut Signals, handle: &ProxyHandle) {
     loop {
         match signals.next().await {

@@ -8,17 +8,15 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::commands::could_not_run;
 use super::exit::Exit;
-use super::notify::Notifier;
 use super::request::{escaped, request};
 use super::status_page::Page;
 use super::status_table as table;
-use super::{print, store};
+use super::{json, notify, print, store};
 use crate::client::cluster::{Cluster, Options};
 use crate::readiness::Readiness;
-use crate::registrar::{self, Ending, RegistrarError, Status, StatusBoard};
-use crate::settings::{Dialect, Listen, Output, Register, RegisterStatus, RegisterStop};
+use crate::registrar::{self, RegistrarError, RunEnd, Status, StatusBoard};
+use crate::settings::{Listen, Output, Register, RegisterStop};
 use crate::source;
 use crate::stop::{Loops, Signal, Signals, Stop};
 
@@ -41,30 +39,24 @@ pub(super) fn cluster(source: source::Settings) -> anyhow::Result<Cluster> {
 }
 
 /// Registers until a signal or a failure.
-pub(super) async fn register(source: source::Settings, what: Register, dialect: Dialect) -> Exit {
-    match run(source, what).await {
-        Ok(RegisterEnd::Registrar(Ok(Ending::Done))) => Exit::Done,
-        Ok(RegisterEnd::Registrar(Ok(Ending::Planned(lines)))) => {
-            print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+pub(super) async fn register(source: source::Settings, what: Register) -> anyhow::Result<Exit> {
+    let RegisterEnd::Registrar(ended) = run(source, what).await? else { return Ok(Exit::Negative) };
+    match ended {
+        Ok(RunEnd::Done) => Ok(Exit::Done),
+        Ok(RunEnd::Planned(lines)) => {
+            Ok(print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>()))
         }
-        Ok(RegisterEnd::Registrar(Ok(Ending::NotAsWished)) | RegisterEnd::CutOff) => Exit::NotAsWished,
-        Ok(RegisterEnd::Registrar(Err(error @ RegistrarError::StaleSocket(_)))) => {
+        Ok(RunEnd::Incomplete) => Ok(Exit::Negative),
+        Err(error @ RegistrarError::StaleSocket(_)) => {
             tracing::error!("{error}; ending, so that a restart policy can start it again; the keys stay");
-            Exit::NotAsWished
+            Ok(Exit::Negative)
         }
-        Ok(RegisterEnd::Registrar(Err(error))) => failed(&error.into(), dialect),
-        Err(error) => failed(&error, dialect),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Registrator has one status for everything that prevents it from running.
-fn failed(error: &anyhow::Error, dialect: Dialect) -> Exit {
-    let exit = could_not_run(error);
-    if dialect == Dialect::Registrator { Exit::NotAsWished } else { exit }
-}
-
 enum RegisterEnd {
-    Registrar(Result<Ending, RegistrarError>),
+    Registrar(Result<RunEnd, RegistrarError>),
     /// By a second signal, by its deadline or by the failure of a loop beside it.
     CutOff,
 }
@@ -77,15 +69,14 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Registe
     let status_board = Arc::new(StatusBoard::new());
     let (stop, stop_answers) = (Stop::new(), Stop::new());
     let mut beside = Loops::new(stop_answers.clone());
-    let (readiness, announced) = watch::channel(Readiness::Starting("checking every container".to_owned()));
+    let readiness = notify::readiness("checking every container", &mut beside, &stop_answers);
     if let Some(page) = page {
         for place in page.places() {
-            tracing::info!("answering for status and metrics on {place}");
+            tracing::info!("serving status and metrics on {place}");
         }
         beside.spawn("status page", page.run(Arc::clone(&status_board), stop_answers.clone()));
     }
-    if let Some(notifier) = Notifier::from_environment() {
-        beside.spawn("notify", notifier.follow(announced, stop_answers.clone()));
+    if !readiness.is_closed() {
         beside
             .spawn("readiness", announce(Arc::clone(&status_board), readiness.clone(), stop_answers.clone()));
     }
@@ -142,7 +133,7 @@ async fn listen(what: &Register) -> anyhow::Result<Option<Page>> {
 
 /// Runs the registrar until it has ended, and handles signals.
 async fn supervise(
-    registrar: impl Future<Output = Result<Ending, RegistrarError>>,
+    registrar: impl Future<Output = Result<RunEnd, RegistrarError>>,
     signals: &mut Signals,
     beside: &mut Loops,
     status_board: &StatusBoard,
@@ -199,14 +190,7 @@ async fn announce(
         changes.mark_unchanged();
         let status = status_board.status();
         if status.complete {
-            readiness.send_if_modified(|now| {
-                let next = Readiness::Ready(table::summary(&status));
-                let news = !matches!(now, Readiness::Stopping) && *now != next;
-                if news {
-                    *now = next;
-                }
-                news
-            });
+            notify::ready(&readiness, table::summary(&status));
         }
         tokio::select! {
             // The board lives as long as this function.
@@ -217,22 +201,13 @@ async fn announce(
 }
 
 /// `retune register status`.
-pub(super) async fn status(what: RegisterStatus, output: Output) -> Exit {
-    let status = match fetch_status(&what.at).await {
-        Ok(status) => status,
-        Err(error) => return could_not_run(&error),
-    };
+pub(super) async fn status(at: &Listen, output: Output) -> anyhow::Result<Exit> {
+    let status = fetch_status(at).await?;
     let text = match output {
         Output::Text => table::text(&status),
-        Output::Json => match serde_json::to_string_pretty(&status) {
-            Ok(text) => text + "\n",
-            Err(error) => return could_not_run(&error.into()),
-        },
+        Output::Json => json(&status)?,
     };
-    match print(&text) {
-        Exit::Done => Exit::clean(table::is_well(&status)),
-        exit => exit,
-    }
+    Ok(print(&text).and(Exit::clean(table::is_well(&status))))
 }
 
 async fn fetch_status(at: &Listen) -> anyhow::Result<Status> {
@@ -242,54 +217,47 @@ async fn fetch_status(at: &Listen) -> anyhow::Result<Status> {
 }
 
 /// `retune register stop`.
-pub(super) async fn stop(what: RegisterStop) -> Exit {
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => return could_not_run(&error.into()),
-    };
+pub(super) async fn stop(what: RegisterStop) -> anyhow::Result<Exit> {
+    let mut signals = Signals::listen()?;
     tokio::select! {
         exit = drain_and_stop(&what) => exit,
         () = store::stop_signal(&mut signals) => {
             tracing::error!("stop signal: {:?} was not stopped, but its keys may be gone", what.container);
-            Exit::NotAsWished
+            Ok(Exit::Negative)
         }
     }
 }
 
-async fn drain_and_stop(what: &RegisterStop) -> Exit {
+async fn drain_and_stop(what: &RegisterStop) -> anyhow::Result<Exit> {
     let container = &what.container;
-    let found = match fetch_status(&what.at).await {
-        Ok(status) => table::find(&status, container)
-            .map(|found| (found.id.clone(), found.name.clone(), table::keys_left(found))),
-        Err(error) => return could_not_run(&error),
-    };
-    match found {
-        Ok((id, name, keys)) => {
-            if let Err(error) = registrar::reach(&what.engine).await {
-                tracing::error!("{error}; {name} was neither drained nor stopped");
-                return Exit::NotAsWished;
-            }
-            if let Err(error) = keys_away(&what.at, &id).await {
-                keys_back(&what.at, &id).await;
-                tracing::error!("{error:#}; {name} was not stopped");
-                return Exit::NotAsWished;
-            }
-            print(&format!("{name}: {keys} of its keys taken away, waiting {:?}\n", what.drain));
-            sleep(what.drain).await;
-            let exit = stop_container(what, &id, &name).await;
-            if exit != Exit::Done {
-                keys_back(&what.at, &id).await;
-            }
-            exit
-        }
+    let status = fetch_status(&what.at).await?;
+    let found = match table::find(&status, container) {
+        Ok(found) => found,
         Err(table::NotFound::Several) => {
-            could_not_run(&anyhow::anyhow!("{container:?} is the beginning of several ids; write more of it"))
+            anyhow::bail!("{container:?} is the beginning of several ids; write more of it")
         }
         Err(table::NotFound::None) => {
             print(&format!("{container}: nothing of it is registered\n"));
-            stop_container(what, container, container).await
+            return Ok(stop_container(what, container, container).await);
         }
+    };
+    let (id, name, keys) = (&found.id, &found.name, table::keys_left(found));
+    if let Err(error) = registrar::reach(&what.engine).await {
+        tracing::error!("{error}; {name} was neither drained nor stopped");
+        return Ok(Exit::Negative);
     }
+    if let Err(error) = keys_away(&what.at, id).await {
+        keys_back(&what.at, id).await;
+        tracing::error!("{error:#}; {name} was not stopped");
+        return Ok(Exit::Negative);
+    }
+    print(&format!("{name}: {keys} of its keys taken away, waiting {:?}\n", what.drain));
+    sleep(what.drain).await;
+    let exit = stop_container(what, id, name).await;
+    if exit != Exit::Done {
+        keys_back(&what.at, id).await;
+    }
+    Ok(exit)
 }
 
 /// Requests the removal of the keys, and waits until they are gone.
@@ -305,7 +273,7 @@ async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
         }
         anyhow::ensure!(
             Instant::now() < until,
-            "after {DEREGISTER_TIMEOUT:?} {left} of its keys are still there"
+            "after {DEREGISTER_TIMEOUT:?} {left} of its keys still exist"
         );
         sleep(STATUS_INTERVAL).await;
     }
@@ -314,7 +282,7 @@ async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
 /// Cancels the drain of a container that was not stopped in the end.
 async fn keys_back(at: &Listen, id: &str) {
     if let Err(error) = request(at, "POST", &format!("/undrain?container={}", escaped(id))).await {
-        tracing::error!("its keys stay away until it is started again: {error:#}");
+        tracing::error!("its keys are not added until it is started again: {error:#}");
     }
 }
 
@@ -323,7 +291,7 @@ async fn stop_container(what: &RegisterStop, id: &str, name: &str) -> Exit {
         Ok(()) => print(&format!("{name}: stopped\n")),
         Err(error) => {
             tracing::error!("{name} was not stopped: {error}");
-            Exit::NotAsWished
+            Exit::Negative
         }
     }
 }

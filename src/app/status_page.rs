@@ -186,7 +186,7 @@ fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> 
         (&Method::POST, "/undrain") => drain(request, status_board, local, false),
         _ => text(
             StatusCode::NOT_FOUND,
-            "there are /status, /metrics and /health, and /drain to post to".to_owned(),
+            "use GET /status, /metrics or /health, or POST /drain or /undrain".to_owned(),
         ),
     }
 }
@@ -194,16 +194,16 @@ fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> 
 /// Returns why the registrar itself is unhealthy; an unhealthy container does not count.
 fn unhealthy_reason(status: &Status) -> Option<String> {
     if !status.engine_error.is_empty() {
-        return Some(format!("the engine cannot be asked: {}", status.engine_error));
+        return Some(format!("the engine is unreachable: {}", status.engine_error));
     }
     if !status.store_error.is_empty() {
-        return Some(format!("the store cannot be asked: {}", status.store_error));
+        return Some(format!("the store is unreachable: {}", status.store_error));
     }
     (!status.complete).then(|| "not every container has been checked yet".to_owned())
 }
 
 fn drain<B>(request: &Request<B>, status_board: &StatusBoard, local: bool, out: bool) -> Response<Body> {
-    // A web page in a browser on this host must not do this.
+    // A web page in a browser on this host must not be able to do this.
     if !local || request.headers().contains_key(ORIGIN) {
         let message = "a drain must be requested on the registrar's own host";
         return text(StatusCode::FORBIDDEN, message.to_owned());
@@ -213,15 +213,15 @@ fn drain<B>(request: &Request<B>, status_board: &StatusBoard, local: bool, out: 
     match container.filter(|container| !container.is_empty()) {
         Some(container) if !out => {
             tracing::info!("cancelling the drain of {container:?}");
-            status_board.ask_back(&container);
-            text(StatusCode::ACCEPTED, "its keys will come back".to_owned())
+            status_board.cancel_drain(&container);
+            text(StatusCode::ACCEPTED, "its keys will be added again".to_owned())
         }
         Some(container) => {
             tracing::info!("draining {container:?}");
-            status_board.ask_drain(&container);
-            text(StatusCode::ACCEPTED, "its keys will go".to_owned())
+            status_board.request_drain(&container);
+            text(StatusCode::ACCEPTED, "its keys will be removed".to_owned())
         }
-        None => text(StatusCode::BAD_REQUEST, "which container? request /drain?container=NAME".to_owned()),
+        None => text(StatusCode::BAD_REQUEST, "name the container: /drain?container=NAME".to_owned()),
     }
 }
 
@@ -346,7 +346,7 @@ mod tests {
         let gone = Status { engine_error: "gone".to_owned(), ..well.clone() };
         assert_eq!(
             unhealthy_reason(&gone).map(|why| body(&why)),
-            Some("the engine cannot be asked: gone".to_owned())
+            Some("the engine is unreachable: gone".to_owned())
         );
         assert!(unhealthy_reason(&Status { store_error: "gone".to_owned(), ..well }).is_some());
     }

@@ -91,8 +91,8 @@ pub(super) fn text(status: &Status) -> String {
             text.push_str(&format!("{what}: {}\n", plain(why)));
         }
     };
-    note("the engine cannot be asked", &status.engine_error);
-    note("the store cannot be asked", &status.store_error);
+    note("the engine is unreachable", &status.engine_error);
+    note("the store is unreachable", &status.store_error);
     if !status.complete {
         note("not complete", "not every container has been checked yet");
     }
@@ -194,7 +194,7 @@ mod tests {
             &lines[3..],
             [
                 "skipped: web: port 443 not published on host",
-                "the store cannot be asked: no leader\\nforged",
+                "the store is unreachable: no leader\\nforged",
                 "h: 1 of 2 services registered"
             ]
         );

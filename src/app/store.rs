@@ -7,8 +7,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::exit::Exit;
-use super::notify::Notifier;
-use super::{logging, print};
+use super::{logging, notify, print};
 use crate::api::{self, Server};
 use crate::consensus::{self, Handle, Node, OpenError, PeerServer, Start, Survey};
 use crate::readiness::Readiness;
@@ -22,7 +21,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// The name of the member's own loop.
 const CONSENSUS: &str = "consensus";
 
-/// How long to ask the members of the cluster for the state of this member.
+/// How long to wait for a member of the cluster that reports the state of this one.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 const JOIN_RETRY_DELAY: Duration = Duration::from_millis(300);
 const NEW_CLUSTER_TIMEOUT: Duration = Duration::from_millis(700);
@@ -30,32 +29,7 @@ const NEW_CLUSTER_TIMEOUT: Duration = Duration::from_millis(700);
 const LEADER_WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Hosts a member until a signal or a failure.
-pub(super) fn store(member: Member, dialect: Dialect) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(member.workers)
-        .thread_name("serve")
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return failed_to_start(&error.into(), dialect),
-    };
-    let exit = match runtime.block_on(serve(member, dialect)) {
-        Ok(exit) => exit,
-        Err(error) => failed_to_start(&error, dialect),
-    };
-    runtime.shutdown_background();
-    exit
-}
-
-/// etcd has no special status for this.
-pub(super) fn failed_to_start(error: &anyhow::Error, dialect: Dialect) -> Exit {
-    tracing::error!("{error:#}");
-    if dialect == Dialect::Etcd { Exit::NotAsWished } else { Exit::CouldNotRun }
-}
-
-/// Starts everything and waits for its end.
-async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
+pub(super) async fn store(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     // Bind the ports first: a used port fails at once, before a long log is replayed.
     let server = Server::bind(&member.api).context("cannot listen for clients")?;
@@ -66,10 +40,10 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
     }
     let opened = tokio::select! {
         node = found(&mut member) => node?,
-        // Nothing was acknowledged yet, and the data folder is consistent at any moment.
+        // Nothing was acknowledged yet, and the data folder is always consistent.
         () = stop_signal(&mut signals) => return Ok(Exit::Done),
     };
-    // The cluster removed this member: there is nothing left to do, and it is not an error.
+    // The cluster removed this member: it has nothing to do, and this is not an error.
     let Some(node) = opened else { return Ok(Exit::Done) };
     print_bound(&bound, dialect);
     for url in peers.urls() {
@@ -78,10 +52,7 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
     let handle = node.handle();
     let (stop, stop_node) = (Stop::new(), Stop::new());
     let (mut outer, mut inner) = (Loops::new(stop.clone()), Loops::new(stop_node.clone()));
-    let (readiness, announced) = watch::channel(Readiness::Starting("waiting for a leader".to_owned()));
-    if let Some(notifier) = Notifier::from_environment() {
-        outer.spawn("notify", notifier.follow(announced, stop.clone()));
-    }
+    let readiness = notify::readiness("waiting for a leader", &mut outer, &stop);
     inner.spawn(CONSENSUS, node.run(peers, stop_node));
     outer.spawn("api", serve_clients(server, handle.clone(), info(&member), stop.clone()));
     outer.spawn("announce", announce(handle.clone(), readiness.clone(), stop));
@@ -107,7 +78,7 @@ async fn serve(mut member: Member, dialect: Dialect) -> anyhow::Result<Exit> {
         () = stop_signal(&mut signals) => tracing::warn!("a second stop signal: not waiting any longer"),
     }
     if handle.removed() {
-        tracing::warn!("{}", consensus::Failure::Removed);
+        tracing::warn!("{}", consensus::MemberFailure::Removed);
         return Ok(Exit::Done);
     }
     Ok(ended)
@@ -120,7 +91,7 @@ pub(super) fn failed(ended: &EndedLoop) -> Exit {
         EndedLoop { name: CONSENSUS, why: EndReason::Failed(error) } => tracing::error!("{error}"),
         ended => tracing::error!("{ended}"),
     }
-    Exit::NotAsWished
+    Exit::Negative
 }
 
 /// Looks up the members of a new cluster, then opens the data folder.
@@ -262,7 +233,7 @@ async fn servable(handle: &Handle) {
     if !published {
         std::future::pending::<()>().await;
     }
-    tracing::warn!("no leader is found: reads are served from what this member has, writes are not taken");
+    tracing::warn!("no leader is found: reads are served from what this member has, writes are refused");
 }
 
 /// Logs once that clients can be served, with the text that tools wait for.
@@ -285,7 +256,7 @@ async fn announce(handle: Handle, readiness: watch::Sender<Readiness>, stop: Sto
     Ok(())
 }
 
-/// Handles signals until one asks for the end.
+/// Handles signals until one requests the end.
 async fn handle_signals(signals: &mut Signals, handle: &Handle) {
     loop {
         match signals.next().await {

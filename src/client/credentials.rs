@@ -28,7 +28,7 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's name.
-    pub username: String,
+    pub name: String,
     /// The user's password.
     pub password: Secret,
 }
@@ -36,14 +36,14 @@ pub struct Credentials {
 impl Credentials {
     /// Puts name and password together.
     #[must_use]
-    pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
-        Self { username: username.into(), password: Secret(password.into()) }
+    pub fn new(name: impl Into<String>, password: impl Into<String>) -> Self {
+        Self { name: name.into(), password: Secret(password.into()) }
     }
 
     /// Returns the `Authorization` header for basic auth.
     #[must_use]
     pub fn basic(&self) -> HeaderValue {
-        let pair = format!("{}:{}", self.username, self.password.expose());
+        let pair = format!("{}:{}", self.name, self.password.expose());
         header(&format!("Basic {}", STANDARD.encode(pair)))
             .unwrap_or_else(|| HeaderValue::from_static("Basic"))
     }

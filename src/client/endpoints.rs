@@ -487,7 +487,8 @@ pub(super) fn normal(text: &str, scheme: &str) -> Result<NodeUrl, ClientError> {
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
             bad(&format!("{text:?} must not contain `?` or `#`"))
         }
-        Ok(url) if url.has_host() => Ok(whole.into()),
+        // In lower case: the scheme decides about TLS.
+        Ok(url) if url.has_host() => Ok(format!("{}{}", url.scheme(), &whole[url.scheme().len()..]).into()),
         Ok(_) => bad(&format!("{text:?} has no host")),
         Err(error) => bad(&format!("{text:?} is not a URL: {error}")),
     }

@@ -12,7 +12,7 @@ fn endpoints(nodes: &[&str]) -> Result<Endpoints, ClientError> {
 
 #[test]
 fn nodes_get_a_scheme_and_lose_their_slash() {
-    let found = endpoints(&["10.0.0.1:2379/", " https://store.example ", "[::1]:2379"]).unwrap();
+    let found = endpoints(&["10.0.0.1:2379/", " HTTPS://store.example ", "[::1]:2379"]).unwrap();
     assert_eq!(
         found.known().iter().map(|node| &**node).collect::<Vec<_>>(),
         ["http://10.0.0.1:2379", "https://store.example", "http://[::1]:2379"]

@@ -208,7 +208,7 @@ impl Learner {
         }
         let scheme = if self.secure { "https" } else { "http" };
         let (urls, others): (Vec<&String>, Vec<&String>) =
-            texts.iter().partition(|url| url.starts_with(&format!("{scheme}://")));
+            texts.iter().partition(|url| url.to_ascii_lowercase().starts_with(&format!("{scheme}://")));
         if let (true, Some(other)) = (self.secure, others.first()) {
             self.warn(format!("member {other} is not used: its URL is not https, but the given ones are"));
         }

@@ -333,7 +333,7 @@ impl V3 {
         if self.token().is_some() {
             return Ok(());
         }
-        let body = serde_json::json!({ "name": login.username, "password": login.password.expose() });
+        let body = serde_json::json!({ "name": login.name, "password": login.password.expose() });
         let reply = self.find("/auth/authenticate", &body.to_string().into(), false).await?;
         if reply.status.is_success() {
             let token = reply.parse::<Authenticated>(API)?.token;

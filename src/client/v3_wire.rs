@@ -135,7 +135,7 @@ pub(super) struct StreamError {
     pub(super) http_code: u16,
 }
 
-/// A text that `.1` parses; `.0` says what it is. Unlike a `Cow`, it is not copied first.
+/// Reads a string without a copy of it: what it should be, and the function that parses it.
 struct Parsed<T, E>(&'static str, fn(&str) -> Result<T, E>);
 
 impl<T, E: fmt::Display> Visitor<'_> for Parsed<T, E> {

@@ -23,20 +23,11 @@ pub fn lint(line: &str) -> Result<(), String> {
     if line.contains('\0') {
         return Err("the command holds a NUL byte, which no command can".to_owned());
     }
-    match ask_shell(line) {
-        ParseResult::Fine => Ok(()),
-        ParseResult::Wrong(message) => Err(message),
-        ParseResult::None => check_quotes(line),
-    }
+    ask_shell(line).unwrap_or_else(|| check_quotes(line))
 }
 
-enum ParseResult {
-    Fine,
-    Wrong(String),
-    None,
-}
-
-fn ask_shell(line: &str) -> ParseResult {
+/// Returns what the shell says; `None`: it could not be asked.
+fn ask_shell(line: &str) -> Option<Result<(), String>> {
     let started = Command::new("/bin/sh")
         .args(["-n", "-c", line])
         .env("LC_ALL", "C")
@@ -50,10 +41,10 @@ fn ask_shell(line: &str) -> ParseResult {
             if error.kind() != ErrorKind::NotFound {
                 tracing::debug!(%error, "cannot ask the shell about a command line");
             }
-            return ParseResult::None;
+            return None;
         }
     };
-    let Some(mut stderr) = child.stderr.take() else { return ParseResult::None };
+    let mut stderr = child.stderr.take()?;
     let (said, heard) = mpsc::channel();
     let message = thread::scope(|scope| {
         scope.spawn(move || {
@@ -70,11 +61,11 @@ fn ask_shell(line: &str) -> ParseResult {
         message
     });
     match (child.wait(), message) {
-        (Ok(status), Ok(Ok(_))) if status.success() => ParseResult::Fine,
+        (Ok(status), Ok(Ok(_))) if status.success() => Some(Ok(())),
         (Ok(_), Ok(Ok(text))) if !text.is_empty() => {
-            ParseResult::Wrong(String::from_utf8_lossy(&text).trim().replace('\n', "; "))
+            Some(Err(String::from_utf8_lossy(&text).trim().replace('\n', "; ")))
         }
-        _ => ParseResult::None,
+        _ => None,
     }
 }
 

@@ -76,7 +76,7 @@ async fn it_leads_its_own_group_and_sigpipe_has_its_usual_meaning() {
 }
 
 #[tokio::test]
-async fn a_signal_that_ends_the_shell_is_told() {
+async fn a_signal_that_ends_the_shell_is_reported() {
     assert_eq!(command("kill -9 $$", 5000).run().await.status, Status::Signalled(9));
 }
 

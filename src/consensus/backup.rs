@@ -29,7 +29,7 @@ pub struct BackupSummary {
 /// # Errors
 /// The member is running, its folder is damaged or not a member's, or `target` already holds a member.
 pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> {
-    folder::refuse_lived_in(target)?;
+    folder::refuse_existing_member(target)?;
     let (_folder, mut identity, state) = open_stopped(data_dir)?;
     let copy = Folder::open(target)?;
     let snapshots = copy.snapshots();

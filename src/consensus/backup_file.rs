@@ -97,8 +97,7 @@ impl BackupWriter {
         self.file.sync_all().map_err(OpenError::io(&self.temporary, "syncing"))?;
         fs::rename(&self.temporary, &self.path).map_err(OpenError::io(&self.path, "giving it its name"))?;
         self.kept = true;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        super::folder::sync(folder.unwrap_or(Path::new(".")))?;
+        super::folder::sync_parent(&self.path)?;
         Ok((self.length, taken))
     }
 }
@@ -170,7 +169,7 @@ pub(super) fn read(path: &Path) -> Result<(State, Time, u32), OpenError> {
     let reading = || OpenError::io(path, "reading the backup");
     let kind = fs::metadata(path).map_err(reading())?;
     if !kind.is_file() && !kind.is_dir() {
-        // Reading it may never end.
+        // Reading such a file may never end.
         let what =
             "it is a device, a pipe or a socket: name a file that retune store backup wrote".to_owned();
         return Err(OpenError::Foreign { path: path.to_path_buf(), what });

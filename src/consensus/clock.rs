@@ -1,14 +1,14 @@
-//! The store's clock: it follows the leader's and never jumps while the group lives.
+//! The store's clock: it follows the leader's clock and does not jump while the group runs.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::keyspace::Time;
 
-/// How far a follower's clock may be off the leader's, in nanoseconds: messages take some time.
-const SLACK: Time = 200_000_000;
+/// How far a follower's clock may differ from the leader's, in nanoseconds: messages take time.
+const MAX_CLOCK_DIFFERENCE: Time = 200_000_000;
 /// The clock catches up on time without a leader at 1/100 of real speed; leases are shorter by that much meanwhile.
-const CATCH_UP: Time = 100;
+const CATCH_UP_DIVISOR: Time = 100;
 
 /// Nanoseconds since 1970, counted by the monotonic clock, starting at the wall clock of the first leader.
 ///
@@ -28,7 +28,7 @@ struct ClockState {
     /// How far the clock still has to catch up, and since when.
     behind: Time,
     behind_since: Time,
-    /// When the leader was last heard from, on the monotonic clock.
+    /// When the last message of the leader arrived, on the monotonic clock.
     heard: Time,
 }
 
@@ -47,12 +47,12 @@ impl Clock {
     }
 
     /// Adopts `time`, which the leader sent.
-    pub(super) fn hear(&self, time: Time) {
+    pub(super) fn adopt(&self, time: Time) {
         let passed = self.passed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.heard = passed;
         let own = state.at(passed);
-        if time > own || own.saturating_sub(time) > SLACK {
+        if time > own || own.saturating_sub(time) > MAX_CLOCK_DIFFERENCE {
             *state = ClockState {
                 base: time.saturating_sub(passed),
                 behind: 0,
@@ -62,8 +62,8 @@ impl Clock {
         }
     }
 
-    /// This member no longer leads; up to now it missed no time.
-    pub(super) fn left(&self) {
+    /// Records that this member no longer leads; until now its clock was current.
+    pub(super) fn stop_leading(&self) {
         let passed = self.passed();
         self.state.lock().unwrap_or_else(PoisonError::into_inner).heard = passed.max(1);
     }
@@ -73,8 +73,8 @@ impl Clock {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).heard != 0
     }
 
-    /// This member leads from now on. A live leader is heard from every `heartbeat`.
-    pub(super) fn lead(&self, heartbeat: Duration) {
+    /// Records that this member leads from now on. A live leader sends a message every `heartbeat`.
+    pub(super) fn start_leading(&self, heartbeat: Duration) {
         let passed = self.passed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let heartbeat = Time::try_from(heartbeat.as_nanos()).unwrap_or(Time::MAX);
@@ -99,7 +99,7 @@ impl ClockState {
     }
 
     fn caught_up(&self, passed: Time) -> Time {
-        self.behind.min(passed.saturating_sub(self.behind_since) / CATCH_UP)
+        self.behind.min(passed.saturating_sub(self.behind_since) / CATCH_UP_DIVISOR)
     }
 
     /// Returns how far the clock still has to catch up.
@@ -119,20 +119,20 @@ mod tests {
         for off in [-DAY, DAY] {
             let clock = Clock::start(0);
             let told = clock.now() + off;
-            clock.hear(told);
+            clock.adopt(told);
             assert!((clock.now() - told).abs() < 1_000_000_000, "{off}");
         }
     }
 
     #[test]
-    fn a_reign_that_ends_and_begins_again_takes_nothing_back() {
+    fn a_term_that_ends_and_begins_again_moves_the_clock_not_back() {
         let clock = Clock::start(0);
-        clock.hear(clock.now());
-        clock.lead(Duration::from_millis(1));
+        clock.adopt(clock.now());
+        clock.start_leading(Duration::from_millis(1));
         std::thread::park_timeout(Duration::from_millis(60));
         let before = clock.now();
-        clock.left();
-        clock.lead(Duration::from_millis(1));
+        clock.stop_leading();
+        clock.start_leading(Duration::from_millis(1));
         assert!(clock.now() >= before, "the time as a leader was taken for one without");
     }
 
@@ -140,7 +140,7 @@ mod tests {
     fn a_late_message_does_not_set_the_clock_back() {
         let clock = Clock::start(0);
         let before = clock.now();
-        clock.hear(before - SLACK / 2);
+        clock.adopt(before - MAX_CLOCK_DIFFERENCE / 2);
         assert!(clock.now() >= before);
     }
 

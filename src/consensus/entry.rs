@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::keyspace::{Command, auth};
 
-/// The longest text and the largest count that is accepted; anything more is damage, not data.
+/// The longest accepted text and the largest accepted count; anything more means damage.
 const MAX_LENGTH: u32 = 1 << 20;
 
 /// Bytes that cannot be decoded, with the reason.
@@ -90,7 +90,7 @@ impl Order {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let mut read = Reader::new(bytes);
+        let mut read = FieldReader::new(bytes);
         let order = match read.byte()? {
             1 => {
                 let command = Command::decode(read.rest());
@@ -121,7 +121,7 @@ impl Order {
 pub(super) struct ProposalId {
     pub(super) process: u64,
     pub(super) count: u64,
-    /// Every lower count is settled and never comes again.
+    /// Every lower count is settled and never used again.
     pub(super) floor: u64,
 }
 
@@ -155,9 +155,9 @@ pub(super) fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
 }
 
 /// Reads fields from bytes, never beyond their end.
-pub(super) struct Reader<'b>(&'b [u8]);
+pub(super) struct FieldReader<'b>(&'b [u8]);
 
-impl<'b> Reader<'b> {
+impl<'b> FieldReader<'b> {
     pub(super) fn new(bytes: &'b [u8]) -> Self {
         Self(bytes)
     }
@@ -168,17 +168,31 @@ impl<'b> Reader<'b> {
         Ok(taken)
     }
 
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Undecodable> {
+        self.take(N).map(|bytes| bytes.try_into().expect("as many bytes as were asked for"))
+    }
+
     pub(super) fn byte(&mut self) -> Result<u8, Undecodable> {
         Ok(self.take(1)?[0])
     }
 
     pub(super) fn number(&mut self) -> Result<u64, Undecodable> {
-        self.take(8).map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes were taken")))
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn length(&mut self) -> Result<u32, Undecodable> {
+        self.array().map(u32::from_le_bytes)
     }
 
     pub(super) fn count(&mut self) -> Result<u32, Undecodable> {
-        let count = self.take(4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes were taken")))?;
+        let count = self.length()?;
         if count > MAX_LENGTH { Err(Undecodable("an invalid length")) } else { Ok(count) }
+    }
+
+    /// Returns bytes that follow their length.
+    pub(super) fn bytes(&mut self) -> Result<&'b [u8], Undecodable> {
+        let length = self.length()?;
+        self.take(length as usize)
     }
 
     pub(super) fn text(&mut self) -> Result<String, Undecodable> {
@@ -190,6 +204,11 @@ impl<'b> Reader<'b> {
 
     pub(super) fn texts(&mut self) -> Result<Vec<String>, Undecodable> {
         (0..self.count()?).map(|_| self.text()).collect()
+    }
+
+    /// Returns how many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn rest(&mut self) -> &'b [u8] {

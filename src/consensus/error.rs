@@ -71,9 +71,9 @@ impl OpenError {
     }
 }
 
-/// Why a running member stopped on its own.
+/// Why a running member stopped by itself.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Failure {
+pub enum MemberFailure {
     /// The log could not be written or read: what failed, where and what to do.
     #[error(
         "{0}; this member stops, since it cannot work without its log: fix the cause, then start it again"

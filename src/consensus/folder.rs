@@ -20,7 +20,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Creates the folder when it is missing, and locks it.
     pub(super) fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        is_lived_in(data_dir)?;
+        holds_member(data_dir)?;
         let member = data_dir.join("member");
         for folder in [data_dir, &member] {
             make(folder)?;
@@ -77,12 +77,12 @@ pub(super) fn free(path: &Path) -> io::Result<u64> {
     Ok(stat.blocks_available() * stat.fragment_size())
 }
 
-/// Returns whether `data_dir` holds one of our members. This is the only rule for where a member may be started or
-/// restored. Files that are not a store's do not count, such as `lost+found` on a fresh volume.
+/// Returns whether `data_dir` holds one of our members. Only this decides where a member may be started or restored.
+/// Files that are not a store's do not count, such as `lost+found` on a fresh volume.
 ///
 /// # Errors
 /// It holds etcd's own files, which mean other things under the same names.
-pub(super) fn is_lived_in(data_dir: &Path) -> Result<bool, OpenError> {
+pub(super) fn holds_member(data_dir: &Path) -> Result<bool, OpenError> {
     let found = ["member/wal", "member/snap", "proxy"].into_iter().find(|name| data_dir.join(name).exists());
     match found {
         None => match fs::read_dir(data_dir.join("member")) {
@@ -102,16 +102,16 @@ pub(super) fn is_lived_in(data_dir: &Path) -> Result<bool, OpenError> {
 }
 
 /// Refuses a folder that already holds a member.
-pub(super) fn refuse_lived_in(data_dir: &Path) -> Result<(), OpenError> {
-    if is_lived_in(data_dir)? { Err(lived_in(data_dir)) } else { Ok(()) }
+pub(super) fn refuse_existing_member(data_dir: &Path) -> Result<(), OpenError> {
+    if holds_member(data_dir)? { Err(has_member(data_dir)) } else { Ok(()) }
 }
 
 /// The same for a folder that is open, and therefore locked.
-pub(super) fn refuse_begun(folder: &Folder, data_dir: &Path) -> Result<(), OpenError> {
-    if folder.identity().exists() || folder.holds_something()? { Err(lived_in(data_dir)) } else { Ok(()) }
+pub(super) fn refuse_existing_member_in(folder: &Folder, data_dir: &Path) -> Result<(), OpenError> {
+    if folder.identity().exists() || folder.holds_something()? { Err(has_member(data_dir)) } else { Ok(()) }
 }
 
-fn lived_in(data_dir: &Path) -> OpenError {
+fn has_member(data_dir: &Path) -> OpenError {
     OpenError::Foreign {
         path: data_dir.to_path_buf(),
         what: "it holds something already (the folder member of a store): name a new folder, or move that one away"
@@ -121,14 +121,14 @@ fn lived_in(data_dir: &Path) -> OpenError {
 
 /// What existed of a data folder before a member was created in it.
 #[derive(Debug)]
-pub(super) struct Before {
+pub(super) struct InitialFolder {
     data_dir: PathBuf,
     was_there: bool,
     had_member: bool,
     had_lock: bool,
 }
 
-impl Before {
+impl InitialFolder {
     pub(super) fn of(data_dir: &Path) -> Self {
         let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
         Self {
@@ -170,28 +170,29 @@ impl Before {
 }
 
 fn make(path: &Path) -> Result<(), OpenError> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => {
-            sync(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+    let make = || DirBuilder::new().mode(0o700).create(path);
+    let made = match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Only the last folder is this member's own; its parents get the usual mode.
             let above = path.parent().unwrap_or(Path::new("/"));
             fs::create_dir_all(above).map_err(OpenError::io(above, "making the data folder"))?;
-            DirBuilder::new()
-                .mode(0o700)
-                .create(path)
-                .map_err(OpenError::io(path, "making the data folder"))?;
-            sync(above)
+            make()
         }
-        Err(error) => Err(OpenError::io(path, "making the data folder")(error)),
-    }
+        made => made,
+    };
+    made.map_err(OpenError::io(path, "making the data folder"))?;
+    sync_parent(path)
 }
 
 /// Makes the names in a folder durable.
 pub(super) fn sync(path: &Path) -> Result<(), OpenError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(OpenError::io(path, "syncing the folder"))
+}
+
+/// Makes the name `path` durable.
+pub(super) fn sync_parent(path: &Path) -> Result<(), OpenError> {
+    sync(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 fn lock(path: &Path) -> Result<Flock<File>, OpenError> {
@@ -224,7 +225,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     let temporary = path.with_extension("new");
     disk::write_whole(path, &temporary, 0o600, |file| file.write_all(bytes))
         .map_err(OpenError::io(path, "writing"))?;
-    sync(path.parent().unwrap_or(Path::new(".")))
+    sync_parent(path)
 }
 
 /// Moves something aside for later inspection and returns its new path. An older such copy is removed.
@@ -232,10 +233,10 @@ pub(super) fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = path.with_file_name(format!("{name}.damaged"));
     if aside.exists() {
-        // One copy is enough to find out what happened, and each is as large as the state.
+        // One copy is enough for an investigation, and each is as large as the state.
         fs::remove_dir_all(&aside).map_err(OpenError::io(&aside, "removing what was moved aside before"))?;
     }
     fs::rename(path, &aside).map_err(OpenError::io(path, "moving it aside"))?;
-    sync(path.parent().unwrap_or(Path::new(".")))?;
+    sync_parent(path)?;
     Ok(aside)
 }

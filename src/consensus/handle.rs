@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -15,7 +14,7 @@ use super::member::{Member, MemberRefusal, Members};
 use super::metrics::ReplicaMetrics;
 use super::outcome::{Position, ProposeError, ProposeOutcome};
 use super::peers::PeerMetrics;
-use super::request::{Proposal, QUEUE_CAPACITY, Request};
+use super::request::{DriverRequest, Proposal, QUEUE_CAPACITY};
 use super::shared::Shared;
 use super::state::Applied;
 use crate::keyspace::auth::{Auth, Change, ChangeError, Changed};
@@ -86,7 +85,7 @@ impl Handle {
         let since = Instant::now();
         while !self.shared.clock.settled() {
             if since.elapsed() > self.shared.request_timeout {
-                return Err(self.shared.lateness(since));
+                return Err(self.shared.timeout_error(since));
             }
             tokio::time::sleep(CLOCK_CHECK_INTERVAL).await;
         }
@@ -100,7 +99,6 @@ impl Handle {
     pub async fn propose(&self, operation: Operation) -> Result<ProposeOutcome, ProposeError> {
         let bytes = weight(&operation);
         if !matches!(operation, Operation::Delete { .. } | Operation::CompareAndDelete { .. }) {
-            self.shared.room()?;
             self.shared.spend(bytes)?;
         }
         let order = Order::Key(Command { at: self.now(), operation });
@@ -130,7 +128,6 @@ impl Handle {
     /// inner result.
     pub async fn change_auth(&self, change: Change) -> Result<Result<Changed, ChangeError>, ProposeError> {
         if matches!(change, Change::PutUser { .. } | Change::PutRole { .. }) {
-            self.shared.room()?;
             self.shared.spend(AUTH_CHANGE_BYTES)?;
         }
         match self.order(Order::Auth(change), AUTH_CHANGE_BYTES).await? {
@@ -141,32 +138,24 @@ impl Handle {
 
     async fn order(&self, order: Order, bytes: usize) -> Result<(Applied, Position), ProposeError> {
         let shared = &self.shared;
-        if shared.queued.fetch_add(bytes, Relaxed) > MAX_QUEUED_BYTES {
-            shared.queued.fetch_sub(bytes, Relaxed);
-            return Err(ProposeError::Overloaded);
-        }
-        // Messages of the other members need space too, most of all under load.
-        if shared.requests.len() > QUEUE_CAPACITY - RESERVED_PEER_SLOTS {
-            shared.queued.fetch_sub(bytes, Relaxed);
-            return Err(ProposeError::Overloaded);
-        }
         let (reply, answer) = oneshot::channel();
-        let request = Request::Propose(Proposal { order, reply, bytes });
-        if let Err(refused) = shared.requests.try_send(request) {
+        // Messages of the other members need space too, most of all under load.
+        let full = shared.queued.fetch_add(bytes, Relaxed) > MAX_QUEUED_BYTES
+            || shared.requests.len() > QUEUE_CAPACITY - RESERVED_PEER_SLOTS;
+        let request = DriverRequest::Propose(Proposal { order, reply, bytes });
+        let sent = if full { Err(ProposeError::Overloaded) } else { shared.send(request) };
+        if let Err(refused) = sent {
             shared.queued.fetch_sub(bytes, Relaxed);
-            return Err(match refused {
-                TrySendError::Full(_) => ProposeError::Overloaded,
-                TrySendError::Disconnected(_) => ProposeError::Stopping,
-            });
+            return Err(refused);
         }
         let since = Instant::now();
         match timeout(shared.request_timeout, answer).await {
-            Ok(Ok(Err(ProposeError::TimedOut))) => Err(shared.lateness(since)),
+            Ok(Ok(Err(ProposeError::TimedOut))) => Err(shared.timeout_error(since)),
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(ProposeError::Stopping),
             Err(_) => {
                 shared.counters.failed.fetch_add(1, Relaxed);
-                Err(shared.lateness(since))
+                Err(shared.timeout_error(since))
             }
         }
     }
@@ -177,11 +166,7 @@ impl Handle {
     /// No result in bounded time.
     pub async fn read_index(&self) -> Result<(), ProposeError> {
         let (reply, answer) = oneshot::channel();
-        match self.shared.requests.try_send(Request::Read(reply)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(ProposeError::Overloaded),
-            Err(TrySendError::Disconnected(_)) => return Err(ProposeError::Stopping),
-        }
+        self.shared.send(DriverRequest::Read(reply))?;
         match timeout(self.shared.request_timeout, answer).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(ProposeError::Stopping),
@@ -292,7 +277,7 @@ impl Handle {
         if !self.metrics().leads || self.members().all.iter().filter(|member| !member.learner).count() < 2 {
             return;
         }
-        if matches!(self.shared.requests.try_send(Request::HandOver), Err(TrySendError::Disconnected(_))) {
+        if self.shared.send(DriverRequest::HandOver) == Err(ProposeError::Stopping) {
             return;
         }
         let limit = Instant::now() + LEADER_TRANSFER_TIMEOUT;

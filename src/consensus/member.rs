@@ -1,6 +1,6 @@
 //! The members of the group.
 
-use std::fmt;
+use thiserror::Error;
 
 /// One member, as every member knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,45 +33,36 @@ pub struct Members {
 }
 
 /// Why a change of the membership was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum MemberRefusal {
     /// No such id.
+    #[error("there is no such member")]
     Unknown,
     /// It was a member once.
+    #[error("it was removed for good")]
     Removed,
     /// A member with this id already exists.
+    #[error("another member has its id")]
     IdTaken,
     /// Another member has one of the URLs.
+    #[error("another member has one of its URLs")]
     UrlTaken,
     /// It would cost the group its quorum.
+    #[error("the members that are left and can be reached would be no majority")]
     Unsafe,
     /// Another member could not reach this one.
+    #[error(
+        "this member does not listen for other members; start it with --listen-peer-urls and --initial-advertise-peer-urls, \
+         and tell the cluster of them (ctl member update)"
+    )]
     NoListener,
     /// This member was added before and has not started yet.
+    #[error("{0:x} was added before and has not started yet; start it, or remove it")]
     NotStarted(u64),
     /// The URLs are too long.
+    #[error("its URLs are too long")]
     TooLong,
     /// The group could not be reached in time.
+    #[error("the cluster has no leader, or did not decide in time")]
     Unavailable,
-}
-
-impl fmt::Display for MemberRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("there is no such member"),
-            Self::Removed => f.write_str("it was removed for good"),
-            Self::IdTaken => f.write_str("another member has its id"),
-            Self::UrlTaken => f.write_str("another member has one of its URLs"),
-            Self::Unsafe => f.write_str("the members that are left and can be reached would be no majority"),
-            Self::NoListener => f.write_str(
-                "this member does not listen for other members; start it with --listen-peer-urls and --initial-advertise-peer-urls, \
-                 and tell the cluster of them (ctl member update)",
-            ),
-            Self::NotStarted(id) => {
-                write!(f, "{id:x} was added before and has not started yet; start it, or remove it")
-            }
-            Self::TooLong => f.write_str("its URLs are too long"),
-            Self::Unavailable => f.write_str("the cluster has no leader, or did not decide in time"),
-        }
-    }
 }

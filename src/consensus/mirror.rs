@@ -20,9 +20,9 @@ use thiserror::Error;
 
 use super::entry::Undecodable;
 use super::library;
-use super::snapshot::Writing;
+use super::snapshot::SnapshotWriter;
 use super::state::State;
-use super::state_codec::{Builder, Head, SetChecksum, Weight, weigh};
+use super::state_codec::{Builder, SetChecksum, StateHead, Weight, weigh};
 use crate::disk;
 
 const HEAD: &[u8] = b"h";
@@ -97,7 +97,7 @@ pub(super) struct Delta {
 pub(super) struct Mirror {
     db: Opened,
     path: PathBuf,
-    head: Head,
+    head: StateHead,
 }
 
 impl Mirror {
@@ -110,9 +110,9 @@ impl Mirror {
         run_guarded(move || {
             let db = open(&path)?;
             let head = db.get(HEAD)?.ok_or(Undecodable("it has no head"))?;
-            let head = Head::decode(&head)?;
+            let head = StateHead::decode(&head)?;
             let mirror = Self { db, path, head };
-            let mut builder = Builder::new();
+            let mut builder = Builder::default();
             mirror.each(|key, value| builder.pair(key, value).map_err(MirrorError::from))?;
             let state = builder.finish(&mirror.head)?;
             Ok(Some((mirror, state)))
@@ -122,19 +122,19 @@ impl Mirror {
     /// Creates an empty mirror at `path`, which must not exist.
     pub(super) fn make(path: &Path) -> Result<Self, MirrorError> {
         let path = path.to_path_buf();
-        run_guarded(move || Ok(Self { db: open(&path)?, path, head: Head::default() }))
+        run_guarded(move || Ok(Self { db: open(&path)?, path, head: StateHead::default() }))
     }
 
-    pub(super) fn head(&self) -> &Head {
+    pub(super) fn head(&self) -> &StateHead {
         &self.head
     }
 
     /// Writes a delta and the head that results from it, in one batch. The mirror keeps the head's tally itself.
-    pub(super) fn write(&mut self, delta: Delta, head: Head) -> Result<(), MirrorError> {
+    pub(super) fn write(&mut self, delta: Delta, head: StateHead) -> Result<(), MirrorError> {
         call_library(|| self.write_batch(delta, head))
     }
 
-    fn write_batch(&mut self, delta: Delta, head: Head) -> Result<(), MirrorError> {
+    fn write_batch(&mut self, delta: Delta, head: StateHead) -> Result<(), MirrorError> {
         let mut batch = Batch::default();
         let mut tally = self.head.tally;
         let mut gone = HashSet::new();
@@ -155,7 +155,7 @@ impl Mirror {
                 }
             }
         }
-        let head = Head { tally, ..head };
+        let head = StateHead { tally, ..head };
         batch.insert(HEAD, head.encode());
         self.db.apply_batch(batch)?;
         self.db.flush()?;
@@ -198,7 +198,7 @@ impl Mirror {
     }
 
     fn write_snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
-        let mut writing = Writing::begin(folder, &self.head)?;
+        let mut writing = SnapshotWriter::begin(folder, &self.head)?;
         let mut tally = SetChecksum::default();
         let copied = self.each(|key, value| {
             tally.add(weigh(key, value));
@@ -261,7 +261,7 @@ impl Stub {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let mut read = super::entry::Reader::new(bytes);
+        let mut read = super::entry::FieldReader::new(bytes);
         let (id, parts) = (read.number()?, read.number()?);
         let weight = Weight { hash: read.number()?, bytes: read.number()? };
         read.end()?;

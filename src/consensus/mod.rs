@@ -57,7 +57,7 @@ mod tests;
 
 pub use backup::{BackupSummary, copy, save};
 pub use backup_file::BackupWriter;
-pub use error::{Failure, OpenError};
+pub use error::{MemberFailure, OpenError};
 pub use handle::Handle;
 pub use identity::is_new;
 pub use library::panic_is_reported;

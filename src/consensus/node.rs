@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
-use super::driver::{Driver, Outbox, Parts, PublishAttributes};
-use super::error::{Failure, OpenError};
+use super::driver::{Driver, DriverParts, Outbox, PublishAttributes};
+use super::error::{MemberFailure, OpenError};
 use super::folder::Folder;
 use super::handle::Handle;
 use super::identity::Identity;
@@ -19,7 +19,7 @@ use super::persister::{LastReported, Persister};
 use super::recover::{Recovered, alone, belongs, recover};
 use super::replica::Replica;
 use super::request::Hint;
-use super::request::{QUEUE_CAPACITY, Request};
+use super::request::{DriverRequest, QUEUE_CAPACITY};
 use super::settings::{Settings, Start};
 use super::shared::{Shared, SharedInit};
 use crate::stop::{Loops, Stop};
@@ -36,8 +36,8 @@ pub struct Node {
     peers: Peers,
     driver: JoinHandle<()>,
     persister: JoinHandle<()>,
-    driver_ended: oneshot::Receiver<Result<(), Failure>>,
-    persister_ended: oneshot::Receiver<Result<(), Failure>>,
+    driver_ended: oneshot::Receiver<Result<(), MemberFailure>>,
+    persister_ended: oneshot::Receiver<Result<(), MemberFailure>>,
 }
 
 impl Node {
@@ -80,7 +80,7 @@ impl Node {
         let (post, peers) = wire(&shared, &identity, process, &settings, &folder, pins.clone())?;
         post.set_group(&roster);
         shared.post.set(post.clone()).ok();
-        let parts = Parts {
+        let parts = DriverParts {
             replica,
             shared: Arc::clone(&shared),
             requests,
@@ -151,7 +151,7 @@ impl Node {
     ///
     /// # Errors
     /// The member had to stop by itself.
-    pub async fn run(self, server: PeerServer, stop: Stop) -> Result<(), Failure> {
+    pub async fn run(self, server: PeerServer, stop: Stop) -> Result<(), MemberFailure> {
         let Self { shared, peers, driver, persister, mut driver_ended, mut persister_ended } = self;
         shared.listens.store(!server.urls().is_empty(), Relaxed);
         let stop_peers = Stop::new();
@@ -159,19 +159,19 @@ impl Node {
         loops.spawn("peers", peers.run(server, stop_peers));
         let result = tokio::select! {
             () = stop.wait() => Ok(()),
-            ended = &mut driver_ended => ended.unwrap_or(Err(Failure::Thread("consensus"))),
-            ended = &mut persister_ended => ended.unwrap_or(Err(Failure::Thread("persister"))),
+            ended = &mut driver_ended => ended.unwrap_or(Err(MemberFailure::Thread("consensus"))),
+            ended = &mut persister_ended => ended.unwrap_or(Err(MemberFailure::Thread("persister"))),
             ended = loops.first_failure() => {
                 tracing::error!("{ended}");
-                Err(Failure::Thread("peers"))
+                Err(MemberFailure::Thread("peers"))
             }
         };
-        shared.removed.store(result == Err(Failure::Removed), Relaxed);
-        let broken = matches!(result, Err(Failure::Log(_) | Failure::FolderGone(_)));
+        shared.removed.store(result == Err(MemberFailure::Removed), Relaxed);
+        let broken = matches!(result, Err(MemberFailure::Log(_) | MemberFailure::FolderGone(_)));
         shared.counters.broken.store(broken, Relaxed);
         let end = tokio::task::spawn_blocking(move || {
-            // Full queues mean that the threads are busy and will get to it; give them a moment.
-            shared.requests.send_timeout(Request::Stop, STOP_TIMEOUT).ok();
+            // If the queues are full, the threads are busy and will reach the request soon.
+            shared.requests.send_timeout(DriverRequest::Stop, STOP_TIMEOUT).ok();
             let until = Instant::now() + STOP_TIMEOUT;
             while !driver.is_finished() && Instant::now() < until {
                 std::thread::park_timeout(Duration::from_millis(5));
@@ -194,8 +194,7 @@ impl Node {
             }
         });
         end.await.ok();
-        // Last: closing the streams tells the others at once that this member is gone, so nothing may be left to
-        // send.
+        // Last: closing the streams shows the others at once that this member is gone, so nothing may be left to send.
         loops.drain(STOP_TIMEOUT).await;
         result
     }
@@ -231,9 +230,9 @@ fn wire(
 }
 
 /// Passes an item to the driver; returns it when there is no room.
-fn deliver(inbox: &Sender<Request>, inbound: Inbound) -> Result<(), Inbound> {
-    match inbox.try_send(Request::Inbound(inbound)) {
-        Err(TrySendError::Full(Request::Inbound(back))) => Err(back),
+fn deliver(inbox: &Sender<DriverRequest>, inbound: Inbound) -> Result<(), Inbound> {
+    match inbox.try_send(DriverRequest::Inbound(inbound)) {
+        Err(TrySendError::Full(DriverRequest::Inbound(back))) => Err(back),
         // A driver that has ended needs no message.
         Ok(()) | Err(_) => Ok(()),
     }

@@ -21,7 +21,7 @@ use super::request::Hint;
 use super::snapshot;
 use crate::keyspace::Time;
 
-/// Writing even a large state takes no longer.
+/// How long writing a state may take; even a large one takes less.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes sent at once.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::error::Failure;
+use super::error::MemberFailure;
 use super::folder::{self, Folder};
 use super::log::{Purger, SnapshotOffer};
 use super::mirror::{Delta, Mirror, MirrorError};
 use super::peers::Pins;
+use super::request::DriverRequest;
 use super::request::Hint;
-use super::request::Request;
 use super::shared::{Room, Shared};
 use super::snapshot;
 use super::state::State;
-use super::state_codec::{self, Head, SetChecksum};
+use super::state_codec::{self, SetChecksum, StateHead};
 use crate::disk;
 use crate::keyspace::Changes;
 
@@ -86,11 +86,11 @@ fn is_news(last_reported: &mut Option<String>, text: &str) -> bool {
 }
 
 impl Persister {
-    /// Runs until asked to stop.
+    /// Runs until the stop is requested.
     ///
     /// # Errors
     /// The data folder is gone, or a sync of the log failed: later writes could not be made durable.
-    pub(super) fn run(mut self) -> Result<(), Failure> {
+    pub(super) fn run(mut self) -> Result<(), MemberFailure> {
         let ended = self.run_rounds();
         if ended.is_err() || self.shared.counters.broken.load(Relaxed) {
             self.drop_mirror();
@@ -103,7 +103,7 @@ impl Persister {
         ended
     }
 
-    fn run_rounds(&mut self) -> Result<(), Failure> {
+    fn run_rounds(&mut self) -> Result<(), MemberFailure> {
         self.check_disk();
         loop {
             let hint = match self.wait() {
@@ -113,7 +113,7 @@ impl Persister {
             };
             // The log reports disk errors.
             if matches!(self.folder.identity().try_exists(), Ok(false)) {
-                return Err(Failure::FolderGone(self.folder.member().to_path_buf()));
+                return Err(MemberFailure::FolderGone(self.folder.member().to_path_buf()));
             }
             if self.shared.counters.broken.load(Relaxed) {
                 // The disk error was already reported.
@@ -127,7 +127,7 @@ impl Persister {
         }
     }
 
-    /// Returns the next hint, or `None` when something failed and it is time to look at it again.
+    /// Returns the next hint, or `None` when something failed and it is time to check it again.
     fn wait(&self) -> Option<Hint> {
         if self.shared.room().is_ok() && self.mirror.is_some() && self.snapshot_at.is_none() {
             return Some(self.hints.recv().unwrap_or(Hint::Stop));
@@ -151,8 +151,8 @@ impl Persister {
     }
 
     /// One round: mirror, snapshot when due, disk.
-    fn run_round(&mut self) -> Result<(), Failure> {
-        // First: changes from here on send a new hint, whatever the result of this round.
+    fn run_round(&mut self) -> Result<(), MemberFailure> {
+        // First, so that changes from now on send a new hint, whatever the result of this round.
         self.shared.hinted.store(0, Relaxed);
         let backups = self.shared.backups.take();
         self.check_disk();
@@ -160,7 +160,7 @@ impl Persister {
             self.discard_mirror(index);
         }
         if std::mem::take(&mut self.purge) {
-            self.purger.purge().map_err(Failure::Log)?;
+            self.purger.purge().map_err(MemberFailure::Log)?;
         }
         let due = self.mirror.is_some() || Instant::now() >= self.retry_at;
         match if due { self.mirror() } else { Ok(()) } {
@@ -221,7 +221,7 @@ impl Persister {
             self.mirror.as_ref().map_or(self.shared.applied(), |mirror| mirror.head().applied.index);
         let appended = self.shared.counters.appended.load(Relaxed);
         let entries = applied.saturating_sub(self.last_snapshot);
-        // The log may not know the last snapshot yet and ask for it again.
+        // The log may not know the last snapshot yet and request it again.
         let just = self.snapshot_done.is_some_and(|at| at.elapsed() < MIN_SNAPSHOT_INTERVAL);
         let due = entries >= self.snapshot_count
             || (entries > 0 && appended - self.appended_then >= MAX_LOG_BYTES)
@@ -281,12 +281,12 @@ impl Persister {
         let cut = self.pins.held().map_or(before, |held| before.min(held));
         self.shared.counters.snapshot_index.store(applied, Relaxed);
         // The queue is full only under a load that soon causes the next snapshot.
-        self.shared.requests.try_send(Request::Snapshotted { offer, cut }).ok();
+        self.shared.requests.try_send(DriverRequest::Snapshotted { offer, cut }).ok();
         self.purge = true;
     }
 
     /// Returns the delta to write to the mirror, or everything when there is no mirror.
-    fn next_delta(&mut self) -> Result<(Delta, Head, u64), MirrorError> {
+    fn next_delta(&mut self) -> Result<(Delta, StateHead, u64), MirrorError> {
         if self.mirror.is_none() {
             self.rebuild_mirror()?;
             self.mirrored_index = 0;
@@ -295,7 +295,7 @@ impl Persister {
             let state = RwLockWriteGuard::downgrade(state);
             let pairs = state_codec::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
             let delta = Delta { removed: Vec::new(), pairs: pairs.collect() };
-            return Ok((delta, Head::of(&state, SetChecksum::default()), state.keyspace.oldest_event()));
+            return Ok((delta, StateHead::of(&state, SetChecksum::default()), state.keyspace.oldest_event()));
         }
         let shared = Arc::clone(&self.shared);
         let mut state = shared.write();
@@ -308,7 +308,7 @@ impl Persister {
         let changes = state.keyspace.take_changes();
         let state = RwLockWriteGuard::downgrade(state);
         let oldest = state.keyspace.oldest_event();
-        Ok((self.delta(&state, &changes), Head::of(&state, SetChecksum::default()), oldest))
+        Ok((self.delta(&state, &changes), StateHead::of(&state, SetChecksum::default()), oldest))
     }
 
     fn delta(&self, state: &State, changes: &Changes) -> Delta {
@@ -377,11 +377,11 @@ impl Persister {
                     full.store(false, Relaxed);
                     tracing::info!("{folder}: there is room again: writes are accepted");
                 }
-                // The log may have hit the full disk first and reported it.
+                // The log may already have reported the full disk.
                 Room::DiskLow if full.swap(true, Relaxed) => {}
                 Room::DiskLow => tracing::error!(
                     "{folder}: less than {} MiB are left on its disk: writes are refused until there is room; deletes \
-                     are taken",
+                     are accepted",
                     reserve >> 20
                 ),
                 Room::QuotaReached => tracing::error!(

@@ -14,12 +14,10 @@ use super::roster::Roster;
 use super::settings::Settings;
 use super::snapshot;
 use super::state::State;
-#[cfg(test)]
-use super::tests::simulation::plant::{Plant, planted};
 use super::wal_guard::WalMarks;
 use crate::keyspace::Keyspace;
 
-/// The log entry that the initial state of a new group stands for: its founding.
+/// The log entry that represents the initial state of a new group: its founding.
 pub(super) const FOUNDING: LogId = LogId { index: 1, term: 1 };
 
 /// Bytes read at once.
@@ -62,12 +60,11 @@ pub(super) fn recover(
     snapshot::sort_fetched(&folder.snapshots(), log.start().index)?;
     let snapshots = snapshot::list(&folder.snapshots())?;
     let newest = snapshots.first().map_or(0, |path| snapshot::index_of(path));
-    let state = match state {
+    let found = match state {
         Some(state) => state,
         None => from_snapshot(folder, &snapshots, &log)?,
     };
-    #[cfg(test)]
-    let state = if planted(Plant::AppliedTwice) { state.one_back(log.start().index) } else { state };
+    let state = fault!(AppliedTwice, found.one_back(log.start().index), found);
     if state.applied.index > log.last().index {
         if had_log {
             // Acknowledged entries are missing, and what followed them as well.
@@ -160,7 +157,7 @@ fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) -> Result<(
     Ok(())
 }
 
-/// Makes a member's state into a group of one. Every entry of its log counts, even one not known to be committed:
+/// Makes a member's state into a group of one. It keeps every entry of its log, even one not known to be committed:
 /// another member may have acknowledged it.
 pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Recovered, OpenError> {
     let Recovered { mut log, mut state, .. } = recovered;
@@ -174,7 +171,7 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     state.roster.removed.remove(&id);
     let own = state.roster.members.entry(id).or_default();
     (own.id, own.learner) = (id, false);
-    // An entry of no real member's: no other member can have a different one with this index and term.
+    // No member ever proposed this entry, so no other member can have a different one with this index and term.
     state.applied = LogId { index: state.applied.index + 1, term: state.applied.term + 1 };
     let snapshots = folder.snapshots();
     // Treated like a snapshot fetched from another member: it does not count until the log continues from it.

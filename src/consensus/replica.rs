@@ -1,16 +1,14 @@
 //! A member of the raft group as a value: ticks, messages and proposals in, effects out. No socket, no clock.
 
 use protobuf::Message as _;
-use raft::prelude::{ConfChange, Entry, EntryType, Message, MessageType};
+use raft::prelude::{ConfChange, Entry, EntryType, HardState, Message, MessageType};
 use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
 use slog::{Drain, Logger};
 
 use super::entry::Order;
-use super::error::Failure;
+use super::error::MemberFailure;
 use super::library;
 use super::log::{Log, LogId};
-#[cfg(test)]
-use super::tests::simulation::plant::{Plant, planted};
 
 /// Ticks per heartbeat; the driver ticks at the heartbeat's pace.
 const HEARTBEAT_TICKS: usize = 1;
@@ -41,7 +39,7 @@ pub(super) struct Effects {
 
 /// What happened to a proposal so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(super) enum SubmitResult {
     /// It is in the leader's log, or on its way to the leader.
     Taken,
     /// There is no leader at present.
@@ -52,10 +50,10 @@ pub(super) enum Put {
 
 /// The progress of another member, as its leader knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(super) struct MemberProgress {
     /// The last entry that it is known to have.
     pub(super) matched: u64,
-    /// It was heard from within the last election timeout.
+    /// It sent a message within the last election timeout.
     pub(super) active: bool,
     /// It was offered a snapshot and receives nothing else until it confirms it.
     pub(super) waits: bool,
@@ -89,19 +87,19 @@ impl Replica {
         Ok(Self { raw })
     }
 
-    /// For a simulation, which leaves nothing to raft's own randomness.
+    /// For a simulation, which controls raft's random choices.
     #[cfg(test)]
     pub(super) fn raft(&mut self) -> &mut raft::Raft<Log> {
         &mut self.raw.raft
     }
 
-    /// One heartbeat interval has passed.
+    /// Advances the clock by one heartbeat interval.
     pub(super) fn tick(&mut self) {
         self.raw.tick();
     }
 
     /// Starts an election at once: no other member could win it, or the leader is known to be gone.
-    pub(super) fn stand(&mut self) {
+    pub(super) fn campaign(&mut self) {
         // Refused only where it would have no effect.
         self.raw.campaign().ok();
     }
@@ -112,10 +110,7 @@ impl Replica {
         if !self.leads() {
             let term = self.raw.raft.term;
             self.raw.raft.become_follower(term, raft::INVALID_ID);
-            #[cfg(test)]
-            if planted(Plant::VoteWithLeader) {
-                self.raw.raft.vote = raft::INVALID_ID;
-            }
+            fault!(VoteWithLeader, self.raw.raft.vote = raft::INVALID_ID);
         }
     }
 
@@ -164,7 +159,7 @@ impl Replica {
     }
 
     /// Returns whether this member is a candidate in a real election, not only in the pre-vote.
-    pub(super) fn stands(&self) -> bool {
+    pub(super) fn is_candidate(&self) -> bool {
         self.raw.raft.state == StateRole::Candidate
     }
 
@@ -197,7 +192,7 @@ impl Replica {
     }
 
     /// Returns the progress of the other members, which only a leader knows.
-    pub(super) fn progress(&self) -> Vec<(u64, Progress)> {
+    pub(super) fn progress(&self) -> Vec<(u64, MemberProgress)> {
         if !self.leads() {
             return Vec::new();
         }
@@ -206,7 +201,7 @@ impl Replica {
         others
             .map(|(id, progress)| {
                 let waits = progress.state == ProgressState::Snapshot;
-                (*id, Progress { matched: progress.matched, active: progress.recent_active, waits })
+                (*id, MemberProgress { matched: progress.matched, active: progress.recent_active, waits })
             })
             .collect()
     }
@@ -215,7 +210,7 @@ impl Replica {
     ///
     /// # Errors
     /// The message shows that this member lost data that it had acknowledged to the others; it must stop.
-    pub(super) fn step(&mut self, message: Message) -> Result<(), Failure> {
+    pub(super) fn step(&mut self, message: Message) -> Result<(), MemberFailure> {
         if !is_valid(&message) {
             tracing::warn!("an invalid message of member {:x} was ignored", message.from);
             return Ok(());
@@ -226,7 +221,7 @@ impl Replica {
             && message.term >= self.term()
             && message.commit > last
         {
-            return Err(Failure::Forgotten { last, confirmed: message.commit });
+            return Err(MemberFailure::Forgotten { last, confirmed: message.commit });
         }
         // Raft would count the index as matched and acknowledge writes that only this member has.
         if self.leads()
@@ -236,9 +231,9 @@ impl Replica {
             && message.index > last
         {
             tracing::error!(
-                "member {:x} has entries up to {}, but the log here ends at {last}: a data folder was set back to an older \
-                 copy, so writes that were answered are missing here. The member is not counted; stop the one whose folder \
-                 was set back, empty its folder, remove it and add it again",
+                "member {:x} has entries up to {}, but the log here ends at {last}: a data folder was replaced by an older \
+                 copy, so acknowledged writes are missing here. The member is not counted; stop the one whose folder \
+                 was replaced, empty its folder, remove it and add it again",
                 message.from,
                 message.index
             );
@@ -246,7 +241,7 @@ impl Replica {
         }
         // Raft panics when a leader that was removed from its own group receives a message.
         if !(self.leads() && self.raw.raft.prs().get(self.id()).is_none()) {
-            // A leader of an earlier term must learn of the later one.
+            // A leader of an earlier term must be notified of the later one.
             let current = message.term >= self.term();
             let no_reply = current && is_empty_append(&message) && *message.context == *NO_REPLY;
             let before = self.raw.raft.msgs.len();
@@ -263,15 +258,15 @@ impl Replica {
 
     /// Passes a message to raft. Raft compares it with its log and panics when a committed entry seems to differ,
     /// which happens when the log cannot be read.
-    fn step_raft(&mut self, message: Message) -> Result<(), Failure> {
+    fn step_raft(&mut self, message: Message) -> Result<(), MemberFailure> {
         let judged = library::call(|| self.raw.step(message));
-        self.check_reads().map_err(Failure::Log)?;
+        self.check_reads().map_err(MemberFailure::Log)?;
         match judged {
             // A refused message counts as lost on the way.
             Ok(_) => Ok(()),
             Err(panic) => {
                 tracing::error!("raft: {panic}");
-                Err(Failure::Thread("consensus"))
+                Err(MemberFailure::Thread("consensus"))
             }
         }
     }
@@ -287,13 +282,13 @@ impl Replica {
         self.raw.report_unreachable(id);
     }
 
-    /// Records that a member failed to fetch a snapshot; it is offered one again when it is next heard from.
+    /// Records that a member failed to fetch a snapshot; it is offered one again after its next message.
     pub(super) fn snapshot_failed(&mut self, id: u64) {
         self.raw.report_snapshot(id, SnapshotStatus::Failure);
     }
 
     /// Proposes entries (context and data each), all or none.
-    pub(super) fn propose(&mut self, batch: Vec<(Vec<u8>, Vec<u8>)>) -> Put {
+    pub(super) fn propose(&mut self, batch: Vec<(Vec<u8>, Vec<u8>)>) -> SubmitResult {
         let entries = batch.into_iter().map(|(context, data)| Entry {
             context: context.into(),
             data: data.into(),
@@ -304,33 +299,35 @@ impl Replica {
 
     /// Proposes a change of raft's own list of members. One at a time: returns `NoLeader` also while another is
     /// pending.
-    pub(super) fn propose_change(&mut self, context: Vec<u8>, change: &ConfChange) -> Put {
+    pub(super) fn propose_change(&mut self, context: Vec<u8>, change: &ConfChange) -> SubmitResult {
         if self.leads() && self.raw.raft.has_pending_conf() {
-            return Put::NoLeader;
+            return SubmitResult::NoLeader;
         }
-        let Ok(data) = change.write_to_bytes() else { return Put::TooMuch };
+        let Ok(data) = change.write_to_bytes() else { return SubmitResult::TooMuch };
         let mut entry = Entry { context: context.into(), data: data.into(), ..Entry::default() };
         entry.set_entry_type(EntryType::EntryConfChange);
         let put = self.put(vec![entry]);
-        #[cfg(test)]
-        if planted(Plant::EarlyChange) && self.leads() && put == Put::Taken {
-            self.raw.apply_conf_change(change).map(|_| self.raw.raft.pending_conf_index = 0).ok();
-        }
+        fault!(
+            EarlyChange,
+            if self.leads() && put == SubmitResult::Taken {
+                self.raw.apply_conf_change(change).map(|_| self.raw.raft.pending_conf_index = 0).ok();
+            }
+        );
         put
     }
 
-    fn put(&mut self, entries: Vec<Entry>) -> Put {
+    fn put(&mut self, entries: Vec<Entry>) -> SubmitResult {
         if self.leader() == raft::INVALID_ID || self.raw.raft.lead_transferee.is_some() {
-            return Put::NoLeader;
+            return SubmitResult::NoLeader;
         }
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.raw.raft.id;
         message.entries = entries.into();
         match self.raw.step(message) {
-            Ok(()) => Put::Taken,
-            Err(_) if self.leads() => Put::TooMuch,
-            Err(_) => Put::NoLeader,
+            Ok(()) => SubmitResult::Taken,
+            Err(_) if self.leads() => SubmitResult::TooMuch,
+            Err(_) => SubmitResult::NoLeader,
         }
     }
 
@@ -384,10 +381,7 @@ impl Replica {
         }
         send_all(send, ready.take_messages());
         self.note();
-        #[cfg(test)]
-        if planted(Plant::SentBeforeSync) {
-            send_all(send, ready.take_persisted_messages());
-        }
+        fault!(SentBeforeSync, send_all(send, ready.take_persisted_messages()));
         if !ready.snapshot().is_empty() {
             let about = ready.snapshot().get_metadata();
             let mark = LogId { index: about.index, term: about.term };
@@ -418,12 +412,11 @@ impl Replica {
         self.raw.store().failure().map_or(Ok(()), Err)
     }
 
-    /// The next write saves raft's term, vote and commit index.
+    /// Has the next write save raft's term, vote and commit index.
     fn note(&mut self) {
         let hard = self.raw.raft.hard_state();
-        #[cfg(test)]
-        let hard = self.raw.store().forgetting_commit(hard);
-        self.raw.mut_store().note(hard);
+        let commit = fault!(CommitForgotten, self.raw.store().commit(), hard.commit);
+        self.raw.mut_store().note(HardState { commit, ..hard });
     }
 
     /// Saves the commit index. After a restart, this member must not count votes by a list of members from before a
@@ -435,7 +428,7 @@ impl Replica {
         self.raw.mut_store().append(Vec::new())
     }
 
-    /// Everything delivered has been applied.
+    /// Records that everything delivered has been applied.
     pub(super) fn applied(&mut self) {
         self.raw.advance_apply();
     }

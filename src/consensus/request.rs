@@ -11,7 +11,7 @@ use super::pending::ProposeResult;
 pub(super) const QUEUE_CAPACITY: usize = 16_384;
 
 /// A request to the driver.
-pub(super) enum Request {
+pub(super) enum DriverRequest {
     /// Propose a change to the group.
     Propose(Proposal),
     /// Reply when the state is not older than the request.

@@ -35,7 +35,7 @@ pub struct Restored {
 /// the folder is left as it was.
 pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> {
     let target = &settings.data_dir;
-    folder::refuse_lived_in(target)?;
+    folder::refuse_existing_member(target)?;
     let (saved, taken, sum) = backup_file::read(file)?;
     let token = format!("{} from {sum:08x}", settings.cluster_token);
     let settings = Settings { cluster_token: token, ..settings.clone() };
@@ -47,11 +47,11 @@ pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> 
     let roster = Roster { members, ..Roster::default() };
     let state = State { keyspace, roster, auth, applied: FOUNDING, seen, ..State::default() };
     let (index, nodes) = (state.keyspace.index(), state.keyspace.nodes().count());
-    let before = folder::Before::of(target);
+    let before = folder::InitialFolder::of(target);
     // The identity is written last: a folder that a crash left half-finished does not count as a member's.
     let begun = Folder::open(target).and_then(|folder| {
-        // Another member may have started here while the backup was read. From here on none can.
-        folder::refuse_begun(&folder, target)?;
+        // Another member may have started here while the backup was read. From now on none can.
+        folder::refuse_existing_member_in(&folder, target)?;
         begin(&folder, &mut identity, state, &Arc::new(Counters::default())).map(drop)
     });
     if let Err(error) = begun {

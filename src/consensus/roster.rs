@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use raft::prelude::ConfState;
 
-use super::entry::{Reader, Undecodable, put_text, put_texts};
+use super::entry::{FieldReader, Undecodable, put_text, put_texts};
 use super::member::{Member, MemberRefusal};
 
 /// Current and former members, and the version that they agreed on.
@@ -35,7 +35,7 @@ impl Roster {
         if self.members.contains_key(&id) {
             return Err(MemberRefusal::IdTaken);
         }
-        // One at a time: if several did not start, nobody could tell which one caused it.
+        // One at a time: if several did not start, the cause would be unclear.
         if let Some(waiting) = self.members.values().find(|member| member.incarnation == 0) {
             return Err(MemberRefusal::NotStarted(waiting.id));
         }
@@ -105,7 +105,7 @@ impl Roster {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let mut read = Reader::new(bytes);
+        let mut read = FieldReader::new(bytes);
         if read.byte()? != 1 {
             return Err(Undecodable("a list of members of another format"));
         }

@@ -1,23 +1,22 @@
 //! Remembers which proposals were applied, so that one that was sent twice is applied once.
 //!
-//! When a leader dies, nobody can tell at once whether a proposal sent to it is in the log. So it is sent again,
-//! and the second copy is recognised by its id. This is part of the replicated state: every member skips the same
-//! copies.
+//! When a leader fails, it is unknown at first whether a proposal sent to it is in the log. So it is sent again, and
+//! the second copy is recognised by its id. This is part of the replicated state: every member skips the same copies.
 
 use std::collections::BTreeMap;
 
-use super::entry::{ProposalId, Reader, Undecodable};
+use super::entry::{FieldReader, ProposalId, Undecodable};
 
 /// Processes remembered; each start of a member is one. The one that was inactive longest is forgotten first.
 const MAX_PROCESSES: usize = 128;
 
 /// The applied proposals, by the process that made them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sessions(BTreeMap<u64, Session>);
+pub(super) struct Sessions(BTreeMap<u64, ProcessSession>);
 
 /// The applied proposals of one process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Session {
+struct ProcessSession {
     /// Lower counts are settled, and their process never sends them again.
     floor: u64,
     /// Applied counts from there on, as runs: the first, and one past the last.
@@ -59,11 +58,12 @@ impl Sessions {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let mut read = Reader::new(bytes);
+        let mut read = FieldReader::new(bytes);
         let mut sessions = Self::default();
         for _ in 0..read.number()? {
             let process = read.number()?;
-            let mut session = Session { floor: read.number()?, last: read.number()?, ..Session::default() };
+            let mut session =
+                ProcessSession { floor: read.number()?, last: read.number()?, ..ProcessSession::default() };
             for _ in 0..read.number()? {
                 let (from, to) = (read.number()?, read.number()?);
                 session.done.insert(from, to);
@@ -75,7 +75,7 @@ impl Sessions {
     }
 }
 
-impl Session {
+impl ProcessSession {
     fn raise(&mut self, floor: u64) {
         if floor <= self.floor {
             return;

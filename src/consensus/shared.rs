@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize}
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::watch;
 
 use super::backups::Backups;
@@ -15,8 +15,7 @@ use super::member::Members;
 use super::metrics::Counters;
 use super::outcome::{Position, ProposeError};
 use super::peers::{PeerMetrics, PeerSender};
-use super::request::Hint;
-use super::request::Request;
+use super::request::{DriverRequest, Hint};
 use super::roster::Roster;
 use super::state::State;
 use crate::keyspace::Time;
@@ -39,7 +38,7 @@ pub(super) struct Shared {
     state: RwLock<State>,
     pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
-    pub(super) requests: Sender<Request>,
+    pub(super) requests: Sender<DriverRequest>,
     pub(super) hints: Sender<Hint>,
     pub(super) request_timeout: Duration,
     /// Bytes of values that wait in the queue or in the log for their result.
@@ -70,7 +69,7 @@ pub(super) struct Shared {
     replaced: AtomicU64,
     /// When this member last learnt of a leader, or lost one.
     leader_at: RwLock<Instant>,
-    /// Whether authentication is enabled: every request checks this, and it rarely is.
+    /// Whether authentication is enabled; every request checks this.
     guarded: AtomicBool,
 }
 
@@ -81,7 +80,7 @@ pub(super) struct SharedInit {
     pub(super) cluster_id: u64,
     pub(super) request_timeout: Duration,
     pub(super) counters: Arc<Counters>,
-    pub(super) requests: Sender<Request>,
+    pub(super) requests: Sender<DriverRequest>,
     pub(super) hints: Sender<Hint>,
 }
 
@@ -147,7 +146,7 @@ impl Shared {
     }
 
     /// Must be called whenever `auth` may have changed, before the lock on the state is released.
-    pub(super) fn heed(&self, auth: &Auth) {
+    pub(super) fn set_auth(&self, auth: &Auth) {
         self.guarded.store(auth.enabled(), Release);
     }
 
@@ -191,7 +190,7 @@ impl Shared {
     }
 
     /// Returns why a request that began at `since` was not completed in time.
-    pub(super) fn lateness(&self, since: Instant) -> ProposeError {
+    pub(super) fn timeout_error(&self, since: Instant) -> ProposeError {
         let changed = *self.leader_at.read().unwrap_or_else(PoisonError::into_inner);
         match self.members().leader {
             Some(_) if changed >= since => ProposeError::LeaderLost,
@@ -200,9 +199,18 @@ impl Shared {
         }
     }
 
+    /// Passes a request to the driver. Never blocks.
+    pub(super) fn send(&self, request: DriverRequest) -> Result<(), ProposeError> {
+        self.requests.try_send(request).map_err(|refused| match refused {
+            TrySendError::Full(_) => ProposeError::Overloaded,
+            TrySendError::Disconnected(_) => ProposeError::Stopping,
+        })
+    }
+
     /// Takes `bytes` from the credit until the next check of the free space; a burst could otherwise fill a small
     /// disk between two checks.
     pub(super) fn spend(&self, bytes: usize) -> Result<(), ProposeError> {
+        self.room()?;
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2) + CHANGE_OVERHEAD_BYTES;
         if self.credit.fetch_sub(bytes, Relaxed) >= bytes {
             return Ok(());

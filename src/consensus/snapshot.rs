@@ -10,11 +10,12 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::entry::{Reader, Undecodable};
+use super::entry::{FieldReader, Undecodable};
 use super::error::OpenError;
 use super::folder;
 use super::state::State;
-use super::state_codec::{Builder, Head};
+use super::state_codec::{Builder, StateHead};
+use crate::disk;
 
 pub(super) const FORMAT: &[u8] = b"retune snapshot 1\n";
 const END_MARKER: u32 = u32::MAX;
@@ -22,7 +23,7 @@ const END_MARKER: u32 = u32::MAX;
 const MAX_SNAPSHOTS: usize = 2;
 
 /// A snapshot that is being written.
-pub(super) struct Writing {
+pub(super) struct SnapshotWriter {
     file: BufWriter<ChecksumWriter>,
     temporary: PathBuf,
     path: PathBuf,
@@ -46,12 +47,12 @@ impl Write for ChecksumWriter {
     }
 }
 
-impl Writing {
-    pub(super) fn begin(folder: &Path, head: &Head) -> io::Result<Self> {
+impl SnapshotWriter {
+    pub(super) fn begin(folder: &Path, head: &StateHead) -> io::Result<Self> {
         Self::begin_at(folder.join(file_name(head.applied.index)), head)
     }
 
-    fn begin_at(path: PathBuf, head: &Head) -> io::Result<Self> {
+    fn begin_at(path: PathBuf, head: &StateHead) -> io::Result<Self> {
         let temporary = path.with_extension("new");
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         let mut file =
@@ -87,7 +88,7 @@ impl Writing {
         file.write_all(&sum.to_le_bytes())?;
         file.sync_all()?;
         fs::rename(&self.temporary, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        disk::sync_folder_of(&self.path)
     }
 
     /// Removes the unfinished file.
@@ -108,7 +109,7 @@ pub(super) const FETCHED: &str = "fetched";
 pub(super) fn adopt(path: &Path) -> Result<(), OpenError> {
     fs::rename(path, path.with_extension("snapshot"))
         .map_err(OpenError::io(path, "giving the fetched snapshot its name"))?;
-    folder::sync(path.parent().unwrap_or(Path::new(".")))
+    folder::sync_parent(path)
 }
 
 /// Handles a snapshot fetched before a crash: if the log continues from it, it becomes this member's own; any other
@@ -184,19 +185,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<State, Undecodable> {
     }
     let body =
         body.strip_prefix(FORMAT).ok_or(Undecodable("it has a format that this version does not know"))?;
-    let mut read = Reader::new(body);
-    let number = |read: &mut Reader<'_>| -> Result<u32, Undecodable> {
-        read.take(4).map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes were taken")))
-    };
-    let length = number(&mut read)? as usize;
-    let head = Head::decode(read.take(length)?)?;
-    let mut builder = Builder::new();
+    let mut read = FieldReader::new(body);
+    let head = StateHead::decode(read.bytes()?)?;
+    let mut builder = Builder::default();
     loop {
-        let key = number(&mut read)?;
+        let key = read.length()?;
         if key == END_MARKER {
             break;
         }
-        let value = number(&mut read)? as usize;
+        let value = read.length()? as usize;
         let key = read.take(key as usize)?;
         builder.pair(key, read.take(value)?)?;
     }
@@ -223,7 +220,7 @@ fn write_to(path: PathBuf, state: &State) -> io::Result<()> {
     for (key, value) in &state_codec {
         tally.add(super::state_codec::weigh(key, value));
     }
-    let mut writing = Writing::begin_at(path, &Head::of(state, tally))?;
+    let mut writing = SnapshotWriter::begin_at(path, &StateHead::of(state, tally))?;
     for (key, value) in &state_codec {
         writing.pair(key, value)?;
     }

@@ -6,13 +6,11 @@ use protobuf::Message as _;
 use raft::prelude::{ConfChange, ConfState, Entry, EntryType};
 
 use super::entry::{Order, ProposalId, Undecodable};
-use super::error::Failure;
+use super::error::MemberFailure;
 use super::log::LogId;
 use super::member::MemberRefusal;
 use super::roster::Roster;
 use super::session::Sessions;
-#[cfg(test)]
-use super::tests::simulation::plant::{Plant, planted};
 use crate::keyspace::auth::{Auth, ChangeError, Changed};
 use crate::keyspace::{Error, Event, Keyspace, Operation, Time};
 
@@ -51,32 +49,20 @@ impl State {
         if self.applied.index == 0 { ConfState::default() } else { self.roster.conf_state() }
     }
 
-    /// Returns the state as after a member lost track of the last applied entry and of the proposals' ids.
-    #[cfg(test)]
-    pub(super) fn one_back(mut self, least: u64) -> Self {
-        if self.applied.index > least {
-            self.applied.index -= 1;
-            self.sessions = Sessions::default();
-        }
-        self
-    }
-
     /// Applies a committed entry. `known` saves decoding an order that this process proposed itself. Raft needs the
     /// result of every entry that concerns its own list of members.
     pub(super) fn apply(
         &mut self,
         entry: &Entry,
         known: Option<&Order>,
-    ) -> Result<(Applied, Option<ConfChange>), Failure> {
+    ) -> Result<(Applied, Option<ConfChange>), MemberFailure> {
         debug_assert_eq!(entry.index, self.applied.index + 1, "entries come one by one");
-        let fresh = match ProposalId::decode(&entry.context) {
-            Some(proposal_id) => self.sessions.admit(proposal_id, entry.index),
-            None => true,
-        };
-        #[cfg(test)]
-        let fresh = fresh || planted(Plant::AlwaysAdmitted);
+        let id = ProposalId::decode(&entry.context);
+        let admitted = id.is_none_or(|id| self.sessions.admit(id, entry.index));
+        let fresh = fault!(AlwaysAdmitted, true, admitted);
         self.applied = LogId { index: entry.index, term: entry.term };
-        let failure = |error: Undecodable| Failure::Entry { index: entry.index, what: error.to_string() };
+        let failure =
+            |error: Undecodable| MemberFailure::Entry { index: entry.index, what: error.to_string() };
         match entry.get_entry_type() {
             EntryType::EntryNormal if entry.data.is_empty() || !fresh => Ok((Applied::Nothing, None)),
             EntryType::EntryNormal => match known {
@@ -92,7 +78,7 @@ impl State {
             }
             EntryType::EntryConfChangeV2 => {
                 let what = "it changes several members at once, which this version does not do".to_owned();
-                Err(Failure::Entry { index: entry.index, what })
+                Err(MemberFailure::Entry { index: entry.index, what })
             }
         }
     }

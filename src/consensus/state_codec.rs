@@ -5,11 +5,11 @@
 //! | `n` and a node's key | the node |
 //! | `e` and an index, big endian | the event, a marker if its values are large, or nothing if no key has the index |
 //!
-//! A [`Head`] accompanies them. Its tally shows whether any pair was lost, duplicated or is older than the others.
+//! A [`StateHead`] accompanies them. Its tally shows whether any pair was lost, duplicated or is older than the others.
 
 use std::sync::Arc;
 
-use super::entry::{Reader, Undecodable};
+use super::entry::{FieldReader, Undecodable};
 use super::log::LogId;
 use super::roster::Roster;
 use super::session::Sessions;
@@ -66,7 +66,7 @@ pub(super) fn weigh(key: &[u8], value: &[u8]) -> Weight {
 
 /// Everything in the state besides the pairs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct StateHead {
     pub(super) applied: LogId,
     /// The keyspace's index.
     pub(super) index: u64,
@@ -77,7 +77,7 @@ pub(super) struct Head {
     pub(super) tally: SetChecksum,
 }
 
-impl Head {
+impl StateHead {
     /// Makes the head of `state`, with a tally that is computed elsewhere.
     pub(super) fn of(state: &State, tally: SetChecksum) -> Self {
         Self {
@@ -112,7 +112,7 @@ impl Head {
         if crc32fast::hash(body).to_le_bytes() != check {
             return Err(Undecodable("its checksum does not match"));
         }
-        let mut read = Reader::new(body);
+        let mut read = FieldReader::new(body);
         if read.byte()? != FORMAT_VERSION {
             return Err(Undecodable("it has a format that this version does not know"));
         }
@@ -129,7 +129,7 @@ impl Head {
     }
 }
 
-fn part<'b>(read: &mut Reader<'b>) -> Result<&'b [u8], Undecodable> {
+fn part<'b>(read: &mut FieldReader<'b>) -> Result<&'b [u8], Undecodable> {
     let length = usize::try_from(read.number()?).unwrap_or(usize::MAX);
     read.take(length)
 }
@@ -159,16 +159,13 @@ pub(super) fn event_value(entry: &HistoryEntry) -> Vec<u8> {
 }
 
 /// Builds a state from pairs in any order.
+#[derive(Default)]
 pub(super) struct Builder {
     loader: Loader,
     tally: SetChecksum,
 }
 
 impl Builder {
-    pub(super) fn new() -> Self {
-        Self { loader: Loader::new(), tally: SetChecksum::default() }
-    }
-
     pub(super) fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), Undecodable> {
         self.tally.add(weigh(key, value));
         match key.split_first() {
@@ -188,13 +185,13 @@ impl Builder {
     }
 
     /// Returns the state if the pairs are complete.
-    pub(super) fn finish(self, head: &Head) -> Result<State, Undecodable> {
+    pub(super) fn finish(self, head: &StateHead) -> Result<State, Undecodable> {
         if self.tally != head.tally {
             return Err(Undecodable("the pairs do not match what was written"));
         }
         let keyspace =
             self.loader.finish(head.index).map_err(|_| Undecodable("the pairs do not form a tree"))?;
-        let Head { applied, seen, roster, auth, sessions, .. } = head.clone();
+        let StateHead { applied, seen, roster, auth, sessions, .. } = head.clone();
         Ok(State { keyspace, roster, auth, sessions, applied, seen })
     }
 }

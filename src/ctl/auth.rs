@@ -2,13 +2,10 @@
 
 use super::end::End;
 use super::job::Invocation;
-use super::print;
-use super::session::{Session, no_words};
+use super::session::Session;
 
-pub(super) async fn enable(call: &Invocation, on: bool) -> Result<(), End> {
-    no_words(call)?;
-    let session = Session::open(call).await?;
-    session.auth().enable(on).await.map_err(|error| End::bare(&error))?;
-    print::out(if on { b"Authentication Enabled\n" } else { b"Authentication Disabled\n" });
-    Ok(())
+pub(super) async fn enable(call: &Invocation, on: bool) -> Result<String, End> {
+    call.no_words()?;
+    Session::open(call).await?.auth().enable(on).await.map_err(End::bare)?;
+    Ok(format!("Authentication {}\n", if on { "Enabled" } else { "Disabled" }))
 }

@@ -1,23 +1,23 @@
 //! Candidates for shell completion: one request with a short timeout; errors are not shown.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::client::cluster::Get;
 
 use super::job::Invocation;
-use super::print;
-use super::session::{Session, texts};
+use super::session::Session;
 
 /// Short, because the user waits for the completion.
 const COMPLETION_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// Prints the keys that begin with the word; directories end with a slash.
-pub(super) async fn keys(call: &Invocation) {
-    let words = texts(&call.words);
-    let typed = words.first().map_or("", String::as_str);
+/// Returns the keys that begin with the word; directories end with a slash.
+pub(super) async fn keys(call: &Invocation) -> Option<String> {
+    let typed = call.words.first().map_or(Cow::Borrowed(""), |word| word.to_string_lossy());
+    let typed = &*typed;
     // A completion cannot prompt for a password.
     if call.access.username.as_deref().is_some_and(|name| !name.contains(':')) {
-        return;
+        return None;
     }
     let mut call = call.clone();
     call.access.debug = false;
@@ -28,7 +28,7 @@ pub(super) async fn keys(call: &Invocation) {
         let how = Get { sorted: true, ..Get::default() };
         session.keys().get(format!("/{}", dir.trim_matches('/')).as_bytes(), how).await.ok()
     };
-    let Ok(Some(event)) = tokio::time::timeout(COMPLETION_TIMEOUT, found).await else { return };
+    let event = tokio::time::timeout(COMPLETION_TIMEOUT, found).await.ok()??;
     let mut text = String::new();
     for node in event.node.nodes.into_iter().flatten() {
         // Without a typed leading slash, the candidates have none.
@@ -38,5 +38,5 @@ pub(super) async fn keys(call: &Invocation) {
             text.push_str(if node.dir { "/\n" } else { "\n" });
         }
     }
-    print::out(text.as_bytes());
+    Some(text)
 }

@@ -13,7 +13,7 @@ const EXIT_DIFFERENT: u8 = 1;
 const EXIT_FAILURE: u8 = 2;
 
 pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> {
-    let trouble = |why: String| End { code: EXIT_FAILURE, ..End::mistake(&why) };
+    let trouble = |why: String| End { code: EXIT_FAILURE, ..End::mistake(why) };
     let Document { item: wanted, format, file, key } = document(session, format).map_err(trouble)?;
     let before = match live::read(session, &key, true).await? {
         Some(item) => write(&item.lives_as(Some(&wanted)), format).map_err(trouble)?,
@@ -25,6 +25,6 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
     }
     let diff = TextDiff::from_lines(&before, &after);
     let text = diff.unified_diff().context_radius(3).header(&format!("store:{key}"), &file).to_string();
-    print::result(text.as_bytes())?;
+    print::result(&text)?;
     Err(End { code: EXIT_DIFFERENT, message: String::new() })
 }

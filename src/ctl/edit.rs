@@ -16,17 +16,16 @@ use super::{live, print};
 
 pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> {
     session.key()?;
-    let format = Format::find(format, None).map_err(|why| End::mistake(&why))?;
+    let format = Format::find(format, None).map_err(End::mistake)?;
     let key = live::key(session, 0)?;
-    let item = live::read_text(session, &key, true).await?;
+    let item = live::whole(session, &key, true).await?;
     let (text, end) = match &item.kind {
         ItemKind::File(value) => (value.clone(), "txt"),
         ItemKind::Dir(_) => {
-            let text = write(&lasting(item.clone()), format).map_err(|why| End::mistake(&why))?;
-            (text, format.extension())
+            (write(&lasting(item.clone()), format).map_err(End::mistake)?, format.extension())
         }
     };
-    let draft = Draft::new(&text, end).map_err(|why| End::mistake(&why))?;
+    let draft = Draft::new(&text, end).map_err(End::mistake)?;
     let edited = match draft.edit().await {
         Ok(edited) => edited,
         Err(why) => return Err(draft.failed(&text, &why)),
@@ -37,10 +36,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
             print::error("unchanged\n");
             Ok(())
         }
-        Err(end) => {
-            let kept = draft.keep();
-            Err(End { message: format!("{}your text is kept in {}\n", end.message, kept.display()), ..end })
-        }
+        Err(end) => Err(draft.keep(end)),
     }
 }
 
@@ -59,20 +55,19 @@ async fn write_back(
             if value == text {
                 return Ok(false);
             }
-            let (key, value) = (key.to_owned(), value.to_owned());
-            vec![PlannedWrite::Update { key, value, ttl: item.ttl, index: item.index }]
+            vec![PlannedWrite::update(key, value, item.ttl, item.index)]
         }
         ItemKind::Dir(_) => {
             if edited == text {
                 return Ok(false);
             }
-            let wanted =
-                read(edited, format).map_err(|why| End::mistake(&format!("nothing was written: {why}")))?;
-            if !matches!(wanted.kind, ItemKind::Dir(_)) {
+            let unread = |why| End::mistake(format_args!("nothing was written: {why}"));
+            let wanted = read(edited, format).map_err(unread)?;
+            if !wanted.is_dir() {
                 return Err(End::mistake("nothing was written: the document is no longer a directory"));
             }
             let rule = Rule { prune: true, keep_ttl: true };
-            plan(key, Some(item), &wanted, rule).map_err(|blocked| End::mistake(&blocked.join(", ")))?
+            plan(key, Some(item), &wanted, rule).map_err(|blocked| End::mistake(blocked.join(", ")))?
         }
     };
     if steps.is_empty() {
@@ -130,18 +125,14 @@ impl Draft {
     fn failed(self, before: &str, why: &str) -> End {
         let end = End::mistake(why);
         if fs::read(&self.path).is_ok_and(|now| now != before.as_bytes()) {
-            let kept = self.keep();
-            return End {
-                message: format!("{}your text is kept in {}\n", end.message, kept.display()),
-                ..end
-            };
+            return self.keep(end);
         }
         end
     }
 
-    fn keep(mut self) -> PathBuf {
+    fn keep(mut self, end: End) -> End {
         self.kept = true;
-        self.path.clone()
+        end.and(&format!("your text is kept in {}\n", self.path.display()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a command that failed ends.
 
+use std::fmt::Display;
+
 use crate::client::cluster::RequestError;
 
 /// The exit code for invalid arguments, and for every failure of `member`.
@@ -32,23 +34,30 @@ impl End {
         Self { code, message }
     }
 
-    /// Returns the end for a store that rejected the request or did not respond.
-    pub(super) fn server(error: &RequestError) -> Self {
-        Self::error(EXIT_SERVER_ERROR, error)
-    }
-
     /// Formats a mistake in a command's arguments as etcdctl does.
-    pub(super) fn mistake(text: &str) -> Self {
-        Self { code: EXIT_BAD_ARGS, message: format!("Error:  {text}\n") }
+    pub(super) fn mistake(text: impl Display) -> Self {
+        Self::usage(format!("Error:  {text}\n"))
     }
 
     /// Prints this text unchanged.
-    pub(super) fn usage(text: &str) -> Self {
-        Self { code: EXIT_BAD_ARGS, message: text.to_owned() }
+    pub(super) fn usage(text: impl Into<String>) -> Self {
+        Self { code: EXIT_BAD_ARGS, message: text.into() }
     }
 
     /// Formats an error without etcdctl's frame, as its `member` commands print it.
-    pub(super) fn bare(error: &RequestError) -> Self {
-        Self { code: EXIT_BAD_ARGS, message: format!("{error}\n") }
+    pub(super) fn bare(error: impl Display) -> Self {
+        Self::usage(format!("{error}\n"))
+    }
+
+    /// Adds a text behind the message.
+    pub(super) fn and(self, text: &str) -> Self {
+        Self { message: self.message + text, ..self }
+    }
+}
+
+/// The store rejected the request or did not respond.
+impl From<RequestError> for End {
+    fn from(error: RequestError) -> Self {
+        Self::error(EXIT_SERVER_ERROR, &error)
     }
 }

@@ -70,7 +70,7 @@ fn start(program: &[OsString], event: &Event) -> Result<Child, End> {
     child.map_err(|error| {
         let shown = name.to_string_lossy();
         let missing = error.kind() == std::io::ErrorKind::NotFound;
-        End::usage(&if missing && !shown.contains('/') {
+        End::usage(if missing && !shown.contains('/') {
             format!("exec: \"{shown}\": executable file not found in $PATH")
         } else {
             format!("fork/exec {shown}: {}", os_words(&error))

@@ -7,12 +7,12 @@ use super::{live, print};
 
 pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: bool) -> Result<(), End> {
     let format = if format.is_empty() { "json" } else { format };
-    let format = Format::find(format, None).map_err(|why| End::mistake(&why))?;
+    let format = Format::find(format, None).map_err(End::mistake)?;
     let key = live::key(session, 0)?;
-    let item = live::read_text(session, &key, quorum).await?;
+    let item = live::whole(session, &key, quorum).await?;
     let item = if ttl { item } else { lasting(item) };
-    let text = write_at(&item, &key, format).map_err(|why| End::mistake(&format!("{key}: {why}")))?;
-    print::result(text.as_bytes())
+    let text = write_at(&item, &key, format).map_err(|why| End::mistake(format_args!("{key}: {why}")))?;
+    print::result(&text)
 }
 
 /// Returns the item without any TTL.

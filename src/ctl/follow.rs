@@ -43,12 +43,15 @@ struct Followed {
 impl Followed {
     fn of(listing: Listing) -> Self {
         let shortest = listing.entries.values().map(|entry| entry.ttl).filter(|ttl| *ttl > 0).min();
-        let third = shortest.map(|ttl| Duration::from_secs(ttl.unsigned_abs()) / 3);
-        let pause = third
-            .map_or(COMPARE_INTERVAL, |third| third.clamp(Duration::from_secs(1), EXPIRING_COMPARE_INTERVAL));
+        let pause = shortest.map_or(COMPARE_INTERVAL, |ttl| compare_interval(ttl.unsigned_abs()));
         let known = listing.entries.into_keys().collect();
         Self { known, from: (listing.index + 1, listing.epoch), due: Instant::now() + pause }
     }
+}
+
+/// Returns the interval between comparisons when a key expires after so many seconds.
+fn compare_interval(ttl: u64) -> Duration {
+    (Duration::from_secs(ttl) / 3).clamp(Duration::from_secs(1), EXPIRING_COMPARE_INTERVAL)
 }
 
 async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
@@ -61,7 +64,7 @@ async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
                 Ok(event) => copy_change(&one, &mut followed, &event).await,
                 Err(RequestError::Etcd(error)) if error.code == 401 => compare_all(&one, &mut followed).await,
                 Err(RequestError::Replaced) => compare_all(&one, &mut followed).await,
-                Err(error) => Err(End::server(&error)),
+                Err(error) => Err(error.into()),
             },
             () = tokio::time::sleep_until(followed.due) => compare_all(&one, &mut followed).await,
         };
@@ -69,8 +72,7 @@ async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
             Ok(()) => failing = false,
             Err(end) => {
                 if !std::mem::replace(&mut failing, true) {
-                    let message = format!("{}retrying until it succeeds\n", end.message);
-                    print::error_until_read(message).await;
+                    print::error_until_read(end.message + "retrying until it succeeds\n").await;
                 }
                 sleep(RETRY_DELAY).await;
                 // Whether the failed write was applied is unknown.
@@ -82,10 +84,7 @@ async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
 
 /// Makes the whole target match the source.
 async fn compare_all(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> {
-    let mut next = match one.bring().await {
-        Ok(listing) => Followed::of(listing),
-        Err(end) => return Err(end),
-    };
+    let mut next = Followed::of(one.bring().await?);
     let gone: Vec<String> = followed.known.difference(&next.known).cloned().collect();
     let mut above: Option<String> = None;
     for key in gone {
@@ -121,13 +120,10 @@ async fn copy_change(one: &Migration<'_>, followed: &mut Followed, event: &Event
             let how = Set { exists: Some(true), ..how };
             done = one.keys().set(node.key.as_bytes(), b"", &how).await;
         }
-        done.map_err(|error| End::server(&error))?;
+        done?;
         followed.known.insert(node.key.clone());
         if node.ttl > 0 {
-            let third = Duration::from_secs(ttl) / 3;
-            followed.due = followed
-                .due
-                .min(Instant::now() + third.clamp(Duration::from_secs(1), EXPIRING_COMPARE_INTERVAL));
+            followed.due = followed.due.min(Instant::now() + compare_interval(ttl));
         }
     }
     print::out_until_read(format!("{} {}\n", event.action, node.key)).await;
@@ -140,7 +136,7 @@ async fn remove(one: &Migration<'_>, key: &str) -> Result<(), End> {
     match one.keys().delete(key.as_bytes(), &how).await {
         Ok(_) => Ok(()),
         Err(error) if matches!(error.code(), Some(100 | 107)) => Ok(()),
-        Err(error) => Err(End::server(&error)),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::client::cluster::{Health, Member, Members};
 
-use super::end::{EXIT_SERVER_ERROR, EXIT_UNHEALTHY, End};
+use super::end::{EXIT_UNHEALTHY, End};
 use super::job::Invocation;
 use super::print;
 use super::session::Session;
@@ -23,8 +23,8 @@ pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
     let all = match members.list().await {
         Ok(all) => all,
         Err(error) => {
-            print::out(b"cluster may be unhealthy: failed to list members\n");
-            return Err(End::error(EXIT_SERVER_ERROR, &error));
+            print::out("cluster may be unhealthy: failed to list members\n");
+            return Err(error.into());
         }
     };
     if !forever {
@@ -81,6 +81,6 @@ async fn is_healthy(session: &Session<'_>, member: &Member) -> bool {
         return good;
     }
     let clients = member.clients.join(" ");
-    print::out(format!("member {id} is unreachable: [{clients}] are all unreachable\n").as_bytes());
+    print::out(&format!("member {id} is unreachable: [{clients}] are all unreachable\n"));
     false
 }

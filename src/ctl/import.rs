@@ -14,14 +14,14 @@ use super::{live, print};
 const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
 pub(super) async fn run(session: &Session<'_>, format: &str, dry_run: bool, prune: bool) -> Result<(), End> {
-    let Document { item: wanted, key, .. } = document(session, format).map_err(|why| End::mistake(&why))?;
+    let Document { item: wanted, key, .. } = document(session, format).map_err(End::mistake)?;
     let live = live::read(session, &key, true).await?;
     let steps = plan(&key, live.as_ref(), &wanted, Rule { prune, keep_ttl: false }).map_err(|blocked| {
-        End::mistake(&format!("{}; nothing was written (--prune would replace it)", blocked.join(", ")))
+        End::mistake(format_args!("{}; nothing was written (--prune would replace it)", blocked.join(", ")))
     })?;
     if dry_run {
         let lines: String = steps.iter().map(|step| format!("would {}", step.says())).collect();
-        print::out(lines.as_bytes());
+        print::out(&lines);
     } else {
         carry_out(session, &steps).await?;
     }

@@ -71,14 +71,11 @@ enum Unlisted {
 impl Unlisted {
     fn end(self, key: &str) -> End {
         match self {
-            Self::NoKey(..) => End::mistake(&format!("the source has no key {key}")),
+            Self::NoKey(..) => End::mistake(format_args!("the source has no key {key}")),
             Self::Failed(error) => {
                 let code = if error.is_connection() { EXIT_NO_CONNECTION } else { EXIT_SERVER_ERROR };
-                let message = End::error(code, &error).message;
-                End {
-                    code,
-                    message: format!("{message}{key} could not be read from the source; run it again\n"),
-                }
+                let hint = format!("{key} could not be read from the source; run it again\n");
+                End::error(code, &error).and(&hint)
             }
         }
     }
@@ -119,7 +116,7 @@ impl Migration<'_> {
         self.write(plan, source.at).await?;
         let (key, index) = (&self.key, source.index);
         let summary = format!("copied {files} keys and {dirs} directories of {key} as of index {index}");
-        print::out(format!("{summary}; {same} keys existed already\n").as_bytes());
+        print::out(&format!("{summary}; {same} keys existed already\n"));
         Ok(source)
     }
 
@@ -151,7 +148,7 @@ impl Migration<'_> {
     async fn target_entries(&self, source: &Listing) -> Result<BTreeMap<String, Entry>, End> {
         let limit = LISTING_TIMEOUT.min(self.session.call.access.total_timeout.max(LISTING_START_TIMEOUT));
         match list(&self.session.cluster, &self.key, limit).await {
-            Ok(target) if target.is_of_the_store_of(source) => Err(End::mistake(&format!(
+            Ok(target) if target.is_of_the_store_of(source) => Err(End::mistake(format_args!(
                 "source and target are one store (cluster {:x}), and {} would be copied onto itself; nothing was \
                  written. Name another store by --from or by --endpoints",
                 source.cluster.unwrap_or_default(),
@@ -159,7 +156,7 @@ impl Migration<'_> {
             ))),
             Ok(target) => Ok(target.entries),
             Err(error) if error.code() == Some(100) => Ok(BTreeMap::new()),
-            Err(error) => Err(End::server(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -168,10 +165,10 @@ impl Migration<'_> {
             let names = key_list(&plan.blocked);
             let reason =
                 "a file in one of the stores and a directory in the other; remove it from the target";
-            return Err(End::mistake(&format!("{names}: {reason}; nothing was written")));
+            return Err(End::mistake(format_args!("{names}: {reason}; nothing was written")));
         }
         if !merge && !plan.own.is_empty() {
-            return Err(End::mistake(&format!(
+            return Err(End::mistake(format_args!(
                 "the target has keys that the source does not have, or has with other values: {}; nothing was written \
                  (--merge lets the source's values win and other keys stay)",
                 key_list(&plan.own)
@@ -209,10 +206,8 @@ impl Migration<'_> {
             // Another client created the directory meanwhile.
             Err(error) if how.dir && ttl == 0 && error.code() == Some(102) => Ok(()),
             Err(error) => {
-                let end = End::server(&error);
-                let message =
-                    format!("{}{key} could not be written; run it again to go on from here\n", end.message);
-                Err(End { message, ..end })
+                let hint = format!("{key} could not be written; run it again to go on from here\n");
+                Err(End::from(error).and(&hint))
             }
         }
     }

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::client::cluster::Get;
+use crate::client::cluster::{Delete, Get, Set};
 
 use super::Access;
+use super::end::End;
 
 /// One call of `retune ctl` or `etcdctl`.
 #[derive(Clone, Debug)]
@@ -40,6 +41,19 @@ impl Invocation {
     pub fn say(message: Message) -> Self {
         let (words, notes) = (Vec::new(), Vec::new());
         Self { job: Job::Say(message), words, access: Access::default(), output: String::new(), notes }
+    }
+
+    /// Refuses arguments.
+    pub(super) fn no_words(&self) -> Result<(), End> {
+        if self.words.is_empty() { Ok(()) } else { Err(End::usage("No arguments accepted\n")) }
+    }
+
+    /// Returns the only argument, or an error with this text.
+    pub(super) fn only_word(&self, usage: &str) -> Result<String, End> {
+        match &self.words[..] {
+            [word] => Ok(word.to_string_lossy().into_owned()),
+            _ => Err(End::usage(usage)),
+        }
     }
 }
 
@@ -105,16 +119,13 @@ pub struct PermissionChange {
     pub both: bool,
 }
 
-/// The job, with the options of its command. Numbers are as typed; only a positive TTL counts.
+/// The job, with the options of its command.
 #[derive(Clone, Debug)]
 pub enum Job {
     /// Print this.
     Say(Message),
     /// `get`
-    Get {
-        /// How to read.
-        get: Get,
-    },
+    Get(Get),
     /// `ls`
     List {
         /// How to read.
@@ -122,55 +133,15 @@ pub enum Job {
         /// Mark directories.
         slash: bool,
     },
-    /// `set`
-    Set {
-        /// Seconds.
-        ttl: i64,
-        /// The required current value.
-        swap_value: Vec<u8>,
-        /// The required index of the current node.
-        swap_index: u64,
+    /// `set`, `mk`, `update`, and the same for directories.
+    Set(Set),
+    /// `mk --in-order`: creates the key under a new name that sorts by age.
+    MakeInOrder {
+        /// Seconds to live; 0: no expiry.
+        ttl: u64,
     },
-    /// `mk`
-    Make {
-        /// Seconds.
-        ttl: i64,
-        /// Create the key under a new name that sorts by age.
-        in_order: bool,
-    },
-    /// `mkdir`
-    MakeDir {
-        /// Seconds.
-        ttl: i64,
-    },
-    /// `update`
-    Update {
-        /// Seconds.
-        ttl: i64,
-    },
-    /// `updatedir`
-    UpdateDir {
-        /// Seconds.
-        ttl: i64,
-    },
-    /// `setdir`
-    SetDir {
-        /// Seconds.
-        ttl: i64,
-    },
-    /// `rm`
-    Remove {
-        /// Also delete an empty directory.
-        dir: bool,
-        /// Also delete a directory with its content.
-        recursive: bool,
-        /// The required current value.
-        with_value: Vec<u8>,
-        /// The required index of the current node.
-        with_index: u64,
-    },
-    /// `rmdir`
-    RemoveDir,
+    /// `rm` and `rmdir`
+    Remove(Delete),
     /// `watch`
     Watch {
         /// Continue after the first event.
@@ -195,10 +166,11 @@ pub enum Job {
     MemberRemove,
     /// `member update`
     MemberUpdate,
-    /// `auth enable`
-    AuthEnable,
-    /// `auth disable`
-    AuthDisable,
+    /// `auth enable` and `auth disable`
+    Auth {
+        /// Whether to enable it.
+        enable: bool,
+    },
     /// `user add`
     UserAdd,
     /// `user get`
@@ -207,15 +179,12 @@ pub enum Job {
     UserList,
     /// `user remove`
     UserRemove,
-    /// `user grant`
-    UserGrant {
+    /// `user grant` and `user revoke`
+    UserRoles {
         /// The roles.
         roles: Vec<String>,
-    },
-    /// `user revoke`
-    UserRevoke {
-        /// The roles.
-        roles: Vec<String>,
+        /// Whether to grant them.
+        grant: bool,
     },
     /// `user passwd`
     UserPasswd,
@@ -227,10 +196,13 @@ pub enum Job {
     RoleList,
     /// `role remove`
     RoleRemove,
-    /// `role grant`
-    RoleGrant(PermissionChange),
-    /// `role revoke`
-    RoleRevoke(PermissionChange),
+    /// `role grant` and `role revoke`
+    RolePermissions {
+        /// What to grant or revoke.
+        change: PermissionChange,
+        /// Whether to grant it.
+        grant: bool,
+    },
     /// `cluster-health`
     ClusterHealth {
         /// Repeat every ten seconds.

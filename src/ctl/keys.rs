@@ -1,29 +1,26 @@
-//! `get`, `ls`, `set`, `mk` and `update`.
+//! `get`, `ls`, `set`, `mk`, `update` and `rm`, and the same for directories.
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::client::cluster::{Get, Node, Set};
+use crate::client::cluster::{Delete, Get, Node, Set};
 
 use super::end::End;
 use super::print;
-use super::session::{Session, ttl as seconds};
+use super::session::Session;
 
-pub(super) async fn get(session: &Session<'_>, get: Get) -> Result<(), End> {
-    let key = session.key()?;
-    let event = session.keys().get(key, get).await.map_err(|error| End::server(&error))?;
+pub(super) async fn get(session: &Session<'_>, how: Get) -> Result<String, End> {
+    let event = session.keys().get(session.key()?, how).await?;
     if event.node.dir {
-        return Err(End::usage(&format!("{}: is a directory\n", event.node.key)));
+        return Err(End::usage(format!("{}: is a directory\n", event.node.key)));
     }
-    print::event(&event, session.output());
-    Ok(())
+    Ok(print::event(&event, session.output()))
 }
 
-pub(super) async fn list(session: &Session<'_>, get: Get, slash: bool) -> Result<(), End> {
+pub(super) async fn list(session: &Session<'_>, how: Get, slash: bool) -> Result<String, End> {
     let key = session.call.words.first().map_or(&b"/"[..], |word| word.as_bytes());
-    let event = session.keys().get(key, get).await.map_err(|error| End::server(&error))?;
+    let event = session.keys().get(key, how).await?;
     if session.output() != "simple" {
-        print::event(&event, session.output());
-        return Ok(());
+        return Ok(print::event(&event, session.output()));
     }
     let mut text = String::new();
     if !event.node.dir {
@@ -33,8 +30,7 @@ pub(super) async fn list(session: &Session<'_>, get: Get, slash: bool) -> Result
     for node in event.node.nodes.iter().flatten() {
         depth_first(&mut text, node, slash);
     }
-    print::out(text.as_bytes());
-    Ok(())
+    Ok(text)
 }
 
 fn depth_first(text: &mut String, node: &Node, slash: bool) {
@@ -45,31 +41,23 @@ fn depth_first(text: &mut String, node: &Node, slash: bool) {
     }
 }
 
-pub(super) async fn set(session: &Session<'_>, ttl: i64, value: &[u8], index: u64) -> Result<(), End> {
-    let how =
-        Set { ttl: seconds(ttl), previous_value: value.to_vec(), previous_index: index, ..Set::default() };
-    write(session, &how).await
-}
-
-pub(super) async fn update(session: &Session<'_>, ttl: i64) -> Result<(), End> {
-    write(session, &Set { ttl: seconds(ttl), exists: Some(true), ..Set::default() }).await
-}
-
-pub(super) async fn make(session: &Session<'_>, ttl: i64, in_order: bool) -> Result<(), End> {
-    if !in_order {
-        return write(session, &Set { ttl: seconds(ttl), exists: Some(false), ..Set::default() }).await;
-    }
+/// Writes a key or a directory; a directory prints nothing in the simple format.
+pub(super) async fn set(session: &Session<'_>, how: &Set) -> Result<String, End> {
     let key = session.key()?;
-    let value = session.value()?;
-    let event = session.keys().create_in_order(key, &value, seconds(ttl)).await;
-    print::event(&event.map_err(|error| End::server(&error))?, session.output());
-    Ok(())
+    let value = if how.dir { Vec::new() } else { session.value()? };
+    let event = session.keys().set(key, &value, how).await?;
+    let silent = how.dir && session.output() == "simple";
+    Ok(if silent { String::new() } else { print::event(&event, session.output()) })
 }
 
-async fn write(session: &Session<'_>, how: &Set) -> Result<(), End> {
-    let key = session.key()?;
-    let value = session.value()?;
-    let event = session.keys().set(key, &value, how).await.map_err(|error| End::server(&error))?;
-    print::event(&event, session.output());
-    Ok(())
+pub(super) async fn make_in_order(session: &Session<'_>, ttl: u64) -> Result<String, End> {
+    let (key, value) = (session.key()?, session.value()?);
+    let event = session.keys().create_in_order(key, &value, ttl).await?;
+    Ok(print::event(&event, session.output()))
+}
+
+pub(super) async fn remove(session: &Session<'_>, how: &Delete) -> Result<String, End> {
+    let event = session.keys().delete(session.key()?, how).await?;
+    let silent = event.node.dir && session.output() == "simple";
+    Ok(if silent { String::new() } else { print::event(&event, session.output()) })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use crate::client::cluster::{Get, Node};
+use crate::key;
 
 use super::document::{Item, ItemKind};
 use super::end::{EXIT_SERVER_ERROR, End};
@@ -12,17 +13,16 @@ use super::session::Session;
 /// Returns the key in the word at `position`, or `/` without one: no empty segments, no final slash.
 pub(super) fn key(session: &Session<'_>, position: usize) -> Result<String, End> {
     let word = session.call.words.get(position).map_or(OsStr::new("/"), OsString::as_os_str);
-    key_of(word).map_err(|why| End::mistake(&why))
+    key_of(word).map_err(End::mistake)
 }
 
 /// Returns the key in a word.
 pub(super) fn key_of(word: &OsStr) -> Result<String, String> {
     let text = word.to_str().ok_or("the key is not text")?;
-    let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
-    if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
+    if text.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err("the key has a . or .. segment".to_owned());
     }
-    Ok(format!("/{}", segments.join("/")))
+    Ok(key::clean(text))
 }
 
 /// Reads everything at and below `key`; `None` when the key does not exist.
@@ -31,18 +31,8 @@ pub(super) async fn read(session: &Session<'_>, key: &str, quorum: bool) -> Resu
     match session.keys().get(key.as_bytes(), how).await {
         Ok(event) => Ok(Some(item(event.node))),
         Err(error) if error.code() == Some(100) => Ok(None),
-        Err(error) => Err(End::server(&error)),
+        Err(error) => Err(error.into()),
     }
-}
-
-/// Reads everything at and below `key`, which must exist and consist of text.
-pub(super) async fn read_text(session: &Session<'_>, key: &str, quorum: bool) -> Result<Item, End> {
-    let item = read(session, key, quorum).await?.ok_or_else(|| End {
-        code: EXIT_SERVER_ERROR,
-        message: format!("Error:  {key}: the key does not exist\n"),
-    })?;
-    whole(&item, key)?;
-    Ok(item)
 }
 
 fn item(node: Node) -> Item {
@@ -76,13 +66,17 @@ pub(super) fn below(key: &str, name: &str) -> String {
     if key == "/" { format!("/{name}") } else { format!("{key}/{name}") }
 }
 
-/// Rejects a tree with values that the store did not return completely.
-fn whole(item: &Item, key: &str) -> Result<(), End> {
+/// Reads everything at and below `key`, which must exist; rejects values that the store does not return completely.
+pub(super) async fn whole(session: &Session<'_>, key: &str, quorum: bool) -> Result<Item, End> {
+    let Some(item) = read(session, key, quorum).await? else {
+        let message = format!("Error:  {key}: the key does not exist\n");
+        return Err(End { code: EXIT_SERVER_ERROR, message });
+    };
     let mut found = Vec::new();
-    unreadable(item, key, &mut found);
-    let Some(first) = found.first() else { return Ok(()) };
+    unreadable(&item, key, &mut found);
+    let Some(first) = found.first() else { return Ok(item) };
     let others = if found.len() > 1 { format!(" (and {} more)", found.len() - 1) } else { String::new() };
-    Err(End::mistake(&format!(
+    Err(End::mistake(format_args!(
         "{first}{others}: the value contains bytes that are not text, which the store's API does not return"
     )))
 }

@@ -5,15 +5,15 @@ use crate::protocol::quoted;
 use super::end::End;
 use super::job::Invocation;
 use super::print;
-use super::session::{Session, no_words, texts};
+use super::session::{Session, texts};
 
-pub(super) async fn list(call: &Invocation) -> Result<(), End> {
-    no_words(call)?;
+pub(super) async fn list(call: &Invocation) -> Result<String, End> {
+    call.no_words()?;
     let session = Session::open(call).await?;
     let members = session.members();
-    let all = members.list().await.map_err(|error| End::bare(&error))?;
+    let all = members.list().await.map_err(End::bare)?;
     let leader = members.leader().await;
-    let leader = leader.map_err(|error| End::usage(&format!("Failed to get leader:  {error}\n")))?;
+    let leader = leader.map_err(|error| End::usage(format!("Failed to get leader:  {error}\n")))?;
     let mut text = String::new();
     for member in all {
         let (id, peers) = (&member.id, member.peers.join(","));
@@ -25,45 +25,39 @@ pub(super) async fn list(call: &Invocation) -> Result<(), End> {
             format!("{id}: name={} peerURLs={peers} clientURLs={clients} isLeader={leads}\n", member.name)
         });
     }
-    print::out(text.as_bytes());
-    Ok(())
+    Ok(text)
 }
 
-pub(super) async fn add(call: &Invocation) -> Result<(), End> {
+pub(super) async fn add(call: &Invocation) -> Result<String, End> {
     let words = texts(&call.words);
     let [name, url] = &words[..] else {
         return Err(End::usage("Provide a name and a single member peerURL\n"));
     };
     let session = Session::open(call).await?;
     let members = session.members();
-    let added = members.add(url).await.map_err(|error| End::bare(&error))?;
-    print::out(format!("Added member named {name} with ID {} to cluster\n", added.id).as_bytes());
-    let all = members.list().await.map_err(|error| End::bare(&error))?;
+    let added = members.add(url).await.map_err(End::bare)?;
+    print::out(&format!("Added member named {name} with ID {} to cluster\n", added.id));
+    let all = members.list().await.map_err(End::bare)?;
     let mut initial = Vec::new();
     for member in &all {
         let own = if member.id == added.id { name } else { &member.name };
         initial.extend(member.peers.iter().map(|peer| format!("{own}={peer}")));
     }
-    let text = format!(
+    Ok(format!(
         "\nETCD_NAME={}\nETCD_INITIAL_CLUSTER={}\nETCD_INITIAL_CLUSTER_STATE=\"existing\"\n",
         quoted(name),
         quoted(&initial.join(","))
-    );
-    print::out(text.as_bytes());
-    Ok(())
+    ))
 }
 
-pub(super) async fn remove(call: &Invocation) -> Result<(), End> {
+pub(super) async fn remove(call: &Invocation) -> Result<String, End> {
     const PAGE: &str = "https://github.com/etcd-io/etcd/blob/master/Documentation/runtime-configuration.md\
                         #remove-a-member";
-    let words = texts(&call.words);
-    let [id] = &words[..] else { return Err(End::usage("Provide a single member ID\n")) };
+    let id = &call.only_word("Provide a single member ID\n")?;
     let session = Session::open(call).await?;
     let members = session.members();
-    let all = members
-        .list()
-        .await
-        .map_err(|error| End::usage(&format!("Error while verifying ID against known members: {error}\n")))?;
+    let unverified = |error| format!("Error while verifying ID against known members: {error}\n");
+    let all = members.list().await.map_err(|error| End::usage(unverified(error)))?;
     for member in all.iter().filter(|member| member.name == *id) {
         print::error(&format!(
             "Found a member named {}; if this is correct, please use its ID, eg:\n\tetcdctl member remove {}\n\
@@ -72,16 +66,15 @@ pub(super) async fn remove(call: &Invocation) -> Result<(), End> {
         ));
     }
     if !all.iter().any(|member| member.id == *id) {
-        return Err(End::usage(&format!("Couldn't find a member in the cluster with an ID of {id}.\n")));
+        return Err(End::usage(format!("Couldn't find a member in the cluster with an ID of {id}.\n")));
     }
     // No newline here: etcdctl prints none.
-    let refused = |error| End::usage(&format!("Received an error trying to remove member {id}: {error}"));
+    let refused = |error| End::usage(format!("Received an error trying to remove member {id}: {error}"));
     members.remove(id).await.map_err(refused)?;
-    print::out(format!("Removed member {id} from cluster\n").as_bytes());
-    Ok(())
+    Ok(format!("Removed member {id} from cluster\n"))
 }
 
-pub(super) async fn update(call: &Invocation) -> Result<(), End> {
+pub(super) async fn update(call: &Invocation) -> Result<String, End> {
     let words = texts(&call.words);
     let [id, urls] = &words[..] else {
         return Err(End::usage(
@@ -90,7 +83,6 @@ pub(super) async fn update(call: &Invocation) -> Result<(), End> {
     };
     let session = Session::open(call).await?;
     let peers: Vec<&str> = urls.split(',').collect();
-    session.members().update(id, &peers).await.map_err(|error| End::bare(&error))?;
-    print::out(format!("Updated member with ID {id} in cluster\n").as_bytes());
-    Ok(())
+    session.members().update(id, &peers).await.map_err(End::bare)?;
+    Ok(format!("Updated member with ID {id} in cluster\n"))
 }

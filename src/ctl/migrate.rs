@@ -15,7 +15,6 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
         Some(typed) => Some(session::login(typed).await?),
         None => None,
     };
-    let plain = |text: String| End::usage(&format!("{text}\n"));
     let options = Options {
         endpoints: from.endpoints.clone(),
         trust: session.call.access.trust.clone(),
@@ -25,7 +24,7 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
         trace: session.call.access.debug.then_some(print::debug as fn(&str)),
         sync: from.follow && session.call.access.sync,
     };
-    let source = Cluster::new(options).map_err(|error| plain(error.to_string()))?;
+    let source = Cluster::new(options).map_err(|error| End::usage(format!("{error}\n")))?;
     let keys = std::iter::once(key).chain(from.hidden.iter().map(|key| key::clean(key)));
     let mut moves = Vec::new();
     for key in keys {

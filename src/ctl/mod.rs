@@ -14,7 +14,6 @@ mod auth;
 mod backup;
 mod complete;
 mod diff;
-mod dirs;
 mod document;
 mod edit;
 mod end;
@@ -32,7 +31,6 @@ mod migrate;
 mod plan;
 mod print;
 mod prompt;
-mod remove;
 mod role;
 mod session;
 mod snapshot;
@@ -65,67 +63,54 @@ pub async fn run(invocation: Invocation) -> u8 {
 async fn dispatch(call: &Invocation) -> Result<(), End> {
     // These commands check their arguments only after the cluster was found, as etcdctl does.
     let session = || Session::open(call);
-    match &call.job {
+    let text = match &call.job {
         Job::Say(message) => {
-            print::out(message.stdout.as_bytes());
-            if message.code == 0 {
-                Ok(())
-            } else {
-                Err(End { code: message.code, message: message.stderr.clone() })
-            }
+            print::out(&message.stdout);
+            return Err(End { code: message.code, message: message.stderr.clone() });
         }
-        Job::Backup(wanted) => backup::backup(wanted),
-        Job::CompleteKeys => {
-            complete::keys(call).await;
-            Ok(())
-        }
-        Job::ClusterHealth { forever } => health::run(call, *forever).await,
-        Job::MemberList => members::list(call).await,
-        Job::MemberAdd => members::add(call).await,
-        Job::MemberRemove => members::remove(call).await,
-        Job::MemberUpdate => members::update(call).await,
-        Job::AuthEnable => auth::enable(call, true).await,
-        Job::AuthDisable => auth::enable(call, false).await,
-        Job::UserAdd => user::add(call).await,
-        Job::UserGet => user::get(call).await,
-        Job::UserList => user::list(call).await,
-        Job::UserRemove => user::remove(call).await,
-        Job::UserGrant { roles } => user::regrant(call, roles, true).await,
-        Job::UserRevoke { roles } => user::regrant(call, roles, false).await,
-        Job::UserPasswd => user::passwd(call).await,
-        Job::RoleAdd => role::add(call).await,
-        Job::RoleGet => role::get(call).await,
-        Job::RoleList => role::list(call).await,
-        Job::RoleRemove => role::remove(call).await,
-        Job::RoleGrant(what) => role::regrant(call, what, true).await,
-        Job::RoleRevoke(what) => role::regrant(call, what, false).await,
-        Job::Get { get } => keys::get(&session().await?, *get).await,
-        Job::List { get, slash } => keys::list(&session().await?, *get, *slash).await,
-        Job::Set { ttl, swap_value, swap_index } => {
-            keys::set(&session().await?, *ttl, swap_value, *swap_index).await
-        }
-        Job::Make { ttl, in_order } => keys::make(&session().await?, *ttl, *in_order).await,
-        Job::Update { ttl } => keys::update(&session().await?, *ttl).await,
-        Job::MakeDir { ttl } => dirs::make(&session().await?, *ttl, Some(false)).await,
-        Job::SetDir { ttl } => dirs::make(&session().await?, *ttl, None).await,
-        Job::UpdateDir { ttl } => dirs::make(&session().await?, *ttl, Some(true)).await,
-        Job::Remove { dir, recursive, with_value, with_index } => {
-            remove::run(&session().await?, *dir, *recursive, with_value, *with_index).await
-        }
-        Job::RemoveDir => remove::run(&session().await?, true, false, b"", 0).await,
+        Job::Backup(wanted) => backup::backup(wanted)?,
+        Job::CompleteKeys => complete::keys(call).await.unwrap_or_default(),
+        Job::ClusterHealth { forever } => return health::run(call, *forever).await,
+        Job::MemberList => members::list(call).await?,
+        Job::MemberAdd => members::add(call).await?,
+        Job::MemberRemove => members::remove(call).await?,
+        Job::MemberUpdate => members::update(call).await?,
+        Job::Auth { enable } => auth::enable(call, *enable).await?,
+        Job::UserAdd => user::add(call).await?,
+        Job::UserGet => user::get(call).await?,
+        Job::UserList => user::list(call).await?,
+        Job::UserRemove => user::remove(call).await?,
+        Job::UserRoles { roles, grant } => user::regrant(call, roles, *grant).await?,
+        Job::UserPasswd => user::passwd(call).await?,
+        Job::RoleAdd => role::add(call).await?,
+        Job::RoleGet => role::get(call).await?,
+        Job::RoleList => role::list(call).await?,
+        Job::RoleRemove => role::remove(call).await?,
+        Job::RolePermissions { change, grant } => role::regrant(call, change, *grant).await?,
+        Job::Get(how) => keys::get(&session().await?, *how).await?,
+        Job::List { get, slash } => keys::list(&session().await?, *get, *slash).await?,
+        Job::Set(how) => keys::set(&session().await?, how).await?,
+        Job::MakeInOrder { ttl } => keys::make_in_order(&session().await?, *ttl).await?,
+        Job::Remove(how) => keys::remove(&session().await?, how).await?,
         Job::Watch { forever, after, recursive } => {
-            watch::run(&session().await?, *forever, *after, *recursive).await
+            return watch::run(&session().await?, *forever, *after, *recursive).await;
         }
-        Job::ExecWatch { after, recursive } => exec_watch::run(&session().await?, *after, *recursive).await,
-        Job::Export { format, ttl, quorum } => export::run(&session().await?, format, *ttl, *quorum).await,
+        Job::ExecWatch { after, recursive } => {
+            return exec_watch::run(&session().await?, *after, *recursive).await;
+        }
+        Job::Export { format, ttl, quorum } => {
+            return export::run(&session().await?, format, *ttl, *quorum).await;
+        }
         Job::Import { format, dry_run, prune } => {
-            import::run(&session().await?, format, *dry_run, *prune).await
+            return import::run(&session().await?, format, *dry_run, *prune).await;
         }
-        Job::ImportFrom(from) => migrate::run(&session().await?, from).await,
+        Job::ImportFrom(from) => return migrate::run(&session().await?, from).await,
         Job::ImportSnapshot { path, hidden, clients } => {
-            snapshot::run(&session().await?, path, hidden, *clients).await
+            snapshot::run(&session().await?, path, hidden, *clients).await?
         }
-        Job::Diff { format } => diff::run(&session().await?, format).await,
-        Job::Edit { format } => edit::run(&session().await?, format).await,
-    }
+        Job::Diff { format } => return diff::run(&session().await?, format).await,
+        Job::Edit { format } => return edit::run(&session().await?, format).await,
+    };
+    print::out(&text);
+    Ok(())
 }

@@ -7,41 +7,23 @@ use std::collections::BTreeMap;
 use crate::client::cluster::{Delete, RequestError, Set};
 
 use super::document::{Item, ItemKind};
-use super::end::{EXIT_SERVER_ERROR, End};
+use super::end::End;
 use super::live::below;
 use super::print;
 use super::session::Session;
 
 /// One planned write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum PlannedWrite {
-    Create {
-        key: String,
-        value: String,
-        ttl: Option<u64>,
-    },
-    Update {
-        key: String,
-        value: String,
-        ttl: Option<u64>,
-        index: u64,
-    },
-    MakeDir {
-        key: String,
-        ttl: Option<u64>,
-    },
-    /// Only changes a directory's TTL.
-    Live {
-        key: String,
-        ttl: u64,
-    },
-    Remove {
-        key: String,
-        index: u64,
-    },
-    RemoveDir {
-        key: String,
-    },
+#[derive(Clone, Debug)]
+pub(super) struct PlannedWrite {
+    verb: &'static str,
+    key: String,
+    change: Change,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Set(String, Set),
+    Delete(Delete),
 }
 
 /// The options of a plan.
@@ -75,11 +57,9 @@ struct Planner<'p> {
 impl Planner<'_> {
     fn bring(&mut self, key: &str, live: Option<&Item>, wanted: &Item) {
         let mut live = live;
-        let same_kind =
-            |live: &Item| matches!(live.kind, ItemKind::Dir(_)) == matches!(wanted.kind, ItemKind::Dir(_));
-        if let Some(old) = live.filter(|live| !same_kind(live)) {
+        if let Some(old) = live.filter(|live| live.is_dir() != wanted.is_dir()) {
             if !self.rule.prune {
-                let is = if matches!(old.kind, ItemKind::Dir(_)) { "directory" } else { "file" };
+                let is = if old.is_dir() { "directory" } else { "file" };
                 self.blocked.push(format!("{key} is a {is} in the store"));
                 return;
             }
@@ -93,30 +73,33 @@ impl Planner<'_> {
     }
 
     fn file(&mut self, key: &str, live: Option<&Item>, value: &str, ttl: Option<u64>) {
-        let (key, value) = (key.to_owned(), value.to_owned());
         let Some(old) = live else {
-            self.steps.push(PlannedWrite::Create { key, value, ttl });
+            let how = Set { ttl: ttl.unwrap_or(0), exists: Some(false), ..Set::default() };
+            self.steps.push(PlannedWrite::set("create", key, value, how));
             return;
         };
         let same = matches!(&old.kind, ItemKind::File(old) if *old == value);
         if !same || (ttl.is_some() && ttl != old.ttl) {
             let ttl = ttl.or(old.ttl.filter(|_| self.rule.keep_ttl));
-            self.steps.push(PlannedWrite::Update { key, value, ttl, index: old.index });
+            self.steps.push(PlannedWrite::update(key, value, ttl, old.index));
         }
     }
 
     fn dir(&mut self, key: &str, live: Option<&Item>, entries: &BTreeMap<String, Item>, ttl: Option<u64>) {
+        let how = Set { dir: true, ttl: ttl.unwrap_or(0), ..Set::default() };
         let old = match live {
             Some(Item { kind: ItemKind::Dir(old), ttl: old_ttl, .. }) => {
-                if let Some(ttl) = ttl.filter(|_| ttl != *old_ttl) {
-                    self.steps.push(PlannedWrite::Live { key: key.to_owned(), ttl });
+                if ttl.is_some() && ttl != *old_ttl {
+                    let how = Set { exists: Some(true), ..how };
+                    self.steps.push(PlannedWrite::set("expire", key, "", how));
                 }
                 Some(old)
             }
             _ => {
                 // A directory's first entry creates it, unless it is empty or expires.
                 if entries.is_empty() || ttl.is_some() {
-                    self.steps.push(PlannedWrite::MakeDir { key: key.to_owned(), ttl });
+                    let how = Set { exists: Some(false), ..how };
+                    self.steps.push(PlannedWrite::set("mkdir", key, "", how));
                 }
                 None
             }
@@ -132,62 +115,42 @@ impl Planner<'_> {
     }
 
     fn remove(&mut self, key: &str, item: &Item) {
-        match &item.kind {
-            ItemKind::File(_) => {
-                self.steps.push(PlannedWrite::Remove { key: key.to_owned(), index: item.index });
-            }
+        let (verb, how) = match &item.kind {
+            ItemKind::File(_) => ("remove", Delete { previous_index: item.index, ..Delete::default() }),
             ItemKind::Dir(entries) => {
                 for (name, item) in entries {
                     self.remove(&below(key, name), item);
                 }
-                self.steps.push(PlannedWrite::RemoveDir { key: key.to_owned() });
+                ("rmdir", Delete { dir: true, ..Delete::default() })
             }
-        }
+        };
+        self.steps.push(PlannedWrite { verb, key: key.to_owned(), change: Change::Delete(how) });
     }
 }
 
 impl PlannedWrite {
+    fn set(verb: &'static str, key: &str, value: &str, how: Set) -> Self {
+        Self { verb, key: key.to_owned(), change: Change::Set(value.to_owned(), how) }
+    }
+
+    /// Returns the write of a new value, on the condition that `index` is still that of the last one.
+    pub(super) fn update(key: &str, value: &str, ttl: Option<u64>, index: u64) -> Self {
+        let how = Set { ttl: ttl.unwrap_or(0), previous_index: index, ..Set::default() };
+        Self::set("update", key, value, how)
+    }
+
     /// Returns what the write does, and to which key.
     pub(super) fn says(&self) -> String {
-        let (verb, key) = match self {
-            Self::Create { key, .. } => ("create", key),
-            Self::Update { key, .. } => ("update", key),
-            Self::MakeDir { key, .. } => ("mkdir", key),
-            Self::Live { key, .. } => ("expire", key),
-            Self::Remove { key, .. } => ("remove", key),
-            Self::RemoveDir { key } => ("rmdir", key),
-        };
-        format!("{verb} {key}\n")
+        format!("{} {}\n", self.verb, self.key)
     }
 
     async fn take(&self, session: &Session<'_>) -> Result<(), RequestError> {
-        let keys = session.keys();
-        let done = match self {
-            Self::Create { key, value, ttl } => {
-                let how = Set { ttl: ttl.unwrap_or(0), exists: Some(false), ..Set::default() };
-                keys.set(key.as_bytes(), value.as_bytes(), &how).await
-            }
-            Self::Update { key, value, ttl, index } => {
-                let how = Set { ttl: ttl.unwrap_or(0), previous_index: *index, ..Set::default() };
-                keys.set(key.as_bytes(), value.as_bytes(), &how).await
-            }
-            Self::MakeDir { key, ttl } => {
-                let how = Set { dir: true, ttl: ttl.unwrap_or(0), exists: Some(false), ..Set::default() };
-                keys.set(key.as_bytes(), b"", &how).await
-            }
-            Self::Live { key, ttl } => {
-                let how = Set { dir: true, ttl: *ttl, exists: Some(true), ..Set::default() };
-                keys.set(key.as_bytes(), b"", &how).await
-            }
-            Self::Remove { key, index } => {
-                let how = Delete { previous_index: *index, ..Delete::default() };
-                keys.delete(key.as_bytes(), &how).await
-            }
-            Self::RemoveDir { key } => {
-                keys.delete(key.as_bytes(), &Delete { dir: true, ..Delete::default() }).await
-            }
+        let (keys, key) = (session.keys(), self.key.as_bytes());
+        let done = match &self.change {
+            Change::Set(value, how) => keys.set(key, value.as_bytes(), how).await,
+            Change::Delete(how) => keys.delete(key, how).await,
         };
-        done.map(|_| ())
+        done.map(drop)
     }
 }
 
@@ -195,21 +158,18 @@ impl PlannedWrite {
 pub(super) async fn carry_out(session: &Session<'_>, steps: &[PlannedWrite]) -> Result<(), End> {
     for (done, step) in steps.iter().enumerate() {
         match step.take(session).await {
-            Ok(()) => print::out(step.says().as_bytes()),
+            Ok(()) => print::out(&step.says()),
             // The rest in it is hidden or new; neither is ours to remove.
-            Err(error) if error.code() == Some(108) && matches!(step, PlannedWrite::RemoveDir { .. }) => {
-                print::error(&format!("kept {}", step.says().trim_start_matches("rmdir ")));
+            Err(error) if error.code() == Some(108) && step.verb == "rmdir" => {
+                print::error(&format!("kept {}\n", step.key));
             }
             Err(error) => {
                 let changed = matches!(error.code(), Some(100 | 101 | 105));
                 let why = if changed { ": somebody changed it meanwhile" } else { "" };
                 let left = steps.len() - done - 1;
-                let message = format!(
-                    "{}could not {}{why}; {left} later writes were not tried\n",
-                    End::server(&error).message,
-                    step.says().trim_end(),
-                );
-                return Err(End { code: EXIT_SERVER_ERROR, message });
+                let PlannedWrite { verb, key, .. } = step;
+                let hint = format!("could not {verb} {key}{why}; {left} later writes were not tried\n");
+                return Err(End::from(error).and(&hint));
             }
         }
     }

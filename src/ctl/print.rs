@@ -4,19 +4,20 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use crate::client::cluster::{Event, Node};
+use crate::protocol::json_bytes;
 
 use super::end::{EXIT_NO_RESULT, End};
 
 /// Writes to stdout at once. A reader that has gone away (`| head`) is not an error.
-pub(super) fn out(bytes: &[u8]) {
+pub(super) fn out(text: &str) {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).ok();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).ok();
 }
 
 /// Writes a result that must be complete or fail. A reader that has gone away is not an error here, either.
-pub(super) fn result(bytes: &[u8]) -> Result<(), End> {
+pub(super) fn result(text: &str) -> Result<(), End> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(End { code: EXIT_NO_RESULT, message: format!("Error:  cannot write the result: {error}\n") })
         }
@@ -27,7 +28,7 @@ pub(super) fn result(bytes: &[u8]) -> Result<(), End> {
 /// As [`out`], for commands that run until interrupted: a reader that has stopped reading must not block the handling
 /// of the interrupt.
 pub(super) async fn out_until_read(text: String) {
-    tokio::task::spawn_blocking(move || out(text.as_bytes())).await.ok();
+    tokio::task::spawn_blocking(move || out(&text)).await.ok();
 }
 
 /// As [`error`], for the same commands.
@@ -45,15 +46,15 @@ pub(super) fn debug(line: &str) {
     error(&format!("{line}\n"));
 }
 
-/// Prints the result of a request, in the requested format.
-pub(super) fn event(event: &Event, output: &str) {
-    match event_text(event, output) {
-        Ok(text) => out(text.as_bytes()),
-        Err(text) => error(&text),
-    }
+/// Returns the result of a request in the requested format; nothing for an unknown one, which is reported.
+pub(super) fn event(event: &Event, output: &str) -> String {
+    event_text(event, output).unwrap_or_else(|why| {
+        error(&why);
+        String::new()
+    })
 }
 
-/// Returns the same as text; the error is the message for an unknown format.
+/// Returns the same; the error is the message for an unknown format.
 pub(super) fn event_text(event: &Event, output: &str) -> Result<String, String> {
     match output {
         "simple" if event.action == "delete" => {
@@ -83,72 +84,32 @@ fn extended(event: &Event) -> String {
 }
 
 fn json(event: &Event) -> String {
-    let mut text = String::from("{\"action\":");
-    go_string(&mut text, &event.action);
-    text.push_str(",\"node\":");
-    json_node(&mut text, &event.node);
-    text.push_str(",\"prevNode\":");
-    match &event.before {
-        Some(before) => json_node(&mut text, before),
-        None => text.push_str("null"),
-    }
-    text.push_str("}\n");
-    text
+    let before = event.before.as_ref().map_or_else(|| "null".to_owned(), json_node);
+    let (action, node) = (go_string(&event.action), json_node(&event.node));
+    format!("{{\"action\":{action},\"node\":{node},\"prevNode\":{before}}}\n")
 }
 
-fn json_node(text: &mut String, node: &Node) {
-    text.push_str("{\"key\":");
-    go_string(text, &node.key);
-    if node.dir {
-        text.push_str(",\"dir\":true");
-    }
-    text.push_str(",\"value\":");
-    go_string(text, &node.value);
-    text.push_str(",\"nodes\":");
-    match &node.nodes {
-        None => text.push_str("null"),
-        Some(nodes) => {
-            text.push('[');
-            for (number, node) in nodes.iter().enumerate() {
-                if number > 0 {
-                    text.push(',');
-                }
-                json_node(text, node);
-            }
-            text.push(']');
-        }
-    }
+fn json_node(node: &Node) -> String {
+    let list = |nodes: &Vec<Node>| nodes.iter().map(json_node).collect::<Vec<_>>().join(",");
+    let nodes = node.nodes.as_ref().map_or_else(|| "null".to_owned(), |nodes| format!("[{}]", list(nodes)));
+    let dir = if node.dir { ",\"dir\":true" } else { "" };
+    let (key, value) = (go_string(&node.key), go_string(&node.value));
+    let mut text = format!("{{\"key\":{key}{dir},\"value\":{value},\"nodes\":{nodes}");
     let _ = write!(text, ",\"createdIndex\":{},\"modifiedIndex\":{}", node.created, node.modified);
     if let Some(expiration) = &node.expiration {
-        text.push_str(",\"expiration\":");
-        go_string(text, expiration);
+        let _ = write!(text, ",\"expiration\":{}", go_string(expiration));
     }
     if node.ttl != 0 {
         let _ = write!(text, ",\"ttl\":{}", node.ttl);
     }
-    text.push('}');
+    text + "}"
 }
 
-/// Writes a string as Go's JSON encoder does: it also escapes what could end a script in a web page.
-fn go_string(text: &mut String, value: &str) {
-    text.push('"');
-    for c in value.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(text, "\\u{:04x}", c as u32);
-            }
-            c if (c as u32) < 0x20 => {
-                let _ = write!(text, "\\u{:04x}", c as u32);
-            }
-            c => text.push(c),
-        }
-    }
-    text.push('"');
+/// Returns a string as Go's JSON encoder writes it.
+fn go_string(value: &str) -> String {
+    let mut out = Vec::new();
+    json_bytes(&mut out, value.as_bytes());
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -159,10 +120,8 @@ mod tests {
     fn json_is_spelled_as_go_spells_it() {
         let node =
             Node { key: "/a".into(), value: "<&>\"\\\n\u{1}é\u{2028}".into(), ttl: 5, ..Node::default() };
-        let mut text = String::new();
-        json_node(&mut text, &node);
         assert_eq!(
-            text,
+            json_node(&node),
             "{\"key\":\"/a\",\"value\":\"\\u003c\\u0026\\u003e\\\"\\\\\\n\\u0001é\\u2028\",\"nodes\":null,\
              \"createdIndex\":0,\"modifiedIndex\":0,\"ttl\":5}"
         );

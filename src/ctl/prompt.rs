@@ -16,7 +16,7 @@ const EXIT_INTERRUPTED: u8 = 130;
 /// Prompts for a line: without echo on a terminal, otherwise the next line of stdin. An interrupt ends the command, and
 /// restores the terminal.
 pub(super) async fn secret(question: &str) -> Result<String, End> {
-    print::out(question.as_bytes());
+    print::out(question);
     let quiet = EchoGuard::begin();
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
@@ -31,8 +31,8 @@ pub(super) async fn secret(question: &str) -> Result<String, End> {
         }
     };
     drop(quiet);
-    print::out(b"\n");
-    let failed = |why: &dyn std::fmt::Display| End::usage(&format!("Error reading password: {why}\n"));
+    print::out("\n");
+    let failed = |why: &dyn std::fmt::Display| End::usage(format!("Error reading password: {why}\n"));
     let line = line.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -74,7 +74,7 @@ impl<'c> Session<'c> {
     /// Creates the client.
     pub(super) async fn unsynced(call: &'c Invocation) -> Result<Self, End> {
         let access = &call.access;
-        let plain = |text: String| End::usage(&format!("{text}\n"));
+        let plain = |text: String| End::usage(text + "\n");
         let endpoints = endpoints(access).await.map_err(plain)?;
         if access.trust.cert.is_some() != access.trust.key.is_some() {
             let shown = |path: &Option<std::path::PathBuf>| {
@@ -150,20 +150,10 @@ impl<'c> Session<'c> {
             return Err(End::mistake("value required"));
         }
         if value.len() as u64 > MAX_VALUE_BYTES {
-            return Err(End::mistake(&format!("the value is larger than {} MiB", MAX_VALUE_BYTES >> 20)));
+            return Err(End::mistake(format_args!("the value is larger than {} MiB", MAX_VALUE_BYTES >> 20)));
         }
         Ok(value)
     }
-}
-
-/// Returns the TTL as etcdctl computes it: in nanoseconds, which overflow, and only if positive.
-pub(super) fn ttl(seconds: i64) -> u64 {
-    u64::try_from(seconds.wrapping_mul(1_000_000_000)).map_or(0, |nanoseconds| nanoseconds / 1_000_000_000)
-}
-
-/// Refuses words for a command that takes none.
-pub(super) fn no_words(call: &Invocation) -> Result<(), End> {
-    if call.words.is_empty() { Ok(()) } else { Err(End::usage("No arguments accepted\n")) }
 }
 
 /// Returns words as text for output.

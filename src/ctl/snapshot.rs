@@ -58,26 +58,23 @@ pub(super) async fn run(
     path: &Path,
     hidden: &[String],
     clients: usize,
-) -> Result<(), End> {
+) -> Result<String, End> {
     let shown = path.display();
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     if size > MAX_FILE_BYTES {
-        return Err(End::usage(&format!(
-            "snapshot file {shown} is larger than {} MiB\n",
-            MAX_FILE_BYTES >> 20
-        )));
+        let limit = MAX_FILE_BYTES >> 20;
+        return Err(End::usage(format!("snapshot file {shown} is larger than {limit} MiB\n")));
     }
-    let file =
-        std::fs::read(path).map_err(|_| End::usage(&format!("cannot read snapshot file {shown}\n")))?;
-    let root =
-        decode(&file).map_err(|why| End::usage(&format!("cannot decode snapshot file {shown}: {why}\n")))?;
-    print::out(format!("starting to import snapshot {shown} with {clients} clients\n").as_bytes());
+    let file = std::fs::read(path).map_err(|_| End::usage(format!("cannot read snapshot file {shown}\n")))?;
+    let undecoded = |why| End::usage(format!("cannot decode snapshot file {shown}: {why}\n"));
+    let root = decode(&file).map_err(undecoded)?;
+    print::out(&format!("starting to import snapshot {shown} with {clients} clients\n"));
     let now = Timestamp::now();
     let mut keys = Vec::new();
     collect(&root, "", now, &mut keys);
     for key in hidden {
         let found = find(&root, key)
-            .ok_or_else(|| End::usage(&format!("the snapshot has no key {key}; nothing was written\n")))?;
+            .ok_or_else(|| End::usage(format!("the snapshot has no key {key}; nothing was written\n")))?;
         collect(found, &key::clean(key), now, &mut keys);
     }
     let count = keys.len();
@@ -86,8 +83,7 @@ pub(super) async fn run(
     while let Some(done) = sets.next().await {
         done?;
     }
-    print::out(format!("finished importing {count} keys\n").as_bytes());
-    Ok(())
+    Ok(format!("finished importing {count} keys\n"))
 }
 
 async fn set(session: &Session<'_>, copied: SnapshotKey) -> Result<(), End> {
@@ -95,11 +91,10 @@ async fn set(session: &Session<'_>, copied: SnapshotKey) -> Result<(), End> {
     // Each key gets the timeout of a whole command, from when its turn comes.
     let done = session.keys().set(copied.key.as_bytes(), copied.value.as_bytes(), &how).await;
     print::error(&format!("copying key: {}\n", copied.key));
-    done.map_err(|error| {
-        let end = End::server(&error);
+    done.map(drop).map_err(|error| {
+        let end = End::from(error);
         End { message: format!("failed to copy key {}\n{}", copied.key, end.message), ..end }
-    })?;
-    Ok(())
+    })
 }
 
 fn decode(file: &[u8]) -> Result<Saved, String> {

@@ -75,7 +75,7 @@ impl Position {
                     return Ok(event);
                 }
                 Err(RequestError::Replaced) => *self = Self { from: 0, epoch: session.cluster.epoch() },
-                Err(error) => return Err(End::server(&error)),
+                Err(error) => return Err(error.into()),
             }
         }
     }

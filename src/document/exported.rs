@@ -1,4 +1,4 @@
-//! The names that are no keys in a document that `ctl export` wrote: `$key`, `$value`, `$ttl`.
+//! Names with a special meaning in a document from `ctl export`: `$key`, `$value`, `$ttl`.
 
 use super::Node;
 
@@ -9,10 +9,10 @@ pub const VALUE: &str = "$value";
 /// The name that holds the seconds to live of a file or a directory.
 pub const TTL: &str = "$ttl";
 
-/// Takes the key that a document was read from out of it.
+/// Removes the key of an exported document from it, and returns it.
 ///
 /// # Errors
-/// It is no whole key.
+/// It is not a valid key.
 pub fn own_key(document: &mut Node) -> Result<Option<String>, String> {
     let Node::Map(entries) = document else { return Ok(None) };
     let Some(at) = entries.iter().position(|(name, _)| name == KEY) else { return Ok(None) };

@@ -1,7 +1,8 @@
 //! Reads JSON strictly, and keeps the spelling of numbers and the order of keys.
 
+use std::collections::HashMap;
+
 use super::{MAX_DEPTH, Node};
-use std::collections::HashSet;
 
 /// Parses one JSON document.
 ///
@@ -9,30 +10,42 @@ use std::collections::HashSet;
 /// The mistake, with its line and column.
 pub fn parse_json(text: &str) -> Result<Node, String> {
     let mut reader = Reader { text, at: 0 };
-    reader.skip_space();
     let node = reader.value(0)?;
-    reader.skip_space();
     match reader.peek() {
         None => Ok(node),
         Some(_) => Err(reader.error("unexpected text after the JSON value")),
     }
 }
 
-// serde_json turns `1e5` into `1e+5` even with arbitrary precision, and sorts the keys; it is used for strings only.
+// serde_json is used for strings only. Even with arbitrary precision it turns `1e5` into `1e+5`, and it hands a number to
+// a visitor as a map with a private key, which a document may contain.
 struct Reader<'t> {
     text: &'t str,
     at: usize,
 }
 
-impl Reader<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+impl<'t> Reader<'t> {
+    fn rest(&self) -> &'t str {
+        &self.text[self.at..]
     }
 
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
+    /// Skips white space and returns the byte after it.
+    fn peek(&mut self) -> Option<u8> {
+        self.at = self.text.len() - self.rest().trim_start_matches([' ', '\t', '\n', '\r']).len();
+        self.rest().bytes().next()
+    }
+
+    /// Skips the next byte if it is one of these.
+    fn accept(&mut self, bytes: &[u8]) -> bool {
+        let found = self.rest().bytes().next().is_some_and(|byte| bytes.contains(&byte));
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Skips white space, and this byte if it comes next.
+    fn skip(&mut self, byte: u8) -> bool {
+        self.peek();
+        self.accept(&[byte])
     }
 
     fn error(&self, what: &str) -> String {
@@ -51,154 +64,109 @@ impl Reader<'_> {
         }
         match self.peek() {
             Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
+            Some(b'[') => {
+                let mut list = Vec::new();
+                self.items(b']', |reader| reader.value(depth + 1).map(|node| list.push(node)))?;
+                Ok(Node::List(list))
+            }
             Some(b'"') => self.string().map(Node::Text),
             Some(b'-' | b'0'..=b'9') => self.number(),
             _ => {
-                for (word, node) in
-                    [("null", Node::Null), ("true", Node::Bool(true)), ("false", Node::Bool(false))]
-                {
-                    if self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
-                        self.at += word.len();
-                        return Ok(node);
-                    }
-                }
-                Err(self.error("expected a value"))
+                let words = [("null", Node::Null), ("true", Node::Bool(true)), ("false", Node::Bool(false))];
+                let found = words.into_iter().find(|(word, _)| self.rest().starts_with(word));
+                let (word, node) = found.ok_or_else(|| self.error("expected a value"))?;
+                self.at += word.len();
+                Ok(node)
             }
         }
     }
 
     fn object(&mut self, depth: usize) -> Result<Node, String> {
-        self.at += 1;
         let mut entries: Vec<(String, Node)> = Vec::new();
-        let mut seen = HashSet::new();
-        self.skip_space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(Node::Map(entries));
-        }
-        loop {
-            self.skip_space();
-            if self.peek() != Some(b'"') {
-                return Err(self.error("expected a name in double quotes"));
+        let mut places = HashMap::new();
+        self.items(b'}', |reader| {
+            if reader.peek() != Some(b'"') {
+                return Err(reader.error("expected a name in double quotes"));
             }
-            let name = self.string()?;
-            self.skip_space();
-            if self.peek() != Some(b':') {
-                return Err(self.error("expected `:`"));
+            let name = reader.string()?;
+            if !reader.skip(b':') {
+                return Err(reader.error("expected `:`"));
             }
-            self.at += 1;
-            self.skip_space();
-            let node = self.value(depth + 1)?;
+            let node = reader.value(depth + 1)?;
             // Go and most readers let the last one win; so do we, at the place of the first.
-            if seen.insert(name.clone()) {
-                entries.push((name, node));
-            } else if let Some(entry) = entries.iter_mut().find(|(known, _)| *known == name) {
-                entry.1 = node;
+            let place = *places.entry(name.clone()).or_insert(entries.len());
+            match entries.get_mut(place) {
+                Some(entry) => entry.1 = node,
+                None => entries.push((name, node)),
             }
-            if self.ends(b'}')? {
-                return Ok(Node::Map(entries));
-            }
-        }
+            Ok(())
+        })?;
+        Ok(Node::Map(entries))
     }
 
-    fn array(&mut self, depth: usize) -> Result<Node, String> {
+    /// Reads what lies between brackets, separated by commas.
+    fn items(
+        &mut self,
+        close: u8,
+        mut item: impl FnMut(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
         self.at += 1;
-        let mut items = Vec::new();
-        self.skip_space();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(Node::List(items));
+        if self.skip(close) {
+            return Ok(());
         }
         loop {
-            self.skip_space();
-            items.push(self.value(depth + 1)?);
-            if self.ends(b']')? {
-                return Ok(Node::List(items));
+            item(self)?;
+            if self.skip(close) {
+                return Ok(());
             }
-        }
-    }
-
-    /// Skips a comma (false) or the closing bracket (true).
-    fn ends(&mut self, close: u8) -> Result<bool, String> {
-        self.skip_space();
-        match self.peek() {
-            Some(b',') => {
-                self.at += 1;
-                Ok(false)
+            if !self.skip(b',') {
+                return Err(self.error(&format!("expected `,` or `{}`", char::from(close))));
             }
-            Some(byte) if byte == close => {
-                self.at += 1;
-                Ok(true)
-            }
-            _ => Err(self.error(&format!("expected `,` or `{}`", char::from(close)))),
         }
     }
 
     fn string(&mut self) -> Result<String, String> {
-        let start = self.at;
-        self.at += 1;
-        loop {
-            match self.peek() {
-                Some(b'"') => break,
-                // A backslash never starts a multi-byte character, and the byte after it is skipped with it.
-                Some(b'\\') => self.at += 2,
-                Some(_) => self.at += 1,
-                None => return Err(self.error("unfinished string")),
+        let mut strings = serde_json::Deserializer::from_str(self.rest()).into_iter();
+        match strings.next() {
+            Some(Ok(text)) => {
+                self.at += strings.byte_offset();
+                Ok(text)
+            }
+            Some(Err(error)) if !error.is_eof() => {
+                // Its position counts from the start of the string.
+                let text = error.to_string();
+                let cause = text.split(" at line").next().unwrap_or_default();
+                Err(self.error(&format!("bad string ({cause})")))
+            }
+            _ => {
+                self.at = self.text.len();
+                Err(self.error("unfinished string"))
             }
         }
-        self.at += 1;
-        let raw = &self.text[start..self.at];
-        serde_json::from_str(raw).map_err(|error| {
-            let end = self.at;
-            self.at = start;
-            let said = self.error(&format!("bad string ({})", plain_cause(&error)));
-            self.at = end;
-            said
-        })
     }
 
     fn number(&mut self) -> Result<Node, String> {
         let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
+        self.accept(b"-");
+        if !self.accept(b"0") {
+            self.digits()?;
         }
-        match self.peek() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits(),
-            _ => return Err(self.error("expected a digit")),
+        if self.accept(b".") {
+            self.digits()?;
         }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.some_digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.some_digits()?;
+        if self.accept(b"eE") {
+            self.accept(b"+-");
+            self.digits()?;
         }
         Ok(Node::Number(self.text[start..self.at].to_owned()))
     }
 
-    fn digits(&mut self) {
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
+    /// Skips digits, at least one.
+    fn digits(&mut self) -> Result<(), String> {
+        let count = self.rest().bytes().take_while(u8::is_ascii_digit).count();
+        self.at += count;
+        if count == 0 { Err(self.error("expected a digit")) } else { Ok(()) }
     }
-
-    fn some_digits(&mut self) -> Result<(), String> {
-        let start = self.at;
-        self.digits();
-        if self.at == start { Err(self.error("expected a digit")) } else { Ok(()) }
-    }
-}
-
-/// Returns serde's message without its position, which counts from the start of the string alone.
-fn plain_cause(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Structured text (JSON, YAML, TOML) as one tree in which every scalar keeps its own spelling.
 //!
 //! Owns the three parsers and their bounds. Promises that `1.50` stays `1.50` and `1000000` stays `1000000`, that YAML
-//! and JSON mappings keep the order of the text, and that no input nests, expands or grows without bound. Owns also the
-//! names by which an exported subtree says its key and its times to live. Leaves out
-//! how templates use the tree (`number`, `encode`) and how a source turns it into keys.
+//! and JSON mappings keep the order of the text, and that no input nests, expands or grows without bound. Also owns the
+//! names with which an exported subtree states its key and its times to live. Leaves out how templates use the tree
+//! (`number`, `encode`) and how a source turns it into keys.
 
 mod exported;
 mod json;

@@ -96,6 +96,21 @@ impl Endpoint {
     }
 }
 
+/// Returns the host of `tcp://10.0.0.1:2375`, `ssh://user@10.0.0.1` or `[::1]:2376`, without
+/// brackets; empty for a socket.
+pub(crate) fn host_of(address: &str) -> &str {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    if scheme == "unix" {
+        return "";
+    }
+    let rest = rest.split('/').next().unwrap_or_default();
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    match rest.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => rest.split(':').next().unwrap_or_default(),
+    }
+}
+
 impl From<UrlError> for io::Error {
     fn from(error: UrlError) -> Self {
         Self::new(io::ErrorKind::InvalidInput, error)
@@ -105,6 +120,21 @@ impl From<UrlError> for io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_of_an_engines_address_is_found_in_every_spelling() {
+        for (address, want) in [
+            ("tcp://10.0.0.1:2375", "10.0.0.1"),
+            ("ssh://10.0.0.1", "10.0.0.1"),
+            ("ssh://root@10.0.0.1:22/run/docker.sock", "10.0.0.1"),
+            ("tcp://[fe80::1]:2375", "fe80::1"),
+            ("10.0.0.1:2375", "10.0.0.1"),
+            ("unix:///var/run/docker.sock", ""),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(address), want, "{address}");
+        }
+    }
 
     #[test]
     fn urls_are_taken_apart_and_what_cannot_be_connected_to_is_refused() {

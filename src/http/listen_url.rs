@@ -37,6 +37,11 @@ impl<'u> ListenUrl<'u> {
         self.parts.secure
     }
 
+    /// Returns whether one of these URLs is listened on with TLS. Bad ones are reported where they are opened.
+    pub(crate) fn any_secure(urls: &[String]) -> bool {
+        urls.iter().any(|url| ListenUrl::parse(url).is_ok_and(|url| url.secure()))
+    }
+
     /// Returns the URL with another port.
     pub(crate) fn with_port(&self, port: u16) -> String {
         let (host, _) = self.parts.authority.rsplit_once(':').unwrap_or((self.parts.authority, ""));

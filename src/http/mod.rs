@@ -17,7 +17,7 @@ mod pipe;
 pub(crate) mod server;
 mod timeout_stream;
 
-pub(crate) use endpoint::Endpoint;
+pub(crate) use endpoint::{Endpoint, host_of};
 pub(crate) use listen_url::ListenUrl;
 pub(crate) use pipe::Pipe;
 pub(crate) use timeout_stream::TimeoutStream;

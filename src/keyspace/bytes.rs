@@ -4,6 +4,11 @@
 
 use super::{Time, Undecodable};
 
+/// Returns `flag` if it is set, no flag otherwise.
+pub(super) const fn bit(flag: u8, set: bool) -> u8 {
+    if set { flag } else { 0 }
+}
+
 pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -28,12 +33,12 @@ pub(super) fn put_time(out: &mut Vec<u8>, time: Time) {
 
 /// Reads untrusted bytes from the front. Nothing that it returns is longer than the remaining input.
 #[derive(Debug)]
-pub(super) struct Reader<'b> {
+pub(super) struct ByteReader<'b> {
     all: &'b [u8],
     at: usize,
 }
 
-impl<'b> Reader<'b> {
+impl<'b> ByteReader<'b> {
     pub(super) const fn new(all: &'b [u8]) -> Self {
         Self { all, at: 0 }
     }

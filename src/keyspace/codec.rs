@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::bytes::{Reader, put_bytes, put_signed, put_time, put_varint};
+use super::bytes::{ByteReader, bit, put_bytes, put_signed, put_time, put_varint};
 use super::{
     Action, ClearedEvent, Command, Event, HistoryEntry, Key, Operation, Record, Shape, Time, Undecodable,
     Value, is_key,
@@ -32,7 +32,7 @@ mod flag {
 
 /// The fields after the head of a command: each operation has its tag and its own selection of them.
 #[derive(Default)]
-struct Parts<'c> {
+struct CommandParts<'c> {
     tag: u8,
     flags: u8,
     key: Option<&'c Key>,
@@ -42,8 +42,10 @@ struct Parts<'c> {
     prev_index: Option<u64>,
 }
 
-const fn bit(flag: u8, set: bool) -> u8 {
-    if set { flag } else { 0 }
+impl<'c> CommandParts<'c> {
+    fn of(tag: u8, flags: u8, key: &'c Key) -> Self {
+        Self { tag, flags, key: Some(key), ..Self::default() }
+    }
 }
 
 impl Command {
@@ -73,15 +75,15 @@ impl Command {
     /// # Errors
     /// The bytes are not exactly one command, or its key is not a key.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let reader = &mut Reader::new(bytes);
+        let reader = &mut ByteReader::new(bytes);
         reader.version(FORMAT_VERSION)?;
         let tag = reader.byte()?;
         let known = known_flags(tag).ok_or(reader.wrong("an unknown operation"))?;
         let flags = reader.flags(known)?;
         let set = |flag| flags & flag != 0;
         let at = reader.time()?;
-        let expires = reader.when(set(flag::EXPIRES), Reader::time)?;
-        let prev_index = reader.when(set(flag::PREV_INDEX), Reader::varint)?;
+        let expires = reader.when(set(flag::EXPIRES), ByteReader::time)?;
+        let prev_index = reader.when(set(flag::PREV_INDEX), ByteReader::varint)?;
         if tag == tag::EXPIRE {
             reader.end()?;
             return Ok(Self { at, operation: Operation::Expire });
@@ -134,55 +136,48 @@ const fn known_flags(operation: u8) -> Option<u8> {
 }
 
 impl Operation {
-    fn parts(&self) -> Parts<'_> {
+    fn parts(&self) -> CommandParts<'_> {
         match self {
-            Self::Set { key, dir, value, expires, refresh } => Parts {
-                tag: tag::SET,
-                flags: bit(flag::DIR, *dir) | bit(flag::REFRESH, *refresh),
-                key: Some(key),
-                value: Some(value),
-                expires: *expires,
-                ..Parts::default()
-            },
-            Self::Create { key, dir, value, expires, in_order } => Parts {
-                tag: tag::CREATE,
-                flags: bit(flag::DIR, *dir) | bit(flag::IN_ORDER, *in_order),
-                key: Some(key),
-                value: Some(value),
-                expires: *expires,
-                ..Parts::default()
-            },
-            Self::Update { key, value, expires, refresh } => Parts {
-                tag: tag::UPDATE,
-                flags: bit(flag::REFRESH, *refresh),
-                key: Some(key),
-                value: Some(value),
-                expires: *expires,
-                ..Parts::default()
-            },
-            Self::CompareAndSwap { key, prev_value, prev_index, value, expires, refresh } => Parts {
-                tag: tag::COMPARE_AND_SWAP,
-                flags: bit(flag::REFRESH, *refresh),
-                key: Some(key),
+            Self::Set { key, dir, value, expires, refresh } => {
+                let flags = bit(flag::DIR, *dir) | bit(flag::REFRESH, *refresh);
+                CommandParts {
+                    value: Some(value),
+                    expires: *expires,
+                    ..CommandParts::of(tag::SET, flags, key)
+                }
+            }
+            Self::Create { key, dir, value, expires, in_order } => {
+                let flags = bit(flag::DIR, *dir) | bit(flag::IN_ORDER, *in_order);
+                CommandParts {
+                    value: Some(value),
+                    expires: *expires,
+                    ..CommandParts::of(tag::CREATE, flags, key)
+                }
+            }
+            Self::Update { key, value, expires, refresh } => {
+                let flags = bit(flag::REFRESH, *refresh);
+                CommandParts {
+                    value: Some(value),
+                    expires: *expires,
+                    ..CommandParts::of(tag::UPDATE, flags, key)
+                }
+            }
+            Self::CompareAndSwap { key, prev_value, prev_index, value, expires, refresh } => CommandParts {
                 value: Some(value),
                 expires: *expires,
                 prev_value: prev_value.as_ref(),
                 prev_index: *prev_index,
+                ..CommandParts::of(tag::COMPARE_AND_SWAP, bit(flag::REFRESH, *refresh), key)
             },
-            Self::Delete { key, dir, recursive } => Parts {
-                tag: tag::DELETE,
-                flags: bit(flag::DIR, *dir) | bit(flag::RECURSIVE, *recursive),
-                key: Some(key),
-                ..Parts::default()
-            },
-            Self::CompareAndDelete { key, prev_value, prev_index } => Parts {
-                tag: tag::COMPARE_AND_DELETE,
-                key: Some(key),
+            Self::Delete { key, dir, recursive } => {
+                CommandParts::of(tag::DELETE, bit(flag::DIR, *dir) | bit(flag::RECURSIVE, *recursive), key)
+            }
+            Self::CompareAndDelete { key, prev_value, prev_index } => CommandParts {
                 prev_value: prev_value.as_ref(),
                 prev_index: *prev_index,
-                ..Parts::default()
+                ..CommandParts::of(tag::COMPARE_AND_DELETE, 0, key)
             },
-            Self::Expire => Parts { tag: tag::EXPIRE, ..Parts::default() },
+            Self::Expire => CommandParts { tag: tag::EXPIRE, ..CommandParts::default() },
         }
     }
 }
@@ -190,29 +185,11 @@ impl Operation {
 impl Record {
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(FORMAT_VERSION);
-        self.put(out);
-    }
-
-    /// Decodes a record.
-    ///
-    /// # Errors
-    /// The bytes are not exactly one record.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let reader = &mut Reader::new(bytes);
-        reader.version(FORMAT_VERSION)?;
-        let record = Self::read(reader)?;
-        reader.end()?;
-        Ok(record)
-    }
-
-    /// Appends the record without a version, as part of a larger form.
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
         let (flags, value) = match &self.value {
             Some(value) if !self.dir => (0, Some(value)),
             _ => (flag::DIR, None),
         };
-        out.push(flags | bit(flag::EXPIRES, self.expires.is_some()));
+        out.extend_from_slice(&[FORMAT_VERSION, flags | bit(flag::EXPIRES, self.expires.is_some())]);
         put_varint(out, self.created);
         put_varint(out, self.modified);
         if let Some(time) = self.expires {
@@ -223,12 +200,19 @@ impl Record {
         }
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Undecodable> {
+    /// Decodes a record.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let reader = &mut ByteReader::new(bytes);
+        reader.version(FORMAT_VERSION)?;
         let flags = reader.flags(flag::DIR | flag::EXPIRES)?;
         let (created, modified) = (reader.varint()?, reader.varint()?);
-        let expires = reader.when(flags & flag::EXPIRES != 0, Reader::time)?;
+        let expires = reader.when(flags & flag::EXPIRES != 0, ByteReader::time)?;
         let dir = flags & flag::DIR != 0;
         let value = reader.when(!dir, value)?;
+        reader.end()?;
         Ok(Self { dir, value, created, modified, expires })
     }
 }
@@ -261,7 +245,7 @@ impl Event {
     /// # Errors
     /// The bytes are not exactly one event, or its key is not a key.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let reader = &mut Reader::new(bytes);
+        let reader = &mut ByteReader::new(bytes);
         reader.version(FORMAT_VERSION)?;
         let action = action(reader)?;
         let flags = reader.flags(flag::PREV | flag::REFRESH)?;
@@ -296,7 +280,7 @@ impl HistoryEntry {
         match bytes.get(2) {
             _ if bytes.is_empty() => Ok(Self::NoKey),
             Some(flags) if flags & flag::CLEARED != 0 => {
-                let reader = &mut Reader::new(bytes);
+                let reader = &mut ByteReader::new(bytes);
                 reader.version(FORMAT_VERSION)?;
                 let action = action(reader)?;
                 let dir = reader.flags(flag::CLEARED | flag::CLEARED_DIR)? & flag::CLEARED_DIR != 0;
@@ -316,7 +300,7 @@ fn action_byte(action: Action) -> u8 {
     ACTIONS.iter().position(|known| *known == action).expect("all actions are listed") as u8
 }
 
-fn action(reader: &mut Reader<'_>) -> Result<Action, Undecodable> {
+fn action(reader: &mut ByteReader<'_>) -> Result<Action, Undecodable> {
     let action = ACTIONS.get(usize::from(reader.byte()?));
     action.copied().ok_or(reader.wrong("an unknown action"))
 }
@@ -339,20 +323,20 @@ impl Shape {
         }
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Undecodable> {
+    fn read(reader: &mut ByteReader<'_>) -> Result<Self, Undecodable> {
         let flags = reader.flags(flag::DIR | flag::VALUE | flag::EXPIRES)?;
         let (created, modified, ttl) = (reader.varint()?, reader.varint()?, reader.signed()?);
-        let expires = reader.when(flags & flag::EXPIRES != 0, Reader::time)?;
+        let expires = reader.when(flags & flag::EXPIRES != 0, ByteReader::time)?;
         let value = reader.when(flags & flag::VALUE != 0, value)?;
         Ok(Self { value, dir: flags & flag::DIR != 0, expires, ttl, created, modified })
     }
 }
 
-fn key(reader: &mut Reader<'_>) -> Result<Key, Undecodable> {
+fn key(reader: &mut ByteReader<'_>) -> Result<Key, Undecodable> {
     let bytes = reader.bytes()?;
     if is_key(bytes) { Ok(bytes.into()) } else { Err(reader.wrong("not a key")) }
 }
 
-fn value(reader: &mut Reader<'_>) -> Result<Value, Undecodable> {
+fn value(reader: &mut ByteReader<'_>) -> Result<Value, Undecodable> {
     reader.bytes().map(Value::from)
 }

@@ -1,6 +1,6 @@
 //! The keyspace's errors.
 
-use std::fmt;
+use thiserror::Error as ThisError;
 
 /// etcd's numbers for the keyspace's own errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,8 @@ pub enum Code {
 }
 
 /// A refusal. It changed nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ThisError)]
+#[error("{code:?} ({}) [{index}]", String::from_utf8_lossy(.cause))]
 pub struct Error {
     /// The error number.
     pub code: Code,
@@ -35,18 +36,11 @@ pub struct Error {
     pub index: u64,
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} ({}) [{}]", self.code, String::from_utf8_lossy(&self.cause), self.index)
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// Bytes or nodes that are not a valid state of a keyspace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ThisError)]
 pub enum Undecodable {
     /// Bytes that cannot be read.
+    #[error("undecodable: {what} at byte {at}")]
     Bytes {
         /// What is wrong with them.
         what: &'static str,
@@ -54,6 +48,7 @@ pub enum Undecodable {
         at: usize,
     },
     /// A node or event that does not fit the others.
+    #[error("{}: {what}", String::from_utf8_lossy(.key))]
     Misfit {
         /// What is wrong with it.
         what: &'static str,
@@ -61,14 +56,3 @@ pub enum Undecodable {
         key: Vec<u8>,
     },
 }
-
-impl fmt::Display for Undecodable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bytes { what, at } => write!(f, "undecodable: {what} at byte {at}"),
-            Self::Misfit { what, key } => write!(f, "{}: {what}", String::from_utf8_lossy(key)),
-        }
-    }
-}
-
-impl std::error::Error for Undecodable {}

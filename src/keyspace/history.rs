@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Action, Event, HISTORY_BYTES, HISTORY_EVENTS, Key};
 
-/// The upper limit of an index, out of reach for real changes; anything above is damage and could overflow.
+/// The upper limit of an index. Real changes never reach it; a larger index means damage and could overflow.
 pub(super) const MAX_INDEX: u64 = 1 << 62;
 /// A thousand events with values of this size fit into the window, so a smaller one is never cleared.
 const LARGE_EVENT_BYTES: usize = HISTORY_BYTES / HISTORY_EVENTS;

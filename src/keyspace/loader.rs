@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::expiry::Expiry;
 use super::history::{History, MAX_INDEX};
-use super::tree::{Node, NodeMeta, Stop};
+use super::tree::{Node, NodeMeta};
 use super::{HISTORY_EVENTS, HistoryEntry, Key, Keyspace, Record, Undecodable, is_key, path};
 
 /// Builds a keyspace from nodes and events in any order; fastest when nodes come in the byte order of their keys.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loader {
     root: Node,
     expiry: Expiry,
@@ -18,50 +18,25 @@ pub struct Loader {
     events: BTreeMap<u64, HistoryEntry>,
 }
 
-impl Default for Loader {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Loader {
-    /// Returns an empty loader.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            root: Node::dir(NodeMeta::default()),
-            expiry: Expiry::default(),
-            awaited: 0,
-            newest: 0,
-            events: BTreeMap::new(),
-        }
-    }
-
     /// Adds the node at `key`. Its parent may follow later.
     ///
     /// # Errors
     /// The key or the node is invalid, or does not fit the earlier ones.
     pub fn node(&mut self, key: &[u8], record: Record) -> Result<(), Undecodable> {
-        let wrong = |what| Err(Undecodable::Misfit { what, key: key.to_vec() });
+        let wrong = |what| Undecodable::Misfit { what, key: key.to_vec() };
         if !is_key(key) {
-            return wrong("no key");
+            return Err(wrong("no key"));
         }
-        let Some((parent, name)) = path::split(key) else { return wrong("the root as a node") };
+        let (parent, name) = path::split(key).ok_or_else(|| wrong("the root as a node"))?;
         let expires = record.expires;
         let newest = record.created.max(record.modified);
-        let node = match node_of(record) {
-            Ok(node) => node,
-            Err(what) => return wrong(what),
-        };
+        let node = node_of(record).map_err(wrong)?;
         let awaited = &mut self.awaited;
-        let dir = match self.root.open(parent, NodeMeta::default(), |_| *awaited += 1) {
-            Ok(dir) => dir,
-            Err(Stop::File(_) | Stop::Missing(_)) => return wrong("below a file"),
-        };
-        match dir.replace(name, node) {
-            Ok(new) => self.awaited -= usize::from(!new),
-            Err(what) => return wrong(what),
-        }
+        let opened = self.root.open(parent, NodeMeta::default(), |_| *awaited += 1);
+        let dir = opened.map_err(|_| wrong("below a file"))?;
+        let new = dir.replace(name, node).map_err(wrong)?;
+        self.awaited -= usize::from(!new);
         if expires.is_some() {
             self.expiry.moved(&Key::from(key), None, expires);
         }
@@ -75,8 +50,7 @@ impl Loader {
     /// The event has another index.
     pub fn event(&mut self, index: u64, entry: HistoryEntry) -> Result<(), Undecodable> {
         if entry.index().is_some_and(|own| own != index) {
-            let what = "an event under an index other than its own";
-            return Err(Undecodable::Misfit { what, key: b"/".to_vec() });
+            return Err(misfit("an event under an index other than its own"));
         }
         self.events.insert(index, entry);
         // Events that have left the window may still be in the mirror.
@@ -103,23 +77,28 @@ impl Loader {
         }
         let last_event = self.events.last_key_value().map_or(0, |(index, _)| *index);
         if self.newest > index || last_event > index {
-            let what = "newer than the index of the whole";
-            return Err(Undecodable::Misfit { what, key: b"/".to_vec() });
+            return Err(misfit("newer than the index of the whole"));
         }
         if index > MAX_INDEX {
-            return Err(Undecodable::Misfit { what: "an impossible index", key: b"/".to_vec() });
+            return Err(misfit("an impossible index"));
         }
         let window = (index + 1).saturating_sub(HISTORY_EVENTS as u64).max(1);
         let mut events = self.events;
         let oldest = events.first_key_value().map_or(index + 1, |(oldest, _)| (*oldest).max(window));
         let slots: VecDeque<_> =
             (oldest..=index).map(|index| events.remove(&index).unwrap_or(HistoryEntry::NoKey)).collect();
-        Ok(Keyspace::restored(self.root, History::restored(slots, index), self.expiry))
+        let history = History::restored(slots, index);
+        Ok(Keyspace { root: self.root, history, expiry: self.expiry, ..Keyspace::default() })
     }
 }
 
+/// Returns an error that concerns the whole.
+fn misfit(what: &'static str) -> Undecodable {
+    Undecodable::Misfit { what, key: b"/".to_vec() }
+}
+
 /// Makes the node of a record; the error says what is wrong with it.
-pub(super) fn node_of(record: Record) -> Result<Node, &'static str> {
+fn node_of(record: Record) -> Result<Node, &'static str> {
     let Record { dir, value, created, modified, expires } = record;
     // Only the root has no index; a loader also gives index 0 to directories that it is still waiting for.
     if created == 0 || modified < created {

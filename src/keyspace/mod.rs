@@ -21,7 +21,6 @@ mod error;
 mod event;
 mod expiry;
 mod history;
-mod image;
 mod loader;
 mod name;
 mod path;

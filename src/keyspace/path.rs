@@ -11,27 +11,11 @@ pub const MAX_DEPTH_TIMES_LENGTH: usize = 16 << 20;
 /// root), and within [`MAX_DEPTH_TIMES_LENGTH`].
 #[must_use]
 pub fn is_key(bytes: &[u8]) -> bool {
-    match bytes {
-        [b'/'] => true,
-        [b'/', rest @ ..] => {
-            let mut levels = 0_usize;
-            rest.split(|byte| *byte == b'/').all(|segment| {
-                levels += 1;
-                is_segment(segment)
-            }) && within_spread(levels, bytes.len())
-        }
-        _ => false,
-    }
-}
-
-/// Returns whether a key of that many levels and bytes is within the limit.
-pub(super) const fn within_spread(levels: usize, length: usize) -> bool {
-    levels.saturating_mul(length) <= MAX_DEPTH_TIMES_LENGTH
-}
-
-/// Returns whether `bytes` can be one segment of a key.
-pub(super) fn is_segment(bytes: &[u8]) -> bool {
-    !matches!(bytes, b"" | b"." | b"..") && !bytes.contains(&b'/')
+    let Some(rest) = bytes.strip_prefix(b"/") else { return false };
+    let segments = || rest.split(|byte| *byte == b'/');
+    rest.is_empty()
+        || segments().all(|segment| !matches!(segment, b"" | b"." | b".."))
+            && segments().count().saturating_mul(bytes.len()) <= MAX_DEPTH_TIMES_LENGTH
 }
 
 /// Returns whether `key` is the root.

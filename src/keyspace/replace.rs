@@ -9,7 +9,7 @@ impl Keyspace {
     /// Adopts the tree and the window of past events of `new`, which is this state some changes later. The counters
     /// continue, and so do the watches: they receive the events in between as if they happened now. A watch that
     /// would miss an event, because the window of `new` does not reach back that far or holds only a marker, ends;
-    /// its client then asks again and gets the error.
+    /// its client then watches again and gets the error.
     ///
     /// The changed keys are not known: `take_changes` returns only what follows, and a mirror must be rebuilt.
     /// Returns the old state, so that the caller can drop it, which takes time, outside its locks.

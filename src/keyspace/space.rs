@@ -5,39 +5,27 @@ use std::sync::Arc;
 use super::counts::RunningCounts;
 use super::expiry::Expiry;
 use super::history::History;
-use super::touched::Gathering;
-use super::tree::{Node, NodeMeta, Walk};
+use super::touched::PendingChanges;
+use super::tree::{Node, Walk};
 use super::watchers::Hub;
 use super::{Changes, Code, Counts, Error, HistoryEntry, Key, Record, Time, View, Watch, WatchFor, path};
 
 /// The store's state.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Keyspace {
     pub(super) root: Node,
     pub(super) history: History,
     pub(super) expiry: Expiry,
     pub(super) hub: Hub,
     pub(super) tally: RunningCounts,
-    pub(super) changes: Gathering,
-}
-
-impl Default for Keyspace {
-    fn default() -> Self {
-        Self::new()
-    }
+    pub(super) changes: PendingChanges,
 }
 
 impl Keyspace {
     /// Returns the empty state with index 0.
     #[must_use]
     pub fn new() -> Self {
-        Self::restored(Node::dir(NodeMeta::default()), History::default(), Expiry::default())
-    }
-
-    /// Returns a state with the given tree and window; `expiry` has the tree's TTLs.
-    pub(super) fn restored(root: Node, history: History, expiry: Expiry) -> Self {
-        let (hub, tally, changes) = (Hub::default(), RunningCounts::default(), Gathering::default());
-        Self { root, history, expiry, hub, tally, changes }
+        Self::default()
     }
 
     /// Returns the number of changes so far.
@@ -52,7 +40,7 @@ impl Keyspace {
         std::iter::from_fn(|| self.expire_next(now)).count()
     }
 
-    /// Takes an index for a change that concerns no key (membership, auth): a hole in the history.
+    /// Takes an index for a change that concerns no key (membership, auth); the history has no event for it.
     pub fn reserve(&mut self) -> u64 {
         self.history.push(HistoryEntry::NoKey);
         self.index()
@@ -132,13 +120,14 @@ impl Keyspace {
 
     /// Returns whether memory of dropped watches can be freed.
     #[must_use]
-    pub fn has_departed(&self) -> bool {
-        self.hub.has_departed()
+    pub fn has_dropped_watches(&self) -> bool {
+        self.hub.has_dropped_watches()
     }
 
-    /// Frees what dropped watches left. Each change and each new watch does so too; without them, nothing else would.
-    pub fn forget_departed(&mut self) {
-        self.hub.forget_departed();
+    /// Frees the memory of dropped watches. Each change and each new watch does so too; this is for a store without
+    /// either.
+    pub fn remove_dropped_watches(&mut self) {
+        self.hub.remove_dropped_watches();
     }
 
     /// Returns the counters.

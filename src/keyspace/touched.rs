@@ -15,15 +15,15 @@ pub struct Changes {
     pub cleared: Vec<u64>,
 }
 
-/// The accumulating changes. The two sets need no order between them: a node that now exists below a removed
+/// The changes collected so far. The two sets need no order between them: a node that now exists below a removed
 /// directory was written after the removal, so it is in `touched`.
 #[derive(Debug, Default)]
-pub(super) struct Gathering {
+pub(super) struct PendingChanges {
     removed: HashSet<Key>,
     touched: HashSet<Key>,
 }
 
-impl Gathering {
+impl PendingChanges {
     pub(super) fn len(&self) -> usize {
         self.touched.len()
     }

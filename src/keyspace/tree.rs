@@ -58,6 +58,13 @@ pub(super) enum Stop<'k> {
     File(&'k [u8]),
 }
 
+impl Default for Node {
+    /// Returns an empty root.
+    fn default() -> Self {
+        Self::dir(NodeMeta::default())
+    }
+}
+
 impl Node {
     pub(super) fn file(value: Value, stamp: NodeMeta) -> Self {
         Self::File(File { value, stamp })
@@ -65,11 +72,6 @@ impl Node {
 
     pub(super) fn dir(stamp: NodeMeta) -> Self {
         Self::Dir(Box::new(Dir { stamp, children: BTreeMap::new() }))
-    }
-
-    /// Returns a directory with the given children, which are sorted.
-    pub(super) fn filled(stamp: NodeMeta, children: Vec<(Name, Self)>) -> Self {
-        Self::Dir(Box::new(Dir { stamp, children: children.into_iter().collect() }))
     }
 
     pub(super) const fn is_dir(&self) -> bool {

@@ -16,7 +16,7 @@ const MAX_QUEUED_BYTES: usize = HISTORY_BYTES;
 /// How many it holds when it receives a whole window of them at once, which is not its client's fault.
 const MAX_CATCH_UP_CAPACITY: usize = HISTORY_EVENTS + QUEUE_CAPACITY;
 
-/// What a watch asks for.
+/// What a watch watches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchFor {
     /// Includes everything below.
@@ -37,7 +37,7 @@ pub struct Watch {
     place: Option<HubEntry>,
 }
 
-/// The hub's entry of a watch.
+/// The entry of a watch in the hub.
 #[derive(Debug)]
 struct HubEntry {
     key: Key,
@@ -51,7 +51,7 @@ pub(super) struct WatchReturns {
     /// How many watches still wait for events.
     waiting: AtomicU64,
     /// Dropped watches that the hub still holds; never more entries than the hub has.
-    departed: Mutex<Vec<(Key, u64)>>,
+    dropped: Mutex<Vec<(Key, u64)>>,
 }
 
 impl WatchReturns {
@@ -59,12 +59,12 @@ impl WatchReturns {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    pub(super) fn has_departed(&self) -> bool {
-        !lock(&self.departed).is_empty()
+    pub(super) fn has_dropped_watches(&self) -> bool {
+        !lock(&self.dropped).is_empty()
     }
 
-    pub(super) fn take_departed(&self) -> Vec<(Key, u64)> {
-        std::mem::take(&mut *lock(&self.departed))
+    pub(super) fn take_dropped(&self) -> Vec<(Key, u64)> {
+        std::mem::take(&mut *lock(&self.dropped))
     }
 }
 
@@ -89,7 +89,7 @@ struct WatchState {
 enum WatchPhase {
     /// Registered: events arrive.
     Open,
-    /// No more events follow, and the watch ends after the last one taken.
+    /// No more events follow, and the watch ends after its last event is taken.
     Done,
     /// No more events follow, but the watch never ends.
     Silent,
@@ -120,7 +120,7 @@ impl Slot {
             state.events.push_back(Arc::clone(event));
         }
         if !stream || overrun {
-            // etcd leaves an overrun watch open and silent; if it ends, its client asks again and loses nothing.
+            // etcd leaves an overrun watch open and silent; if it ends, its client watches again and loses nothing.
             state.phase = WatchPhase::Done;
             returns.waiting.fetch_sub(1, Ordering::Relaxed);
         }
@@ -139,7 +139,7 @@ impl Slot {
         state.room = (state.events.len() + more + QUEUE_CAPACITY).min(MAX_CATCH_UP_CAPACITY);
     }
 
-    /// No more events follow: the watch ends with its last event, so that its client asks again.
+    /// No more events follow: the watch ends with its last event, so that its client watches again.
     pub(super) fn end(&self, returns: &WatchReturns) {
         let mut state = lock(&self.state);
         if state.phase != WatchPhase::Open {
@@ -192,7 +192,7 @@ impl Watch {
 
     /// Returns the next event, or `None` when no more follow. A one-shot watch ends after its event. A stream ends,
     /// after the events it holds, when its client did not take 1,000 events or 64 MiB of values in time, or when
-    /// the state was replaced and the new one lacks events that the watch waits for. Its client then asks again;
+    /// the state was replaced and the new one lacks events that the watch waits for. Its client then watches again;
     /// etcd leaves an overrun stream open and silent.
     pub async fn next(&mut self) -> Option<Arc<Event>> {
         poll_fn(|context| self.poll_next(context)).await
@@ -224,7 +224,7 @@ impl Drop for Watch {
         drop(unread);
         if was_open {
             place.returns.waiting.fetch_sub(1, Ordering::Relaxed);
-            lock(&place.returns.departed).push((place.key, place.id));
+            lock(&place.returns.dropped).push((place.key, place.id));
         }
     }
 }

@@ -31,9 +31,9 @@ impl Hub {
         self.returns.waiting()
     }
 
-    /// Registers a watch. Dropped watches are removed here too: if clients only come and go, no event ever does it.
+    /// Registers a watch. Removes dropped watches too: if clients only connect and disconnect, no event does it.
     pub(super) fn register(&mut self, key: &[u8], what: WatchFor, index: u64) -> Watch {
-        self.forget_departed();
+        self.remove_dropped_watches();
         self.next_id += 1;
         let id = self.next_id;
         let WatchFor { recursive, stream, since } = what;
@@ -48,13 +48,13 @@ impl Hub {
         if self.watched.is_empty() {
             return;
         }
-        self.forget_departed();
+        self.remove_dropped_watches();
         for watched in path::upward(&event.key) {
             self.notify_at(watched, event, false);
         }
     }
 
-    /// Ends the watches that a cleared event would be sent to, so that their clients ask again and get the error.
+    /// Ends the watches that a cleared event would be sent to, so that their clients watch again and get the error.
     pub(super) fn cleared(&mut self, event: &ClearedEvent) {
         for watched in path::upward(&event.key) {
             self.visit(watched, &event.key, event.index, false, |one, returns| {
@@ -70,7 +70,7 @@ impl Hub {
         if self.watched.is_empty() {
             return;
         }
-        self.forget_departed();
+        self.remove_dropped_watches();
         if event.node.dir {
             let (from, to) = path::bounds(&event.key);
             let range = (Bound::Included(&*from), Bound::Excluded(&*to));
@@ -117,7 +117,7 @@ impl Hub {
 
     /// Returns whether there are no watches.
     pub(super) fn is_empty(&mut self) -> bool {
-        self.forget_departed();
+        self.remove_dropped_watches();
         self.watched.is_empty()
     }
 
@@ -140,16 +140,16 @@ impl Hub {
     }
 
     /// Returns whether it still holds watches that were dropped.
-    pub(super) fn has_departed(&self) -> bool {
-        self.returns.has_departed()
+    pub(super) fn has_dropped_watches(&self) -> bool {
+        self.returns.has_dropped_watches()
     }
 
     /// Removes the watches that were dropped.
-    pub(super) fn forget_departed(&mut self) {
-        let mut departed = self.returns.take_departed();
+    pub(super) fn remove_dropped_watches(&mut self) {
+        let mut dropped = self.returns.take_dropped();
         // Thousands of clients of one key may leave at once when their network fails: make one pass per key.
-        departed.sort_unstable();
-        for group in departed.chunk_by(|one, next| one.0 == next.0) {
+        dropped.sort_unstable();
+        for group in dropped.chunk_by(|one, next| one.0 == next.0) {
             let key = &group[0].0;
             let Some(waiting) = self.watched.get_mut(key) else { continue };
             match group {

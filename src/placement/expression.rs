@@ -44,7 +44,7 @@ pub struct Expression {
     pub kind: ExpressionKind,
     /// The left side: a label's name, or `node`, `container`, `image`.
     pub key: String,
-    /// `==` rather than `!=`.
+    /// Whether the operator is `==`; otherwise `!=`.
     pub equal: bool,
     /// The value, without the mark of a soft expression.
     pub value: String,

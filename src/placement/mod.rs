@@ -69,7 +69,7 @@ pub struct NodeRefusal {
 }
 
 /// The rules of a choice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The filters, in the order in which they apply.
     pub filters: Vec<Filter>,
@@ -206,13 +206,9 @@ impl Rules {
         let wishes = request.wishes.parse(self.dialect)?;
         let counting: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(0)).collect();
         let refused_by = |node| {
-            for filter in &self.filters {
-                if let Err(words) = filter.apply(request, &counting, vec![node], self.dialect) {
-                    return Some(words);
-                }
-            }
-            let ranked = self.strategy.rank(request, vec![node], &mut |_| 0);
-            ranked.err().map(str::to_owned)
+            let refusal = |filter: &Filter| filter.apply(request, &counting, vec![node], self.dialect).err();
+            let no_room = || self.strategy.rank(request, vec![node], &mut |_| 0).err().map(str::to_owned);
+            self.filters.iter().find_map(refusal).or_else(no_room)
         };
         Ok(nodes
             .iter()

@@ -32,7 +32,7 @@ pub enum Invalid {
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
     Compiled(Regex),
-    /// It does not compile: Swarm logs that and continues as if nothing matched.
+    /// Does not compile: Swarm logs that and continues as if nothing matched.
     Nothing,
 }
 
@@ -147,10 +147,10 @@ fn class(rest: &str, out: &mut String) -> Result<usize, String> {
         let (high, length) = member(after).ok_or_else(unclosed)?;
         at += 1 + length;
         match (low, high) {
-            (Member::One(low), Member::One(high)) if low <= high => {
-                put_member(Member::One(low), out);
+            (ClassMember::One(low), ClassMember::One(high)) if low <= high => {
+                put_member(ClassMember::One(low), out);
                 out.push('-');
-                put_member(Member::One(high), out);
+                put_member(ClassMember::One(high), out);
             }
             _ => return Err("invalid character class range".to_owned()),
         }
@@ -158,27 +158,31 @@ fn class(rest: &str, out: &mut String) -> Result<usize, String> {
 }
 
 #[derive(Clone, Copy)]
-enum Member {
+enum ClassMember {
     One(char),
     /// A backslash and a letter, such as `\d`.
     Escaped(char),
 }
 
-fn member(text: &str) -> Option<(Member, usize)> {
+fn member(text: &str) -> Option<(ClassMember, usize)> {
     let mut chars = text.chars();
     let first = chars.next()?;
     if first != '\\' {
-        return Some((Member::One(first), first.len_utf8()));
+        return Some((ClassMember::One(first), first.len_utf8()));
     }
     let escaped = chars.next()?;
-    let one = if escaped.is_ascii_alphanumeric() { Member::Escaped(escaped) } else { Member::One(escaped) };
+    let one = if escaped.is_ascii_alphanumeric() {
+        ClassMember::Escaped(escaped)
+    } else {
+        ClassMember::One(escaped)
+    };
     Some((one, 1 + escaped.len_utf8()))
 }
 
-fn put_member(member: Member, out: &mut String) {
+fn put_member(member: ClassMember, out: &mut String) {
     match member {
-        Member::Escaped(letter) => out.extend(['\\', letter]),
-        Member::One(one) if one.is_alphanumeric() => out.push(one),
-        Member::One(one) => out.push_str(&format!("\\x{{{:X}}}", u32::from(one))),
+        ClassMember::Escaped(letter) => out.extend(['\\', letter]),
+        ClassMember::One(one) if one.is_alphanumeric() => out.push(one),
+        ClassMember::One(one) => out.push_str(&format!("\\x{{{:X}}}", u32::from(one))),
     }
 }

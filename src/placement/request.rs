@@ -12,7 +12,7 @@ use super::pattern::Invalid;
 pub struct Expressions {
     /// Each with its kind, in order of priority.
     pub expressions: Vec<(ExpressionKind, String)>,
-    /// What to do when the node is lost; passed through to the caller, unused here.
+    /// Policies for a lost node; returned to the caller, unused here.
     pub reschedule: Vec<String>,
 }
 

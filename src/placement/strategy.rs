@@ -28,16 +28,20 @@ impl FromStr for Strategy {
     type Err = &'static str;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name {
-            "spread" => Ok(Self::Spread),
-            "binpack" | "binpacking" => Ok(Self::Binpack),
-            "random" => Ok(Self::Random),
-            _ => Err("strategy not supported"),
-        }
+        let found = Self::NAMES.into_iter().find(|(own, _)| *own == name);
+        found.map(|(_, strategy)| strategy).ok_or("strategy not supported")
     }
 }
 
 impl Strategy {
+    /// Every name in Swarm's `--strategy`.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("spread", Self::Spread),
+        ("binpack", Self::Binpack),
+        ("binpacking", Self::Binpack),
+        ("random", Self::Random),
+    ];
+
     /// Returns the nodes, the best first, without those that are too small or too full. Sorts ties by name.
     ///
     /// # Errors

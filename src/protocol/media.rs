@@ -1,4 +1,4 @@
-//! Go's `mime.ParseMediaType`, as far as it decides whether a body is a form and which error its type gets.
+//! The part of Go's `mime.ParseMediaType` that decides whether a body is a form, with its errors.
 
 use std::collections::BTreeSet;
 

@@ -23,5 +23,7 @@ pub use codes::{ErrorBody, ErrorCode};
 pub use go_url::GoUrl;
 pub use json::{bytes as json_bytes, number as json_number, timestamp as json_timestamp};
 pub use params::{Method, Params};
-pub use path::{CleanPath, clean, cleaned, escape, location, percent_encoded, unescaped, unreserved};
+pub use path::{
+    CleanPath, clean, cleaned, escape, location, percent_encoded, query_encoded, unescaped, unreserved,
+};
 pub use quote::quoted;

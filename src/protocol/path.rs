@@ -116,6 +116,12 @@ pub fn percent_encoded(bytes: &[u8], stays: impl Fn(u8) -> bool) -> String {
     out
 }
 
+/// Encodes a value of a query or a form, as Go does.
+#[must_use]
+pub fn query_encoded(bytes: &[u8]) -> String {
+    percent_encoded(bytes, |byte| unreserved(byte) || byte == b' ').replace(' ', "+")
+}
+
 /// Returns whether a byte needs no escape in any part of a URL.
 #[must_use]
 pub const fn unreserved(byte: u8) -> bool {

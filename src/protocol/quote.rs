@@ -8,7 +8,7 @@ pub fn quoted(text: &str) -> String {
     quote(text.as_bytes())
 }
 
-/// The same for bytes that may be no text.
+/// The same for bytes that may not be text.
 pub(super) fn quote(text: &[u8]) -> String {
     let mut out = String::from("\"");
     for chunk in text.utf8_chunks() {

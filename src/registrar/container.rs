@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// A port of a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Port {
     pub(super) number: u16,
     pub(super) protocol: Protocol,
@@ -52,7 +52,7 @@ impl fmt::Display for Port {
 
 /// One host address that a container's port is published at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Published {
+pub(super) struct PublishedPort {
     /// As the engine wrote it. Empty, `0.0.0.0` and `::` mean all addresses.
     pub(super) ip: String,
     /// As the engine wrote it: a number, a range, or empty.
@@ -109,9 +109,9 @@ pub(super) struct Container {
     /// The ports that the image and the command line expose.
     pub(super) exposed: Vec<Port>,
     /// The ports that are published while it runs. A port without addresses is exposed but not published.
-    pub(super) ports: BTreeMap<Port, Vec<Published>>,
+    pub(super) ports: BTreeMap<Port, Vec<PublishedPort>>,
     /// The ports that it was configured to publish.
-    pub(super) asked: BTreeMap<Port, Vec<Published>>,
+    pub(super) asked: BTreeMap<Port, Vec<PublishedPort>>,
     /// The number of the stop signal; 15 when none is configured.
     pub(super) stop_signal: i32,
     /// Seconds between the stop signal and the kill; `None`: 10.
@@ -134,7 +134,7 @@ pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-/// An entry of the container list: enough to tell whether a new inspection is needed.
+/// An entry of the container list: enough to decide whether a new inspection is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ListedContainer {
     pub(super) id: String,

@@ -8,7 +8,7 @@ use super::settings::Settings;
 use crate::placement::{Image, Node};
 
 /// The parts of this node's record, apart from its containers.
-pub(super) struct Facts {
+pub(super) struct NodeFacts {
     node: String,
     address: String,
     labels: BTreeMap<String, String>,
@@ -16,7 +16,7 @@ pub(super) struct Facts {
     images: Vec<Image>,
 }
 
-impl Facts {
+impl NodeFacts {
     pub(super) fn new(settings: &Settings, frame: &NodeConfig, info: Info) -> Self {
         let url = &settings.engine.url;
         let address = match &settings.engine_address {

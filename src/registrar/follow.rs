@@ -1,15 +1,14 @@
 //! Follows an engine: its events, and full lists at the start, after each disconnect, and periodically.
 
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::future::{BoxFuture, FutureExt as _, OptionFuture};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::container::ListedContainer;
-use super::engine::{Engine, EngineError, Event, EventSubject, Events, Info};
+use super::engine::{Engine, EngineError, EngineEvent, EventSubject, Events, Info};
 use crate::backoff::Backoff;
 use crate::placement::Image;
 use crate::stop::Stop;
@@ -31,26 +30,26 @@ pub(super) enum EngineUpdate {
     /// All containers.
     Listed(Vec<ListedContainer>),
     /// An event.
-    Event(Event),
+    Event(EngineEvent),
     /// All images.
     Images(Vec<Image>),
 }
 
-/// Sends the engine's updates to `news` until the stop. Retries an unreachable engine for ever.
+/// Sends the engine's updates to `updates` until the stop. Retries an unreachable engine for ever.
 ///
 /// # Errors
 /// The socket is a mounted file that nobody will ever listen on again.
 pub(super) async fn follow(
     engine: Arc<Engine>,
     relist: Duration,
-    news: mpsc::Sender<EngineUpdate>,
+    updates: mpsc::Sender<EngineUpdate>,
     stop: Stop,
 ) -> Result<(), String> {
-    let mut session = Session { engine, news, relist, since: None, backoff: backoff(relist) };
+    let mut session = EngineSession { engine, updates, relist, since: None, backoff: backoff(relist) };
     let work = async {
         loop {
             let begun = Instant::now();
-            let Broken { why, listed, stale } = session.follow().await;
+            let LostStream { why, listed, stale } = session.follow().await;
             if stale {
                 return why;
             }
@@ -84,7 +83,7 @@ fn backoff(relist: Duration) -> Backoff {
 }
 
 /// How following ended.
-struct Broken {
+struct LostStream {
     why: String,
     /// Whether the containers could still be listed.
     listed: bool,
@@ -92,9 +91,9 @@ struct Broken {
     stale: bool,
 }
 
-struct Session {
+struct EngineSession {
     engine: Arc<Engine>,
-    news: mpsc::Sender<EngineUpdate>,
+    updates: mpsc::Sender<EngineUpdate>,
     relist: Duration,
     /// The time of the last event.
     since: Option<i64>,
@@ -102,25 +101,25 @@ struct Session {
 }
 
 /// A request that runs while events are read.
-type PendingQuery<T> = BoxFuture<'static, Result<Vec<T>, EngineError>>;
+type PendingQuery<T> = BoxFuture<'static, Result<T, EngineError>>;
 
-impl Session {
-    async fn report(&self, news: EngineUpdate) {
+impl EngineSession {
+    async fn report(&self, update: EngineUpdate) {
         // When the receiver is gone, this loop is about to be stopped as well.
-        self.news.send(news).await.ok();
+        self.updates.send(update).await.ok();
     }
 
     /// Follows until that fails, and returns why. Subscribes before it lists, so that nothing in between is missed.
-    async fn follow(&mut self) -> Broken {
+    async fn follow(&mut self) -> LostStream {
         match self.subscribe().await {
             Ok(events) => {
                 tracing::info!("Listening for Docker events ...");
-                Broken { why: self.forward_events(events).await, listed: false, stale: false }
+                LostStream { why: self.forward_events(events).await, listed: false, stale: false }
             }
             // Some engines have no events, and some proxies let none through.
             Err(error) => {
                 let listed = !error.stale_socket && self.list_without_events().await;
-                Broken { why: error.why, listed, stale: error.stale_socket }
+                LostStream { why: error.why, listed, stale: error.stale_socket }
             }
         }
     }
@@ -147,8 +146,7 @@ impl Session {
     }
 
     async fn forward_events(&mut self, mut events: Events) -> String {
-        let mut listing: Option<PendingQuery<ListedContainer>> = Some(self.list());
-        let mut images: Option<PendingQuery<Image>> = Some(self.images());
+        let (mut listing, mut images) = (Some(self.list()), Some(self.images()));
         let mut host: Option<PendingQuery<Info>> = None;
         let (mut next_list, mut next_images) = (Instant::now() + self.relist, None);
         let mut retry = backoff(self.relist);
@@ -172,7 +170,7 @@ impl Session {
                     Ok(None) => return "it ended the event stream".to_owned(),
                     Err(error) => return error.to_string(),
                 },
-                listed = or_never(&mut listing) => {
+                Some(listed) = OptionFuture::from(listing.as_mut()) => {
                     listing = None;
                     match listed {
                         Ok(all) => {
@@ -192,7 +190,7 @@ impl Session {
                         }
                     }
                 }
-                listed = or_never(&mut images) => {
+                Some(listed) = OptionFuture::from(images.as_mut()) => {
                     images = None;
                     // Without them, the node's record has no images.
                     match listed {
@@ -200,18 +198,16 @@ impl Session {
                         Err(error) => tracing::debug!("cannot list images: {error}"),
                     }
                 }
-                asked = or_never(&mut host) => {
+                Some(asked) = OptionFuture::from(host.as_mut()) => {
                     host = None;
                     // On an error, the previous information stays valid until the stream breaks.
                     match asked {
-                        Ok(said) => for info in said {
-                            self.report(EngineUpdate::Up(info)).await;
-                        },
+                        Ok(info) => self.report(EngineUpdate::Up(info)).await,
                         Err(error) => tracing::debug!("cannot read the engine's host information: {error}"),
                     }
                 }
                 () = sleep_until(next_list), if listing.is_none() => listing = Some(self.list()),
-                () = at(next_images), if images.is_none() => {
+                Some(()) = OptionFuture::from(next_images.map(sleep_until)), if images.is_none() => {
                     next_images = None;
                     images = Some(self.images());
                 }
@@ -219,32 +215,18 @@ impl Session {
         }
     }
 
-    fn list(&self) -> PendingQuery<ListedContainer> {
+    fn list(&self) -> PendingQuery<Vec<ListedContainer>> {
         let engine = Arc::clone(&self.engine);
         async move { engine.list().await }.boxed()
     }
 
     fn host(&self) -> PendingQuery<Info> {
         let engine = Arc::clone(&self.engine);
-        async move { engine.info().await.map(|info| vec![info]) }.boxed()
+        async move { engine.info().await }.boxed()
     }
 
-    fn images(&self) -> PendingQuery<Image> {
+    fn images(&self) -> PendingQuery<Vec<Image>> {
         let engine = Arc::clone(&self.engine);
         async move { engine.images().await }.boxed()
-    }
-}
-
-async fn or_never<T>(asking: &mut Option<PendingQuery<T>>) -> Result<Vec<T>, EngineError> {
-    match asking {
-        Some(asking) => asking.await,
-        None => pending().await,
-    }
-}
-
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => pending().await,
     }
 }

@@ -8,8 +8,8 @@
 //! which keys are wanted, and the reconciler writes the difference. Events are hints, lists are the truth: a lost,
 //! late, duplicate or reordered event costs time, never correctness.
 //!
-//! Promises: no key before the first passed check; a key is removed when its container is told to stop, dies or fails
-//! its check; an unreachable engine or store removes no key; another owner's key is neither replaced nor deleted;
+//! Promises: no key before the first passed check; a key is removed when its container gets its stop signal, exits or
+//! fails its check; an unreachable engine or store removes no key; another owner's key is neither replaced nor deleted;
 //! changes during a store outage are written afterwards. All waiting is on the monotonic clock.
 //!
 //! Leaves out: the command line (`settings`), serving the status (`app`), and expressions over nodes (`placement`).
@@ -36,6 +36,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use engine::check_engine_url;
 pub use error::RegistrarError;
 pub use node::NODES;
 pub use settings::{
@@ -44,4 +45,4 @@ pub use settings::{
 };
 pub use status_board::{ContainerStatus, KeyStatus, ServiceStatus, Status, StatusBoard};
 pub use stopping::{reach, stop_container};
-pub use worker::{Ending, run};
+pub use worker::{RunEnd, run};

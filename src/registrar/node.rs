@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::keep::request::{EXISTS, NEWEST, NO_RIGHT, NOT_FOUND, OTHER, one_line, soon};
+use super::keep::request::{COMPARE_FAILED, KEY_EXISTS, NEWEST, NOT_FOUND, UNAUTHORIZED, keys_of, one_line};
 use super::settings::{Lease, OnExit};
 use super::status_board::{Count, StatusBoard};
 use crate::backoff::Backoff;
@@ -54,9 +54,9 @@ struct RecordHost {
 
 /// Returns the host that published the record of a node's name, if there is one.
 pub(super) async fn living(cluster: &Cluster, node: &str) -> Result<Option<String>, RequestError> {
-    match soon(cluster).get(place(node).as_bytes(), NEWEST).await {
+    match keys_of(cluster).get(place(node).as_bytes(), NEWEST).await {
         Ok(event) => Ok(Some(host_of(&event.node.value))),
-        // No record, or none that we may read: no evidence of a running host.
+        // No record, or no permission to read it: no evidence of a running host.
         Err(RequestError::Etcd(_)) => Ok(None),
         Err(error) => Err(error),
     }
@@ -154,7 +154,8 @@ impl Publisher {
             }
             Err(RequestError::Etcd(error)) => {
                 if !std::mem::replace(&mut self.reported.refused, true) {
-                    let right = if error.code == NO_RIGHT { "; grant the role readwrite on it" } else { "" };
+                    let right =
+                        if error.code == UNAUTHORIZED { "; grant the role readwrite on it" } else { "" };
                     tracing::warn!(
                         "cannot publish the record of this node at {key}: the store returned {error}{right}"
                     );
@@ -175,7 +176,7 @@ impl Publisher {
         let mut guard = stood.and_then(|current| current.index);
         let (unsure, due) = (key.to_owned(), Instant::now());
         self.current = Some(PublishedRecord { key: unsure, body: None, index: guard, due });
-        // A lost response, a lost key or a predecessor's record needs no more requests than these.
+        // A lost response, a lost key or an earlier run's record needs no more requests than this.
         for _ in 0..4 {
             let set = Set {
                 ttl: self.ttl,
@@ -185,7 +186,7 @@ impl Publisher {
                 ..Set::default()
             };
             let sent = Instant::now();
-            match soon(&self.cluster).set(key.as_bytes(), body.as_bytes(), &set).await {
+            match keys_of(&self.cluster).set(key.as_bytes(), body.as_bytes(), &set).await {
                 Ok(event) => {
                     let (index, due) = (Some(event.node.modified), sent + self.refresh);
                     self.current =
@@ -195,8 +196,8 @@ impl Publisher {
                 }
                 Err(error) => match error.code() {
                     Some(NOT_FOUND) => guard = None,
-                    Some(EXISTS | OTHER) => {
-                        let event = soon(&self.cluster).get(key.as_bytes(), NEWEST).await?;
+                    Some(KEY_EXISTS | COMPARE_FAILED) => {
+                        let event = keys_of(&self.cluster).get(key.as_bytes(), NEWEST).await?;
                         let host = host_of(&event.node.value);
                         if !host.is_empty() && host != self.host {
                             self.current = None;
@@ -250,7 +251,7 @@ impl Publisher {
         loop {
             let Some(index) = guard else {
                 // The response of a write was lost, or the record is another host's by now.
-                let Ok(event) = soon(&self.cluster).get(key, NEWEST).await else { return };
+                let Ok(event) = keys_of(&self.cluster).get(key, NEWEST).await else { return };
                 if host_of(&event.node.value) != self.host {
                     return;
                 }
@@ -258,8 +259,8 @@ impl Publisher {
                 continue;
             };
             let how = Delete { previous_index: index, ..Delete::default() };
-            match soon(&self.cluster).delete(key, &how).await {
-                Err(error) if error.code() == Some(OTHER) => guard = None,
+            match keys_of(&self.cluster).delete(key, &how).await {
+                Err(error) if error.code() == Some(COMPARE_FAILED) => guard = None,
                 // Without a response, leave the record to its lease.
                 _ => return,
             }

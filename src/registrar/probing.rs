@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::check::{CheckKind, Finding};
+use super::check::{CheckKind, CheckResult};
 use super::container::short;
 use super::engine::Engine;
 use super::model::{ByService, Probe, ServiceId};
@@ -81,16 +81,16 @@ impl Probing {
 async fn repeat(engine: Arc<Engine>, service_id: ServiceId, probe: Probe, tell: mpsc::Sender<Checked>) {
     let interval = probe.check.interval;
     let mut sooner = Backoff::new(MIN_RETRY_DELAY, interval);
-    // An engine cannot stop a command that it started, so one that hangs must not be started over and over.
+    // An engine cannot stop a command that it started, so one that hangs must not be started again and again.
     let mut hung = Backoff::new(interval.max(MIN_HANG_RETRY_DELAY), MAX_HANG_RETRY_DELAY.max(interval));
     let mut passed = false;
     loop {
         let begun = Instant::now();
-        let result = match probe.check.find(&probe.target, &engine).await {
-            Finding::Well => Some(Ok(())),
-            Finding::Ill(why) => Some(Err(why)),
+        let result = match probe.check.run(&probe.target, &engine).await {
+            CheckResult::Passed => Some(Ok(())),
+            CheckResult::Failed(why) => Some(Err(why)),
             // An engine that does not run the command says nothing about the service.
-            Finding::Unknown(why) => {
+            CheckResult::Unknown(why) => {
                 tracing::debug!("cannot check {} port {}: {why}", short(&service_id.0), service_id.1);
                 None
             }

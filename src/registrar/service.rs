@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::container::Port;
 
 /// One port of one container, and all its attributes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Service {
     /// The container's id.
     pub(super) container: String,
@@ -39,7 +39,7 @@ pub(super) enum Skipped {
     /// Because of an error: what is wrong, and what to do.
     Refused(String),
     /// Registered, but an attribute is unknown: which, and what was probably meant.
-    Odd(String),
+    UnknownAttribute(String),
 }
 
 /// The services of a container to register, and what is not registered and why.

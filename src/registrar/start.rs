@@ -17,6 +17,8 @@ use super::own;
 use super::settings::{OwnContainer, Settings};
 use super::status_board::StatusBoard;
 use crate::backoff::Backoff;
+use crate::http::host_of;
+use crate::scalar::hex;
 use crate::stop::Stop;
 
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -27,27 +29,27 @@ pub(super) struct Started {
     pub(super) engine: Arc<Engine>,
     pub(super) info: Info,
     pub(super) node_config: NodeConfig,
-    pub(super) places: CheckPlaces,
+    pub(super) host_source: HostAddressSource,
 }
 
-/// Where the host's address comes from. It is looked up each time, because networks change.
+/// The source of the host's address. It is looked up each time, because networks change.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum CheckPlaces {
-    /// This host's, from its routes.
-    Here,
+pub(super) enum HostAddressSource {
+    /// This host's routes.
+    Routes,
     /// The engine is at this address.
-    There(IpAddr),
-    /// It must be configured.
-    Nowhere,
+    Engine(IpAddr),
+    /// Unknown: it must be configured.
+    Unknown,
 }
 
-impl CheckPlaces {
+impl HostAddressSource {
     /// Returns the address that other hosts reach the engine's host by.
     pub(super) fn host(self) -> Option<IpAddr> {
         match self {
-            Self::Here => describe::host_address(),
-            Self::There(ip) => Some(ip),
-            Self::Nowhere => None,
+            Self::Routes => describe::host_address(),
+            Self::Engine(ip) => Some(ip),
+            Self::Unknown => None,
         }
     }
 }
@@ -59,8 +61,8 @@ pub(super) async fn start(
     stop: &Stop,
 ) -> Result<Option<Started>, RegistrarError> {
     describe::check_templates(&settings.rules).map_err(RegistrarError::Settings)?;
-    let engine = Engine::new(&settings.engine).map_err(|error| RegistrarError::Settings(error.why))?;
-    let engine = Arc::new(engine);
+    let engine =
+        Arc::new(Engine::new(&settings.engine).map_err(|error| RegistrarError::Settings(error.why))?);
     let waits = !(settings.once || settings.dry_run);
     let mut backoff = Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY);
     loop {
@@ -69,17 +71,17 @@ pub(super) async fn start(
             found = discover(settings, &engine) => found,
             () = stop.wait() => return Ok(None),
         };
-        let why = match found {
-            Ok(started) => return started.map(Some),
-            Err(error) if error.stale_socket => return Err(RegistrarError::StaleSocket(error.why)),
-            Err(error) => error.why,
+        let error = match found {
+            Ok(started) => return Ok(Some(started)),
+            Err(error) => error,
         };
-        status_board.write(|status| status.engine_error.clone_from(&why));
+        let RegistrarError::Engine { why, .. } = &error else { return Err(error) };
+        status_board.write(|status| status.engine_error.clone_from(why));
         if !waits {
-            return Err(RegistrarError::Engine { url: engine.url().to_owned(), why });
+            return Err(error);
         }
         if backoff.attempts() == 0 {
-            tracing::warn!("the container engine at {} is unavailable: {why}; retrying", engine.url());
+            tracing::warn!("{error}; retrying");
         }
         tokio::select! {
             () = sleep(backoff.next()) => {}
@@ -88,26 +90,25 @@ pub(super) async fn start(
     }
 }
 
-/// The outer error: the engine did not respond. The inner one: its response is unusable.
-async fn discover(
-    settings: &Settings,
-    engine: &Arc<Engine>,
-) -> Result<Result<Started, RegistrarError>, EngineError> {
-    let info = engine.info().await?;
+async fn discover(settings: &Settings, engine: &Arc<Engine>) -> Result<Started, RegistrarError> {
+    let info = engine.info().await.map_err(|error| unavailable(engine, error))?;
     let node = settings.node.clone().unwrap_or_else(|| info.name.clone());
     if node.is_empty() {
         let message = "the engine does not report its host's name; set --node-name".to_owned();
-        return Ok(Err(RegistrarError::Settings(message)));
+        return Err(RegistrarError::Settings(message));
     }
-    let inside = own_container(engine).await?;
+    let mut inside = None;
+    for id in own::candidates(Path::new("/proc/self")) {
+        inside = inspect(engine, &id).await?;
+        if inside.is_some() {
+            break;
+        }
+    }
     let own = match &settings.own {
         None => None,
-        Some(own) => match sidecar(engine, own, inside.as_ref()).await? {
-            Ok(sidecar) => Some(sidecar),
-            Err(message) => return Ok(Err(RegistrarError::Settings(message))),
-        },
+        Some(own) => Some(sidecar(engine, own, inside.as_ref()).await?),
     };
-    let places = match &inside {
+    let host_source = match &inside {
         Some(container) if container.network_mode != "host" && settings.rules.ip.is_none() => {
             if !settings.rules.internal {
                 tracing::warn!(
@@ -116,50 +117,32 @@ async fn discover(
                     container.short()
                 );
             }
-            CheckPlaces::Nowhere
+            HostAddressSource::Unknown
         }
-        _ => check_places(&settings.engine.url),
+        _ => host_address_source(&settings.engine.url),
     };
     let node_config = NodeConfig {
         rules: settings.rules.clone(),
         node,
-        host: places.host(),
+        host: host_source.host(),
         own,
         checks: settings.checks,
         deregister: settings.deregister,
         grace: settings.grace,
         ttl: settings.lease.ttl,
     };
-    Ok(Ok(Started { engine: Arc::clone(engine), info, node_config, places }))
+    Ok(Started { engine: Arc::clone(engine), info, node_config, host_source })
 }
 
-/// Returns where the host's address comes from: an engine reached over the network has its own.
-fn check_places(url: &str) -> CheckPlaces {
-    let Some((scheme, rest)) = url.split_once("://") else { return CheckPlaces::Here };
-    if scheme == "unix" {
-        return CheckPlaces::Here;
+/// Returns the source of the host's address: an engine reached over the network has its own.
+fn host_address_source(url: &str) -> HostAddressSource {
+    let host = host_of(url);
+    match host.parse::<IpAddr>() {
+        Ok(ip) if ip.is_loopback() || ip.is_unspecified() => HostAddressSource::Routes,
+        Ok(ip) => HostAddressSource::Engine(ip),
+        Err(_) if matches!(host, "" | "localhost") => HostAddressSource::Routes,
+        Err(_) => HostAddressSource::Unknown,
     }
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let host = authority
-        .rsplit_once(':')
-        .filter(|(host, _)| !host.ends_with(':'))
-        .map_or(authority, |(host, _)| host);
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(ip) if ip.is_loopback() || ip.is_unspecified() => CheckPlaces::Here,
-        Ok(ip) => CheckPlaces::There(ip),
-        Err(_) if host == "localhost" => CheckPlaces::Here,
-        Err(_) => CheckPlaces::Nowhere,
-    }
-}
-
-/// Finds the container of this engine that this process runs in.
-async fn own_container(engine: &Engine) -> Result<Option<Container>, EngineError> {
-    for id in own::candidates(Path::new("/proc/self")) {
-        if let Some(container) = engine.inspect(&id).await? {
-            return Ok(Some(container));
-        }
-    }
-    Ok(None)
 }
 
 /// Finds the one container of a sidecar; the error says what to do.
@@ -167,28 +150,31 @@ async fn sidecar(
     engine: &Engine,
     own: &OwnContainer,
     inside: Option<&Container>,
-) -> Result<Result<Sidecar, String>, EngineError> {
-    let named = match &own.container {
-        Some(asked) => match engine.inspect(asked).await? {
-            Some(container) => Some(container),
-            None => return Ok(Err(format!("the engine has no container {asked}"))),
-        },
-        None => None,
+) -> Result<Sidecar, RegistrarError> {
+    let missing = || match &own.container {
+        Some(asked) => format!("the engine has no container {asked}"),
+        None => "cannot detect which container this is; set --container to its id or name".to_owned(),
     };
-    // In a container, the host name is the beginning of its id unless somebody chose another, so it is tried last.
-    let by_name = match (&named, inside) {
-        (None, None) => engine.inspect(&own::hostname()).await?,
-        _ => None,
+    let chosen = match (&own.container, inside) {
+        (Some(asked), _) => inspect(engine, asked).await?,
+        (None, Some(inside)) => Some(inside.clone()),
+        // In a container, the host name is the beginning of its id unless somebody chose another, so it is tried last.
+        (None, None) => inspect(engine, &own::hostname()).await?,
     };
-    let chosen = named.as_ref().or(inside).or(by_name.as_ref());
-    Ok(match chosen {
-        Some(container) => Ok(Sidecar {
-            id: container.id.clone(),
-            own: own.clone(),
-            inside: own.container.is_none() || inside.is_some_and(|inside| inside.id == container.id),
-        }),
-        None => Err("cannot detect which container this is; set --container to its id or name".to_owned()),
-    })
+    let id = chosen.ok_or_else(|| RegistrarError::Settings(missing()))?.id;
+    let inside = own.container.is_none() || inside.is_some_and(|inside| inside.id == id);
+    Ok(Sidecar { id, own: own.clone(), inside })
+}
+
+async fn inspect(engine: &Engine, id: &str) -> Result<Option<Container>, RegistrarError> {
+    engine.inspect(id).await.map_err(|error| unavailable(engine, error))
+}
+
+fn unavailable(engine: &Engine, error: EngineError) -> RegistrarError {
+    if error.stale_socket {
+        return RegistrarError::StaleSocket(error.why);
+    }
+    RegistrarError::Engine { url: engine.url().to_owned(), why: error.why }
 }
 
 /// Returns the node's name as far as it is known without the engine: a local engine has this host's name.
@@ -199,12 +185,10 @@ pub(super) fn likely_node(settings: &Settings) -> Option<String> {
 }
 
 /// Identifies this host and engine, to detect another with the same name: by the kernel's boot id, which containers see
-/// as well. Machine ids are copied with images, and Podman invents a new engine id for each request.
+/// as well. Machine ids are copied with images, and Podman generates a new engine id for each request.
 pub(super) fn host_identity(engine: &str) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     // Missing only on unusual kernels; there, hosts of one name are not distinguished.
     let boot = if boot.trim().is_empty() { own::hostname() } else { boot.trim().to_owned() };
-    let place: String =
-        Sha256::digest(engine.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{boot}-{place}")
+    format!("{boot}-{}", hex(&Sha256::digest(engine.as_bytes())[..4]))
 }

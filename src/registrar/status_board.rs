@@ -118,7 +118,7 @@ pub struct StatusBoard {
     counts: [AtomicU64; COUNTS.len()],
     status: Mutex<Status>,
     keys: Mutex<BTreeMap<String, KeyStatus>>,
-    drains: Mutex<Vec<(String, bool)>>,
+    drain_queue: Mutex<Vec<(String, bool)>>,
     drain: Notify,
     outage: Mutex<OutageLog>,
     changed: watch::Sender<()>,
@@ -187,23 +187,20 @@ impl StatusBoard {
     #[must_use]
     pub fn metrics(&self) -> String {
         let mut text = String::new();
-        for ((name, help), count) in COUNTS.iter().zip(&self.counts) {
-            let count = count.load(Ordering::Relaxed);
+        let mut series = |kind: &str, name: &str, help: &str, value: u64| {
             text.push_str(&format!(
-                "# HELP retune_register_{name} {help}\n# TYPE retune_register_{name} counter\nretune_register_{name} {count}\n"
+                "# HELP retune_{name} {help}\n# TYPE retune_{name} {kind}\nretune_{name} {value}\n"
             ));
+        };
+        for ((name, help), count) in COUNTS.iter().zip(&self.counts) {
+            series("counter", &format!("register_{name}"), help, count.load(Ordering::Relaxed));
         }
-        let dropped = log_queue::dropped();
-        text.push_str(&format!(
-            "# HELP retune_log_lines_dropped_total Log lines that were dropped because standard error was not read\n\
-             # TYPE retune_log_lines_dropped_total counter\nretune_log_lines_dropped_total {dropped}\n"
-        ));
+        let help = "Log lines that were dropped because standard error was not read";
+        series("counter", "log_lines_dropped_total", help, log_queue::dropped());
         let status = self.status();
         let services = || status.containers.iter().flat_map(|container| &container.services);
         let mut gauge = |name: &str, help: &str, value: usize| {
-            text.push_str(&format!(
-                "# HELP retune_register_{name} {help}\n# TYPE retune_register_{name} gauge\nretune_register_{name} {value}\n"
-            ));
+            series("gauge", &format!("register_{name}"), help, value as u64);
         };
         gauge("containers", "Containers that are or were to be registered", status.containers.len());
         gauge("services", "Services of those", services().count());
@@ -220,21 +217,21 @@ impl StatusBoard {
     }
 
     /// Requests a drain: the container's keys are removed although it runs. Takes an id, its beginning, or a name.
-    pub fn ask_drain(&self, container: &str) {
-        self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), true));
+    pub fn request_drain(&self, container: &str) {
+        self.drain_queue.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), true));
         self.drain.notify_one();
     }
 
     /// Cancels a drain.
-    pub fn ask_back(&self, container: &str) {
-        self.drains.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), false));
+    pub fn cancel_drain(&self, container: &str) {
+        self.drain_queue.lock().unwrap_or_else(PoisonError::into_inner).push((container.to_owned(), false));
         self.drain.notify_one();
     }
 
     /// Waits for requests to drain, and takes them.
-    pub(super) async fn drains(&self) -> Vec<(String, bool)> {
+    pub(super) async fn drain_requests(&self) -> Vec<(String, bool)> {
         loop {
-            let asked = std::mem::take(&mut *self.drains.lock().unwrap_or_else(PoisonError::into_inner));
+            let asked = std::mem::take(&mut *self.drain_queue.lock().unwrap_or_else(PoisonError::into_inner));
             if !asked.is_empty() {
                 return asked;
             }

@@ -20,6 +20,7 @@ use super::status_board::{Count, StatusBoard};
 use super::{facts, node, start};
 use crate::client::cluster::Cluster;
 use crate::placement;
+use crate::scalar::hex;
 use crate::stop::{EndReason, Loops, Stop};
 
 /// How many updates may be queued; more wait in the connection to the engine.
@@ -37,11 +38,11 @@ const TICK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How a registrar ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum RunEnd {
     /// It was stopped, or ran once; everything is as it should be.
     Done,
     /// It ran once, and something that should be registered is not.
-    NotAsWished,
+    Incomplete,
     /// What would be written, one line each.
     Planned(Vec<String>),
 }
@@ -55,15 +56,15 @@ pub async fn run(
     cluster: Arc<Cluster>,
     board: Arc<StatusBoard>,
     stop: Stop,
-) -> Result<Ending, RegistrarError> {
+) -> Result<RunEnd, RegistrarError> {
     let started = {
         let start = start::start(&settings, &board, &stop);
-        tend_until(start, &settings, &cluster, &board).await?
+        renew_during_startup(start, &settings, &cluster, &board).await?
     };
-    let Some(start::Started { engine, info, node_config, places }) = started else {
+    let Some(start::Started { engine, info, node_config, host_source }) = started else {
         // Stopped before it could begin; a one-time run has not done its work.
         let unfinished = settings.once || settings.dry_run;
-        return Ok(if unfinished { Ending::NotAsWished } else { Ending::Done });
+        return Ok(if unfinished { RunEnd::Incomplete } else { RunEnd::Done });
     };
     let config = config(&settings, &node_config);
     let (wanted, wanted_keys) = watch::channel(WantedKeys::default());
@@ -89,10 +90,10 @@ pub async fn run(
             ),
         );
     }
-    let (news, updates) = mpsc::channel(EVENT_QUEUE_CAPACITY);
-    first.spawn("engine", follow(Arc::clone(&engine), settings.relist, news, stop_first.clone()));
+    let (sender, updates) = mpsc::channel(EVENT_QUEUE_CAPACITY);
+    first.spawn("engine", follow(Arc::clone(&engine), settings.relist, sender, stop_first.clone()));
     let mut worker =
-        Worker::new(&settings, (engine, info), (node_config, places), Arc::clone(&board), wanted, facts);
+        Worker::new(&settings, (engine, info), (node_config, host_source), Arc::clone(&board), wanted, facts);
     let ended = tokio::select! {
         ended = worker.work(updates) => Ok(ended),
         ended = first.first_failure() => Err(match ended.why {
@@ -105,7 +106,7 @@ pub async fn run(
     first.drain(Duration::from_secs(1)).await;
     // After an error, report that, not a plan that covers only half of the containers.
     let planned = if settings.dry_run && ended.is_ok() {
-        let plan = keep::difference(&cluster, &config, &worker.wanted()).await;
+        let plan = keep::difference(&cluster, &config, &worker.model.wanted()).await;
         Some(plan.map_err(RegistrarError::Store)?)
     } else {
         None
@@ -115,18 +116,18 @@ pub async fn run(
         // The containers keep running and the next registrar takes over the keys: they stay, whatever the exit setting
         // is.
         drop(last);
-        return ended.map(|_| Ending::NotAsWished);
+        return ended.map(|_| RunEnd::Incomplete);
     }
     let late = last.drain(FINAL_WRITES_TIMEOUT).await;
     if !late.is_empty() {
         tracing::warn!("did not end in time: {}", late.join(", "));
     }
     Ok(match (ended?, planned) {
-        (true, Some(lines)) => Ending::Planned(lines),
-        (false, Some(_)) if stop.requested() => Ending::NotAsWished,
-        (false, Some(lines)) => Ending::Planned(lines),
-        (true, None) => Ending::Done,
-        (false, None) => Ending::NotAsWished,
+        (true, Some(lines)) => RunEnd::Planned(lines),
+        (false, Some(_)) if stop.requested() => RunEnd::Incomplete,
+        (false, Some(lines)) => RunEnd::Planned(lines),
+        (true, None) => RunEnd::Done,
+        (false, None) => RunEnd::Incomplete,
     })
 }
 
@@ -144,7 +145,7 @@ fn scope(settings: &Settings) -> String {
     let Rules { prefix, layout, .. } = &settings.rules;
     let sidecar = settings.own.as_ref().map(|own| &own.ports);
     let all = format!("{:?}", (&settings.engine.url, prefix, layout, sidecar));
-    Sha256::digest(all.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(all.as_bytes())[..6])
 }
 
 fn keeping_as(settings: &Settings, node: String) -> ReconcilerConfig {
@@ -163,7 +164,7 @@ fn keeping_as(settings: &Settings, node: String) -> ReconcilerConfig {
 
 /// While startup is slow, renews the leases of the previous run: its containers may run well although their engine does
 /// not respond.
-async fn tend_until(
+async fn renew_during_startup(
     start: impl Future<Output = Result<Option<start::Started>, RegistrarError>>,
     settings: &Settings,
     cluster: &Arc<Cluster>,
@@ -197,18 +198,27 @@ async fn tend_until(
     started
 }
 
+/// Sends a value if it differs from the last one.
+fn send_change<T: PartialEq>(to: &watch::Sender<T>, value: T) {
+    to.send_if_modified(|old| {
+        let changed = *old != value;
+        *old = value;
+        changed
+    });
+}
+
 /// The result of an inspection.
 type Inspected = (String, Result<Option<Container>, ()>);
 
-/// The main loop: takes updates, asks the model, and acts on the result.
+/// The main loop: passes updates to the model and acts on the result.
 struct Worker {
     model: Model,
-    places: start::CheckPlaces,
+    host_source: start::HostAddressSource,
     engine: Arc<Engine>,
     status_board: Arc<StatusBoard>,
     probing: Probing,
     inspections: JoinSet<Inspected>,
-    facts: facts::Facts,
+    facts: facts::NodeFacts,
     wanted: watch::Sender<WantedKeys>,
     published: watch::Sender<Option<placement::Node>>,
     /// When to compute the node's record next, and when that was done last.
@@ -216,26 +226,26 @@ struct Worker {
     /// When a one-time run stops waiting; set once everything has been inspected.
     once: Option<Option<Instant>>,
     dry_run: bool,
-    patience: Duration,
+    result_timeout: Duration,
 }
 
 impl Worker {
     fn new(
         settings: &Settings,
         (engine, info): (Arc<Engine>, Info),
-        (node_config, places): (NodeConfig, start::CheckPlaces),
+        (node_config, host_source): (NodeConfig, start::HostAddressSource),
         status_board: Arc<StatusBoard>,
         wanted: watch::Sender<WantedKeys>,
         published: watch::Sender<Option<placement::Node>>,
     ) -> Self {
-        let facts = facts::Facts::new(settings, &node_config, info);
+        let facts = facts::NodeFacts::new(settings, &node_config, info);
         status_board.write(|status| {
             status.node.clone_from(&node_config.node);
             engine.url().clone_into(&mut status.engine);
         });
         Self {
             model: Model::new(node_config),
-            places,
+            host_source,
             probing: Probing::new(Arc::clone(&engine)),
             engine,
             status_board,
@@ -246,17 +256,12 @@ impl Worker {
             record: (None, None),
             once: (settings.once || settings.dry_run).then_some(None),
             dry_run: settings.dry_run,
-            patience: settings.checks.timeout + settings.checks.interval,
+            result_timeout: settings.checks.timeout + settings.checks.interval,
         }
     }
 
-    /// Returns the keys that are wanted now.
-    fn wanted(&mut self) -> WantedKeys {
-        self.model.wanted()
-    }
-
     /// Runs until a one-time run is done; returns whether everything is as it should be.
-    async fn work(&mut self, mut news: mpsc::Receiver<EngineUpdate>) -> bool {
+    async fn work(&mut self, mut updates: mpsc::Receiver<EngineUpdate>) -> bool {
         let mut changes = self.status_board.changes();
         loop {
             changes.mark_unchanged();
@@ -266,16 +271,16 @@ impl Worker {
             }
             let next = self.next();
             tokio::select! {
-                Some(update) = news.recv() => self.take_update(update),
+                Some(update) = updates.recv() => self.take_update(update),
                 Some(done) = self.inspections.join_next() => self.inspected(done.ok()),
                 checked = self.probing.next() => self.checked(checked),
-                asked = self.status_board.drains() => self.drain(asked),
+                asked = self.status_board.drain_requests() => self.drain(asked),
                 // A one-time run also depends on the results of its keys.
                 Ok(()) = changes.changed(), if self.once.is_some() => {}
                 () = sleep_until(next) => {}
             }
             // Take all queued updates at once, so that the consequences are computed once.
-            while let Ok(update) = news.try_recv() {
+            while let Ok(update) = updates.try_recv() {
                 self.take_update(update);
             }
             while let Some(done) = self.inspections.try_join_next() {
@@ -298,11 +303,11 @@ impl Worker {
         }
     }
 
-    fn take_update(&mut self, news: EngineUpdate) {
+    fn take_update(&mut self, update: EngineUpdate) {
         let now = Instant::now();
-        match news {
+        match update {
             EngineUpdate::Up(info) => {
-                self.model.set_host(self.places.host());
+                self.model.set_host(self.host_source.host());
                 self.status_board.write(|status| status.engine_error.clear());
                 self.facts.info(info);
                 self.record_soon();
@@ -313,7 +318,7 @@ impl Worker {
                 self.model.lost(now);
             }
             EngineUpdate::Listed(all) => {
-                self.model.set_host(self.places.host());
+                self.model.set_host(self.host_source.host());
                 self.status_board.count(Count::Lists);
                 self.status_board.write(|status| status.engine_error.clear());
                 self.model.listed(all, now);
@@ -374,11 +379,7 @@ impl Worker {
         if self.record.0.is_some_and(|at| now >= at) {
             self.record = (None, Some(now));
             let record = self.facts.record(&self.model);
-            self.published.send_if_modified(|old| {
-                let changed = old.as_ref() != Some(&record);
-                *old = Some(record);
-                changed
-            });
+            send_change(&self.published, Some(record));
         }
     }
 
@@ -387,11 +388,7 @@ impl Worker {
         self.probing.should(&self.model.probes());
         let wanted = self.model.wanted();
         let complete = wanted.complete;
-        self.wanted.send_if_modified(|old| {
-            let changed = *old != wanted;
-            *old = wanted;
-            changed
-        });
+        send_change(&self.wanted, wanted);
         let containers = self.model.status();
         self.status_board.write(|status| {
             status.complete = complete;
@@ -416,7 +413,7 @@ impl Worker {
             return None;
         }
         let now = Instant::now();
-        let until = *until.get_or_insert(now + self.patience);
+        let until = *until.get_or_insert(now + self.result_timeout);
         let status = self.status_board.status();
         let services = || status.containers.iter().flat_map(|container| &container.services);
         let starting = services().any(|service| service.state == "starting");

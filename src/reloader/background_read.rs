@@ -25,7 +25,7 @@ pub(super) struct BackgroundRead {
 }
 
 impl BackgroundRead {
-    /// Starts a read; while one runs, notes that another is wanted. `asked`: the user asked for it (SIGHUP), so the
+    /// Starts a read; while one runs, notes that another is wanted. `asked`: the user requested it (SIGHUP), so the
     /// confdir is read even if nothing seems to have changed, and the result is logged.
     pub(super) fn start(&mut self, generation: &Generation, settings: &Arc<Settings>, asked: bool) {
         if self.running.is_some() {
@@ -40,7 +40,7 @@ impl BackgroundRead {
 
     /// Returns how long a pass should wait for the read under way, since it may change what is rendered. The wait is
     /// bounded, because a confdir may lie on a mount that hangs.
-    pub(super) fn worth_waiting(&self) -> Option<Instant> {
+    pub(super) fn wait_until(&self) -> Option<Instant> {
         self.running
             .as_ref()
             .and(self.started)
@@ -48,7 +48,7 @@ impl BackgroundRead {
             .filter(|until| *until > Instant::now())
     }
 
-    /// Returns the result of the read under way, and whether the user asked for it. Dropping the future loses nothing.
+    /// Returns the result of the current read, and whether the user requested it. Dropping the future loses nothing.
     pub(super) async fn done(&mut self) -> (ReadResult, bool) {
         let Some((handle, asked)) = &mut self.running else { return pending().await };
         let asked = *asked;
@@ -57,7 +57,7 @@ impl BackgroundRead {
         (result, asked)
     }
 
-    /// Takes the read that was requested meanwhile, if any: whether the user asked for it.
+    /// Takes the read that was requested meanwhile, if any: whether the user requested it.
     pub(super) fn wanted(&mut self) -> Option<bool> {
         self.again.take()
     }

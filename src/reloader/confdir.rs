@@ -88,8 +88,8 @@ impl Confdir {
         }
     }
 
-    /// Refuses all resources that share a destination: they would overwrite each other for ever, and nothing says
-    /// which of them is meant.
+    /// Refuses all resources that share a destination: they would overwrite each other for ever, and which one is
+    /// wanted is unknown.
     fn refuse_shared_destinations(&mut self) {
         let mut folders = HashMap::new();
         let mut by_dest: HashMap<PathBuf, Vec<Arc<Resource>>> = HashMap::new();

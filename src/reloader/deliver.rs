@@ -14,18 +14,19 @@ use super::expand::{DestinationOwners, Expanded, expand};
 use super::fault_log::FaultLog;
 use super::generation::Generation;
 use super::job::Job;
-use super::journal::{JournalEntry, JournalFile, ReloadJournal, digest};
+use super::journal::{JournalEntry, JournalFile, ReloadJournal};
 use super::log_text::one_line;
 use super::manifest::Manifest;
 use super::outcome::{DestOutcome, FailedStep, Report, ReportLine};
 use super::pending::PendingReload;
-use super::place::{CheckedFile, Gone, SwapBatch, place_all, waits_for};
-use super::prepare::{Depth, Prepared, ReadyFile, prepare_all};
+use super::place::{CheckedFile, OrphanedFile, SwapBatch, place_all, waits_for};
+use super::prepare::{PrepareMode, Prepared, ReadyFile, prepare_all};
 use super::probe::Verify;
 use super::redact::Redactor;
-use super::reload::{Action, run_command};
+use super::reload::{ReloadAction, run_command};
 use super::request::{ReloadRequest, line};
 use super::settings::Settings;
+use super::state_file::digest;
 use crate::stop::Stop;
 use crate::template::{Reads, expand_command};
 use crate::values::Values;
@@ -62,44 +63,24 @@ pub(super) struct PassOutcome {
     pub(super) reads: BTreeMap<usize, Reads>,
 }
 
-/// What a rendering means for its destination.
-enum Verdict {
-    InSync,
-    WouldChange,
-    /// It cannot be written, and why.
-    Refused {
-        step: FailedStep,
-        text: String,
-    },
-    /// It goes in service if its check passes.
-    Deliver {
-        digest: String,
-    },
-}
-
-/// Decides about one rendering. `held` is the digest of the content that failed its verification before.
-fn judge(settings: &Settings, ready: &ReadyFile, held: Option<&String>) -> Verdict {
+/// Decides about one rendering: returns the digest of what goes in service if its check passes, or the outcome. `held`
+/// is the digest of the content that failed its verification before.
+fn judge(settings: &Settings, ready: &ReadyFile, held: Option<&String>) -> Result<String, DestOutcome> {
     if ready.difference.none() {
-        return Verdict::InSync;
+        return Err(DestOutcome::InSync);
     }
     if let Some(obstacle) = &ready.obstacle {
-        return Verdict::Refused { step: FailedStep::Stage, text: obstacle.clone() };
+        return Err(DestOutcome::failed(FailedStep::Stage, obstacle));
     }
     if settings.noop {
-        return Verdict::WouldChange;
+        return Err(DestOutcome::WouldChange);
     }
     let digest = digest(&ready.bytes);
     if held == Some(&digest) {
-        let text = "the same content failed its verification before; waiting for another".to_owned();
-        return Verdict::Refused { step: FailedStep::Verify, text };
+        let text = "the same content failed its verification before; waiting for another";
+        return Err(DestOutcome::failed(FailedStep::Verify, text));
     }
-    Verdict::Deliver { digest }
-}
-
-/// What to do with a prepared file.
-enum Decision {
-    Done(ReportLine),
-    Deliver(Box<CheckedFile>),
+    Ok(digest)
 }
 
 impl Deliverer {
@@ -160,9 +141,15 @@ impl Deliverer {
                 passed.report.lines.push(one.line_for(DestOutcome::Skipped { why }));
                 continue;
             }
-            match self.accept(one).await {
-                Decision::Deliver(placing) => accepted.push(*placing),
-                Decision::Done(line) => passed.report.lines.push(line),
+            let Prepared { job, result, .. } = one;
+            let (index, resource, dest) = (job.index, Arc::clone(&job.resource), job.dest.clone());
+            let accepting = match result {
+                Ok(ready) => self.accept(job, ready).await,
+                Err(outcome) => Err(outcome),
+            };
+            match accepting {
+                Ok(file) => accepted.push(file),
+                Err(outcome) => passed.report.lines.push(line(index, &resource, &dest, outcome)),
             }
         }
         if !self.stop.requested() {
@@ -181,72 +168,57 @@ impl Deliverer {
         }
         // With `keep_stage_file`, even a noop run stages its files.
         let only_compare = self.settings.noop && !self.settings.keep_stage_file;
-        let depth = if only_compare { Depth::Compare } else { Depth::Stage };
+        let mode = if only_compare { PrepareMode::Compare } else { PrepareMode::Stage };
         let (generation, values) = (generation.clone(), Arc::clone(values));
-        let work = move || prepare_all(&generation, &values, jobs, depth);
+        let work = move || prepare_all(&generation, &values, jobs, mode);
         // A panic in a template function is a defect worth a crash: hiding it would render nothing for ever.
         tokio::task::spawn_blocking(work).await.expect("rendering does not panic")
     }
 
-    /// Carries out the verdict on one prepared file: it is either finished or has to be delivered.
-    async fn accept(&mut self, prepared: Prepared) -> Decision {
-        let Prepared { job, result, .. } = prepared;
-        let done = |outcome| Decision::Done(line(job.index, &job.resource, &job.dest, outcome));
-        let ready = match result {
-            Ok(ready) => ready,
-            Err(outcome) => return done(outcome),
-        };
-        let action = match Action::of(&job.resource, &job.dest) {
-            Ok(action) => action,
-            Err(text) => {
-                return done(DestOutcome::failed(FailedStep::Resource, format!("reload_cmd: {text}")));
-            }
-        };
+    /// Carries out the judgement on one prepared file, and checks it. The error is its outcome, if it is not to be
+    /// swapped in.
+    async fn accept(&mut self, job: Job, ready: ReadyFile) -> Result<CheckedFile, DestOutcome> {
+        let action = ReloadAction::of(&job.resource, &job.dest)
+            .map_err(|text| DestOutcome::failed(FailedStep::Resource, format!("reload_cmd: {text}")))?;
         let dest = job.dest.display();
-        match judge(&self.settings, &ready, self.held.get(&job.dest)) {
-            Verdict::InSync => {
-                tracing::debug!("Target config {dest} in sync");
-                self.in_sync(&job, ready.verify, action);
-                done(DestOutcome::InSync)
-            }
-            Verdict::Refused { step, text } => done(DestOutcome::failed(step, text)),
-            Verdict::WouldChange => {
-                tracing::warn!("Noop mode enabled. {dest} will not be modified");
-                tracing::info!("Target config {dest} out of sync ({})", ready.difference);
-                if let Some(staged) = ready.staged {
-                    // Outside the macro: its arguments are not evaluated when the level is off.
-                    let kept = staged.keep();
-                    tracing::info!("Keeping staged file: {}", kept.display());
-                }
-                done(DestOutcome::WouldChange)
-            }
-            Verdict::Deliver { digest } => {
-                if self.faults.fails(&job.resource.name, &job.dest) {
-                    tracing::debug!("Target config {dest} out of sync ({})", ready.difference);
-                } else {
-                    tracing::info!("Target config {dest} out of sync ({})", ready.difference);
-                }
-                let staged =
-                    ready.staged.expect("what differs was staged, unless only a comparison was asked for");
-                if let Err(text) = self.check(&job, staged.path()).await {
-                    let advice = if self.settings.keep_stage_file {
-                        format!("the staged file is kept: {}", staged.keep().display())
-                    } else {
-                        "to look at the staged file, render with --keep-stage-file".to_owned()
-                    };
-                    self.faults.refused(&job.dest, digest);
-                    return done(DestOutcome::failed(FailedStep::Check, refused(&text, &advice)));
-                }
-                let (target, verify) = (ready.target, ready.verify);
-                let keep_previous = false;
-                let file = CheckedFile { job, target, staged, digest, verify, action, keep_previous };
-                Decision::Deliver(Box::new(file))
-            }
+        let judged = judge(&self.settings, &ready, self.held.get(&job.dest));
+        if judged == Err(DestOutcome::InSync) {
+            tracing::debug!("Target config {dest} in sync");
+            self.in_sync(&job, ready.verify, action);
+            return Err(DestOutcome::InSync);
         }
+        if judged == Err(DestOutcome::WouldChange) {
+            tracing::warn!("Noop mode enabled. {dest} will not be modified");
+            tracing::info!("Target config {dest} out of sync ({})", ready.difference);
+            if let Some(staged) = ready.staged {
+                // Outside the macro: its arguments are not evaluated when the level is off.
+                let kept = staged.keep();
+                tracing::info!("Keeping staged file: {}", kept.display());
+            }
+            return Err(DestOutcome::WouldChange);
+        }
+        let digest = judged?;
+        if self.faults.fails(&job.resource.name, &job.dest) {
+            tracing::debug!("Target config {dest} out of sync ({})", ready.difference);
+        } else {
+            tracing::info!("Target config {dest} out of sync ({})", ready.difference);
+        }
+        let staged = ready.staged.expect("what differs was staged, unless only a comparison was asked for");
+        if let Err(text) = self.check(&job, staged.path()).await {
+            let advice = if self.settings.keep_stage_file {
+                format!("the staged file is kept: {}", staged.keep().display())
+            } else {
+                "to look at the staged file, render with --keep-stage-file".to_owned()
+            };
+            self.faults.refused(&job.dest, digest);
+            return Err(DestOutcome::failed(FailedStep::Check, refused(&text, &advice)));
+        }
+        let (target, verify) = (ready.target, ready.verify);
+        Ok(CheckedFile { job, target, staged, digest, verify, action, keep_previous: false })
     }
 
     /// Notes that a destination has the wanted content, and requests a reload where one is forced.
-    fn in_sync(&mut self, job: &Job, verify: Option<Arc<Verify>>, action: Option<Action>) {
+    fn in_sync(&mut self, job: &Job, verify: Option<Arc<Verify>>, action: Option<ReloadAction>) {
         self.record_owned(job);
         self.learn(&job.dest, verify.as_ref());
         // The wanted content differs from the refused one: if that one comes back later, it is tried again.
@@ -315,7 +287,7 @@ impl Deliverer {
     async fn place(
         &mut self,
         mut accepted: Vec<CheckedFile>,
-        gone: Vec<Gone>,
+        gone: Vec<OrphanedFile>,
         report: &mut Report,
     ) -> Vec<ReloadRequest> {
         if accepted.is_empty() && gone.is_empty() {
@@ -359,7 +331,7 @@ impl Deliverer {
     }
 
     /// Builds the journal entries of these swaps, one for each distinct reload.
-    fn entries_for(&self, accepted: &[CheckedFile], gone: &[Gone]) -> BTreeMap<String, JournalEntry> {
+    fn entries_for(&self, accepted: &[CheckedFile], gone: &[OrphanedFile]) -> BTreeMap<String, JournalEntry> {
         let swaps = accepted.iter().map(|one| {
             let resource = one.job.resource.name.clone();
             (
@@ -384,11 +356,11 @@ impl Deliverer {
     }
 
     /// Returns the reloads with at least one verified destination: all files they cover may have to be rolled back.
-    fn verified_actions(&self, accepted: &[CheckedFile], gone: &[Gone]) -> BTreeSet<String> {
+    fn verified_actions(&self, accepted: &[CheckedFile], gone: &[OrphanedFile]) -> BTreeSet<String> {
         let new = accepted.iter().filter(|one| one.job.resource.verify.is_some());
-        let new = new.filter_map(|one| one.action.as_ref()).map(Action::key);
+        let new = new.filter_map(|one| one.action.as_ref()).map(ReloadAction::key);
         let removed = gone.iter().filter(|gone| gone.resource.verify.is_some());
-        let removed = removed.filter_map(Gone::action).map(|action| action.key());
+        let removed = removed.filter_map(OrphanedFile::action).map(|action| action.key());
         let pending =
             self.pending.iter().filter(|(_, pending)| pending.is_verified()).map(|(key, _)| key.clone());
         new.chain(removed).chain(pending).collect()
@@ -403,7 +375,7 @@ fn refused(text: &str, advice: &str) -> String {
 }
 
 /// Keeps the old file of a renamed entry until its new file is in place. Returns the files that may be removed now.
-fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
+fn keep_until_replaced(gone: Vec<OrphanedFile>, report: &mut Report) -> Vec<OrphanedFile> {
     let mut missing: BTreeMap<usize, PathBuf> = BTreeMap::new();
     let gone_from: BTreeSet<usize> = gone.iter().map(|gone| gone.index).collect();
     // Without a value, an optional entry's file is not created either.
@@ -417,7 +389,7 @@ fn keep_until_replaced(gone: Vec<Gone>, report: &mut Report) -> Vec<Gone> {
     }
     let (kept, removed): (Vec<_>, Vec<_>) =
         gone.into_iter().partition(|gone| missing.contains_key(&gone.index));
-    for Gone { index, resource, dest } in kept {
+    for OrphanedFile { index, resource, dest } in kept {
         let why = waits_for(&missing[&index]);
         report.lines.push(line(index, &resource, &dest, DestOutcome::Skipped { why }));
     }

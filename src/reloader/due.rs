@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::pending::retry_backoff;
 use crate::backoff::Backoff;
 
-/// How long a resource waits for quiet, and the longest it waits in all.
+/// How long a resource waits after a change for further ones, and the longest wait in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Debounce {
     pub(super) debounce: Duration,
@@ -24,14 +24,14 @@ struct DebounceGroup {
     first: Instant,
     last: Instant,
     /// The merged setting of all resources in the group.
-    patience: Debounce,
+    debounce: Debounce,
     resources: BTreeSet<usize>,
 }
 
 impl DebounceGroup {
     /// Returns the end of the wait: `debounce` after the last change, at most `max_wait` after the first.
     fn at(&self) -> Instant {
-        let Debounce { debounce, max_wait } = self.patience;
+        let Debounce { debounce, max_wait } = self.debounce;
         (self.last + debounce).min(self.first + max_wait.max(debounce))
     }
 }
@@ -41,33 +41,33 @@ impl DebounceGroup {
 pub(super) struct Due {
     waiting: BTreeMap<usize, DebounceGroup>,
     retries: BTreeMap<usize, (Backoff, Instant)>,
-    /// When the oldest waiting change came; kept when the resources are reread.
+    /// The time of the oldest waiting change; kept when the resources are reread.
     since: Option<Instant>,
 }
 
 impl Due {
     /// Marks a resource after something it reads changed. `group` is its debounce group.
-    pub(super) fn mark(&mut self, resource: usize, group: usize, patience: Debounce, now: Instant) {
+    pub(super) fn mark(&mut self, resource: usize, group: usize, added: Debounce, now: Instant) {
         let first = self.since.unwrap_or(now);
         let waiting = self.waiting.entry(group).or_insert_with(|| DebounceGroup {
             first,
             last: now,
-            patience,
+            debounce: added,
             resources: BTreeSet::new(),
         });
         waiting.last = now;
         // The longest debounce of the group, and the lowest `max_wait` of those that debounce at all.
-        let (debounce, max_wait) = (waiting.patience.debounce, waiting.patience.max_wait);
-        waiting.patience.max_wait = match (debounce.is_zero(), patience.debounce.is_zero()) {
-            (false, false) => max_wait.min(patience.max_wait),
-            (true, false) => patience.max_wait,
+        let (debounce, max_wait) = (waiting.debounce.debounce, waiting.debounce.max_wait);
+        waiting.debounce.max_wait = match (debounce.is_zero(), added.debounce.is_zero()) {
+            (false, false) => max_wait.min(added.max_wait),
+            (true, false) => added.max_wait,
             (_, true) => max_wait,
         };
-        waiting.patience.debounce = debounce.max(patience.debounce);
+        waiting.debounce.debounce = debounce.max(added.debounce);
         waiting.resources.insert(resource);
     }
 
-    /// Schedules the retry of a failed resource, with a growing wait, whether or not anything changes.
+    /// Schedules the retry of a failed resource, with increasing delays, whether or not anything changes.
     pub(super) fn failed(&mut self, resource: usize, now: Instant) -> Duration {
         let (backoff, at) = self.retries.entry(resource).or_insert_with(|| (retry_backoff(), now));
         let wait = backoff.next();

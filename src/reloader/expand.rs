@@ -9,7 +9,7 @@ use super::generation::Generation;
 use super::job::{Job, jobs};
 use super::manifest::Manifest;
 use super::outcome::{DestOutcome, FailedStep, ReportLine};
-use super::place::Gone;
+use super::place::OrphanedFile;
 use super::request::line;
 use crate::template::Reads;
 use crate::values::Values;
@@ -54,7 +54,7 @@ impl DestinationOwners {
 #[derive(Default)]
 pub(super) struct Expanded {
     pub(super) jobs: Vec<Job>,
-    pub(super) gone: Vec<Gone>,
+    pub(super) gone: Vec<OrphanedFile>,
     pub(super) failed: Vec<ReportLine>,
     pub(super) reads: BTreeMap<usize, Reads>,
 }
@@ -89,7 +89,11 @@ pub(super) fn expand(
             });
             // An invalid entry may be a valid one that is being edited: then nothing is removed.
             if problems.is_empty() {
-                all.gone.extend(left.map(|dest| Gone { index, resource: Arc::clone(resource), dest }));
+                all.gone.extend(left.map(|dest| OrphanedFile {
+                    index,
+                    resource: Arc::clone(resource),
+                    dest,
+                }));
             }
         }
         for text in problems {

@@ -1,4 +1,4 @@
-//! What was logged of lasting failures: a daemon tries again and again, and logs each distinct failure once.
+//! Which failures were logged: a daemon that retries logs each distinct failure once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,18 +13,16 @@ type Faults = BTreeMap<String, BTreeSet<(PathBuf, String)>>;
 #[derive(Debug, Default)]
 pub(super) struct FaultLog {
     last: Faults,
-    /// Those of the pass under way.
+    /// The failures of the current pass.
     now: Faults,
-    /// The renderings that a check refused in the pass under way, by their digests.
+    /// The renderings that a check refused in the current pass, by their digests.
     refused: BTreeMap<PathBuf, String>,
 }
 
 impl FaultLog {
     /// Notes that a resource was tried.
     pub(super) fn tried(&mut self, resource: &str) {
-        if !self.now.contains_key(resource) {
-            self.now.insert(resource.to_owned(), BTreeSet::new());
-        }
+        self.now.entry(resource.to_owned()).or_default();
     }
 
     /// Notes which rendering a check refused: another one that fails in the same way is a new failure.
@@ -54,9 +52,7 @@ impl FaultLog {
         }
         let fault = (dest.to_owned(), fault);
         let known = self.last.get(resource).is_some_and(|faults| faults.contains(&fault));
-        self.tried(resource);
-        let added = self.now.get_mut(resource).is_some_and(|faults| faults.insert(fault));
-        added && !known
+        self.now.entry(resource.to_owned()).or_default().insert(fault) && !known
     }
 
     /// Ends a pass.

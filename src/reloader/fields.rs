@@ -69,7 +69,7 @@ impl<'t> Fields<'t> {
     }
 
     fn mistyped(&mut self, name: &str, line: usize, wanted: &str, got: &DeValue<'_>) {
-        self.wrong(line, format!("{name} wants {wanted}, not {}", got.type_str()));
+        self.wrong(line, format!("{name} must be {wanted}, not {}", got.type_str()));
     }
 
     /// Reads a string and its line.
@@ -138,7 +138,7 @@ impl<'t> Fields<'t> {
         };
         let parsed = parsed.filter(|duration| *duration <= MAX_DURATION);
         if parsed.is_none() {
-            self.wrong(line, format!("{name} wants a duration such as \"500ms\", \"30s\" or \"5m\""));
+            self.wrong(line, format!("{name} must be a duration such as \"500ms\", \"30s\" or \"5m\""));
         }
         parsed
     }
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(fields.strings("keys"), None);
         assert_eq!(fields.string("mode").as_deref(), Some("0644"));
         let (wrong, unknown) = fields.finish();
-        assert_eq!(wrong[0].to_string(), "a.toml:1: src wants a quoted string, not integer");
+        assert_eq!(wrong[0].to_string(), "a.toml:1: src must be a quoted string, not integer");
         assert_eq!(
             unknown[0].to_string(),
             "a.toml:2: unknown field `keyz` in [template]: did you mean `keys`?"

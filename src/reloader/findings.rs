@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth a look; the check still passes.
+    /// Probably a mistake; the check still passes.
     Warning,
     /// It will fail, or do something unintended.
     Error,
@@ -34,7 +34,7 @@ pub struct Finding {
     pub(super) outside: Option<String>,
 }
 
-/// Everything found, and what was looked at.
+/// Everything found, and what was checked.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Findings {
     /// In order of file and line.
@@ -56,7 +56,7 @@ pub struct Golden {
 }
 
 impl Findings {
-    /// Returns whether nothing will fail.
+    /// Returns whether there is no error.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|finding| finding.severity == Severity::Warning)
@@ -83,7 +83,7 @@ impl Findings {
         self.findings.push(finding);
     }
 
-    /// Adds that a resource asks for a key that it never sees.
+    /// Adds that a resource reads a key outside its `keys`.
     pub(super) fn add_outside(&mut self, resource: &str, at: (&Path, usize), key: &str, text: String) {
         self.add(Severity::Error, "outside_keys", resource, at, text);
         if let Some(finding) = self.findings.last_mut() {

@@ -14,33 +14,33 @@ const EVENT_QUEUE_CAPACITY: usize = 64;
 /// A running follower. Dropping it stops the loop.
 pub(super) struct Follower {
     loops: Loops,
-    news: mpsc::Receiver<SourceEvent>,
+    events: mpsc::Receiver<SourceEvent>,
 }
 
 impl Follower {
     /// Follows the source, starting with its next snapshot.
     pub(super) fn start(source: &Arc<Source>, roots: Vec<String>, follow: Follow) -> Self {
-        let (sender, news) = mpsc::channel(EVENT_QUEUE_CAPACITY);
+        let (sender, events) = mpsc::channel(EVENT_QUEUE_CAPACITY);
         let mut loops = Loops::new(Stop::new());
         let source = Arc::clone(source);
         loops.spawn("source", async move {
             source.follow(roots, follow, sender).await;
             Ok::<(), Infallible>(())
         });
-        Self { loops, news }
+        Self { loops, events }
     }
 
     /// Returns the next event, or the early end of the loop, which is a failure. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Result<SourceEvent, EndedLoop> {
         tokio::select! {
             biased;
-            Some(news) = self.news.recv() => Ok(news),
+            Some(event) = self.events.recv() => Ok(event),
             ended = self.loops.first_failure() => Err(ended),
         }
     }
 
     /// Returns an event that already waits.
     pub(super) fn ready(&mut self) -> Option<SourceEvent> {
-        self.news.try_recv().ok()
+        self.events.try_recv().ok()
     }
 }

@@ -114,7 +114,7 @@ impl Generation {
         let mut worse = Vec::new();
         for name in used.chain(sources.iter().cloned()).collect::<BTreeSet<_>>() {
             let Err(error) = next.engine.check(&name) else { continue };
-            let gone = error.kind() == TemplateErrorKind::MissingTemplate && !sources.contains(&name);
+            let gone = error.kind == TemplateErrorKind::MissingTemplate && !sources.contains(&name);
             if !gone && self.engine.check(&name).is_ok() {
                 worse.push(error.to_string());
             }

@@ -1,4 +1,4 @@
-//! Removes what a crash may have left behind.
+//! Removes files that a crash may have left.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

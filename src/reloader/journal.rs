@@ -6,23 +6,22 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::log_text::{named, one_line};
+use super::state_file::{self, make_folder, name_of, name_of_confdir};
 use crate::disk;
 
 /// One pending reload, as kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct JournalEntry {
-    /// The reload to run: its identity (`Action::key`).
+    /// The reload to run: its identity (`ReloadAction::key`).
     pub(super) action: String,
     /// What was swapped.
     pub(super) files: Vec<JournalFile>,
-    /// Tells this run's entry from a later one for the same action.
+    /// Distinguishes this run's entry from a later one for the same action.
     pub(super) token: String,
 }
 
@@ -67,7 +66,7 @@ impl ReloadJournal {
     /// When the folder cannot be created.
     pub(super) fn open(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
         let journal = Self::peek(state_dir, confdir)?;
-        journal.dir.as_deref().map_or(Ok(()), make)?;
+        journal.dir.as_deref().map_or(Ok(()), make_folder)?;
         Ok(journal)
     }
 
@@ -77,9 +76,7 @@ impl ReloadJournal {
     /// When the confdir's path cannot be made absolute.
     pub(super) fn peek(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
         let Some(state_dir) = state_dir else { return Ok(Self { dir: None }) };
-        let confdir = std::path::absolute(confdir)?;
-        let name = &digest(confdir.as_os_str().as_encoded_bytes())[..32];
-        Ok(Self { dir: Some(state_dir.join("pending").join(name)) })
+        Ok(Self { dir: Some(state_dir.join("pending").join(name_of_confdir(confdir)?)) })
     }
 
     /// Writes a journal entry. The files of an earlier entry for the same action are merged into it: if this run dies
@@ -89,10 +86,7 @@ impl ReloadJournal {
     /// When it cannot be made durable; the file must then not be swapped.
     pub(super) fn record(&self, entry: &JournalEntry) -> io::Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
-        // The state folder may have been deleted meanwhile.
-        make(dir)?;
         let path = dir.join(file_name(&entry.action));
-        let temporary = path.with_extension(format!("new.{}", std::process::id()));
         let mut entry = entry.clone();
         // All files of one action share one entry.
         for file in read(&path).into_iter().flat_map(|earlier| earlier.files) {
@@ -100,7 +94,7 @@ impl ReloadJournal {
                 entry.files.push(file);
             }
         }
-        write(&entry, &temporary, &path)?;
+        write(&entry, &path)?;
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(disk::at(dir))
     }
 
@@ -117,7 +111,7 @@ impl ReloadJournal {
         if entry.files.is_empty() {
             return self.finish(&entry);
         }
-        write(&entry, &path.with_extension(format!("new.{}", std::process::id())), &path)
+        write(&entry, &path)
     }
 
     /// Removes a journal entry, unless another run has taken it over since.
@@ -155,13 +149,9 @@ impl ReloadJournal {
     }
 }
 
-fn write(entry: &JournalEntry, temporary: &Path, path: &Path) -> io::Result<()> {
+fn write(entry: &JournalEntry, path: &Path) -> io::Result<()> {
     let bytes = serde_json::to_vec(entry).map_err(io::Error::other)?;
-    disk::write_whole(path, temporary, 0o666, |file| file.write_all(&bytes)).map_err(disk::at(path))
-}
-
-fn make(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk::at(dir))
+    state_file::write(path, 0o666, |file| file.write_all(&bytes))
 }
 
 fn read(path: &Path) -> Option<JournalEntry> {
@@ -169,23 +159,14 @@ fn read(path: &Path) -> Option<JournalEntry> {
 }
 
 fn file_name(action: &str) -> String {
-    format!("{}.json", &digest(action.as_bytes())[..32])
-}
-
-/// Returns the SHA-256 of some bytes in hexadecimal.
-pub(super) fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("{}.json", name_of(action.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::state_file::digest;
     use super::*;
 
     fn entry(dest: &Path, content: &[u8], token: &str) -> JournalEntry {
@@ -199,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_outlives_the_ledger_and_ends_when_paid() {
+    fn an_entry_survives_a_restart_and_ends_when_finished() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         fs::write(&dest, "new").unwrap();
@@ -211,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn debts_belong_to_one_confdir_and_only_their_owner_reads_them() {
+    fn entries_belong_to_one_confdir_and_only_their_owner_reads_them() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         fs::write(&dest, "new").unwrap();
@@ -222,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_is_owed_whatever_became_of_its_file() {
+    fn an_entry_counts_even_if_its_file_has_changed() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         journal(dir.path()).record(&entry(&dest, b"new", "1")).unwrap();
@@ -241,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_debt_takes_the_earlier_one_in_although_its_own_swap_never_happened() {
+    fn a_later_entry_includes_the_earlier_one_even_without_its_own_swap() {
         let dir = tempfile::tempdir().unwrap();
         let (first, second) = (dir.path().join("first"), dir.path().join("second"));
         fs::write(&first, "swapped").unwrap();
@@ -253,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn releasing_one_destination_leaves_the_others_owed() {
+    fn releasing_one_destination_keeps_the_others() {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path());
         journal.record(&entry(Path::new("/a"), b"a", "1")).unwrap();
@@ -266,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn paying_leaves_a_debt_that_another_run_took_over() {
+    fn finishing_keeps_an_entry_that_another_run_took_over() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("dest");
         journal(dir.path()).record(&entry(&dest, b"a", "1")).unwrap();
@@ -276,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_paper_is_no_debt() {
+    fn a_damaged_file_is_no_entry() {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path());
         fs::write(journal.dir.as_ref().unwrap().join(file_name("x")), "{\"act").unwrap();

@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,15 +12,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::journal::digest;
-use crate::disk;
+use super::state_file;
 use crate::key;
 use crate::values::{Datum, Values};
 
 const FORMAT_VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct SnapshotHead {
     format: u32,
     source: String,
     roots: Vec<String>,
@@ -30,7 +28,7 @@ struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct SavedEntry {
     k: Arc<str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     v: Option<Arc<str>>,
@@ -58,29 +56,21 @@ impl SnapshotCache {
     pub(super) fn new(state_dir: Option<&Path>, confdir: &Path, source: &str) -> Self {
         let name = format!("{} {source}", confdir.display());
         let path = state_dir
-            .map(|dir| dir.join("last-good").join(format!("{}.jsonl", &digest(name.as_bytes())[..32])));
+            .map(|dir| dir.join("last-good").join(format!("{}.jsonl", state_file::name_of(name.as_bytes()))));
         Self { path, source: source.to_owned() }
     }
 
     /// Writes a snapshot. Blocking.
     pub(super) fn put(&self, roots: &[String], values: &Values) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        self.write(path, roots, values).map_err(disk::at(path))
-    }
-
-    fn write(&self, path: &Path, roots: &[String], values: &Values) -> io::Result<()> {
-        if let Some(dir) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        }
-        let temporary = path.with_extension(format!("new.{}", std::process::id()));
-        disk::write_whole(path, &temporary, 0o600, |file| self.write_to(file, roots, values))
+        state_file::write(path, 0o600, |file| self.write_to(file, roots, values))
     }
 
     fn write_to(&self, file: &mut fs::File, roots: &[String], values: &Values) -> io::Result<()> {
         let mut out = BufWriter::new(file);
         let taken =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let head = Head {
+        let head = SnapshotHead {
             format: FORMAT_VERSION,
             source: self.source.clone(),
             roots: roots.to_vec(),
@@ -90,9 +80,9 @@ impl SnapshotCache {
         line(&mut out, &head)?;
         for (key, datum) in values.iter() {
             let entry = match datum {
-                Datum::Text(text) => Entry { k: Arc::clone(key), v: Some(Arc::clone(text)), b: None },
+                Datum::Text(text) => SavedEntry { k: Arc::clone(key), v: Some(Arc::clone(text)), b: None },
                 Datum::Binary(bytes) => {
-                    Entry { k: Arc::clone(key), v: None, b: Some(STANDARD.encode(bytes)) }
+                    SavedEntry { k: Arc::clone(key), v: None, b: Some(STANDARD.encode(bytes)) }
                 }
             };
             line(&mut out, &entry)?;
@@ -104,7 +94,7 @@ impl SnapshotCache {
     pub(super) fn get(&self, roots: &[String]) -> Option<LastGood> {
         let text = fs::read_to_string(self.path.as_ref()?).ok()?;
         let mut lines = text.lines();
-        let head: Head = serde_json::from_str(lines.next()?).ok()?;
+        let head: SnapshotHead = serde_json::from_str(lines.next()?).ok()?;
         let covered = roots.iter().all(|root| {
             head.roots.iter().any(|have| key::contains(have, root) && !key::is_hidden_below(have, root))
         });
@@ -122,7 +112,7 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 }
 
 fn entry(line: &str) -> Option<(Arc<str>, Datum)> {
-    let Entry { k, v, b } = serde_json::from_str(line).ok()?;
+    let SavedEntry { k, v, b } = serde_json::from_str(line).ok()?;
     let datum = match (v, b) {
         (Some(text), None) => Datum::Text(text),
         (None, Some(text)) => Datum::Binary(STANDARD.decode(text).ok()?.into()),

@@ -127,7 +127,7 @@ fn judge_template(
             continue;
         }
         if let Err(error) = generation.engine.check(&name) {
-            let at = error.line().map_or((resource.file.as_path(), 0), |line| (path.as_path(), line));
+            let at = error.line.map_or((resource.file.as_path(), 0), |line| (path.as_path(), line));
             all.add(Severity::Error, "template", &resource.name, at, error.to_string());
             continue;
         }
@@ -173,7 +173,7 @@ fn judge_key(
     }
 }
 
-/// Returns whether the resource can never see anything of what is asked for.
+/// Returns whether `keys` excludes everything that is asked for.
 fn is_outside(resource: &Resource, asked: &str, listing: bool) -> bool {
     let absolute = certain_key(resource, asked);
     let is_glob = asked.contains(GLOB);
@@ -207,7 +207,7 @@ fn report_unreached(all: &mut Findings, templates: &Path, reached: &BTreeSet<Pat
             if path.is_dir() {
                 waiting.push(path);
             } else if !reached.contains(&path) {
-                let text = "no resource reaches this template".to_owned();
+                let text = "no resource uses this template".to_owned();
                 all.add(Severity::Warning, "unreached", "", (&path, 0), text);
             }
         }

@@ -1,6 +1,6 @@
 //! Finds a pattern that matches nothing, and the one that was probably meant.
 //!
-//! `getvs("/a/upsteam/*")` of a mistyped directory is an empty list and no error. Only data can tell it from a
+//! `getvs("/a/upsteam/*")` of a mistyped directory is an empty list and not an error. Only data distinguishes it from a
 //! directory that is always empty.
 
 use std::collections::BTreeSet;

@@ -67,7 +67,7 @@ pub(super) fn render_all(
                 let asks = job.resource.verify.as_ref().is_some_and(|verify| verify.wants_generation());
                 if asks && !output.prints_generation {
                     let text = "verify.contains asks for generation(), which the template never prints: the \
-                                service cannot answer with it"
+                                service cannot return it"
                         .to_owned();
                     all.add(Severity::Error, "verify", name, (file, 0), text);
                 }

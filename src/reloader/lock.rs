@@ -1,12 +1,12 @@
-//! One daemon for one confdir and state folder: two would each run the other's pending reloads.
+//! Allows one daemon for a confdir and state folder: two would each run the other's pending reloads.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::error::ReloaderError;
-use super::journal::digest;
+use super::state_file::{make_folder, name_of};
 
 /// Held as long as the daemon runs; the system releases it when the process ends, however it ends.
 #[derive(Debug)]
@@ -23,9 +23,8 @@ impl Lock {
         let Some(state_dir) = state_dir else { return Ok(None) };
         let whole = std::path::absolute(confdir).unwrap_or_else(|_| confdir.to_owned());
         let dir = state_dir.join("watch");
-        let path = dir.join(format!("{}.lock", &digest(whole.as_os_str().as_encoded_bytes())[..32]));
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-        let opened = made.and_then(|()| {
+        let path = dir.join(format!("{}.lock", name_of(whole.as_os_str().as_encoded_bytes())));
+        let opened = make_folder(&dir).and_then(|()| {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)
         });
         // The journal and the snapshot cache report a folder that cannot be used.

@@ -1,7 +1,7 @@
 //! Lists, commands and their output as parts of a log line.
 
 /// A log line names at most this many resources or destinations.
-const NAMED: usize = 5;
+const MAX_NAMES: usize = 5;
 
 /// The longest text of a command in a log line, in bytes.
 const MAX_LINE_BYTES: usize = 2048;
@@ -14,11 +14,11 @@ pub(super) fn named(names: impl Iterator<Item = String>) -> String {
     names.sort_unstable();
     names.dedup();
     let all = names.len();
-    if all <= NAMED {
+    if all <= MAX_NAMES {
         return names.join(", ");
     }
-    names.truncate(NAMED);
-    format!("{} and {} more", names.join(", "), all - NAMED)
+    names.truncate(MAX_NAMES);
+    format!("{} and {} more", names.join(", "), all - MAX_NAMES)
 }
 
 /// Joins the lines of a command or of its output, so that they are one line of the log, and bounds its length.

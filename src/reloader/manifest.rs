@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::job::writes;
-use super::journal::digest;
 use super::resource::Resource;
-use crate::disk;
+use super::state_file;
 
 /// The files created by each `for_each` resource of one confdir, kept in the state folder.
 #[derive(Clone, Debug)]
@@ -22,30 +20,23 @@ pub(super) struct Manifest {
 impl Manifest {
     /// Opens the manifest of a confdir; without a state folder it lasts as long as the process.
     pub(super) fn open(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
-        let path = match state_dir {
-            None => None,
-            Some(dir) => {
-                let dir = dir.join("made");
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(disk::at(&dir))?;
-                Some(dir.join(file_name(confdir)?))
-            }
-        };
-        Ok(Self::read(path))
+        state_dir.map_or(Ok(()), |dir| state_file::make_folder(&dir.join("made")))?;
+        Self::peek(state_dir, confdir)
     }
 
     /// Opens a confdir's manifest for reading; creates nothing.
     pub(super) fn peek(state_dir: Option<&Path>, confdir: &Path) -> io::Result<Self> {
-        let name = file_name(confdir)?;
-        Ok(Self::read(state_dir.map(|dir| dir.join("made").join(name))))
-    }
-
-    fn read(path: Option<PathBuf>) -> Self {
+        let path = |dir: &Path| -> io::Result<PathBuf> {
+            Ok(dir.join("made").join(state_file::name_of_confdir(confdir)?).with_extension("json"))
+        };
+        let path = state_dir.map(path).transpose()?;
         let files = match path.as_ref().map(fs::read) {
-            // A torn manifest owns nothing: a file left behind is better than somebody else's file removed.
+            // If the manifest is damaged, no file counts as ours: leaving a file is better than removing somebody
+            // else's.
             Some(Ok(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
             _ => BTreeMap::new(),
         };
-        Self { path, files: Arc::new(Mutex::new(files)) }
+        Ok(Self { path, files: Arc::new(Mutex::new(files)) })
     }
 
     /// Returns the files a resource created. Files recorded under a name that none of `present` has any more also
@@ -83,18 +74,9 @@ impl Manifest {
 
     fn save(&self, files: &BTreeMap<String, BTreeSet<PathBuf>>) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        if let Some(dir) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk::at(dir))?;
-        }
-        let temporary = path.with_extension(format!("new.{}", std::process::id()));
         let bytes = serde_json::to_vec(files).map_err(io::Error::other)?;
-        disk::write_whole(path, &temporary, 0o666, |file| file.write_all(&bytes)).map_err(disk::at(path))
+        state_file::write(path, 0o666, |file| file.write_all(&bytes))
     }
-}
-
-fn file_name(confdir: &Path) -> io::Result<String> {
-    let confdir = std::path::absolute(confdir)?;
-    Ok(format!("{}.json", &digest(confdir.as_os_str().as_encoded_bytes())[..32]))
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::deliver::Deliverer;
-use super::ending::Ending;
-use super::ending::to_the_end;
 use super::error::ReloaderError;
 use super::generation::Generation;
 use super::housekeeping::sweep_stage_files;
 use super::outcome::{DestOutcome, FailedStep, Report, ReportLine};
 use super::settings::Settings;
+use super::shutdown::DaemonEnd;
+use super::shutdown::run_to_completion;
 
 use crate::source::{Source, SourceError};
 use crate::stop::{Signal, Signals, Stop};
@@ -27,31 +27,31 @@ pub async fn render(
     settings: Arc<Settings>,
     source: &Source,
     signals: &mut Signals,
-) -> Result<(Report, Ending), ReloaderError> {
+) -> Result<(Report, DaemonEnd), ReloaderError> {
     let generation = Generation::load(&settings);
     let mut report = problems_of(&generation)?;
     generation.announce();
     sweep_stage_files(&generation.confdir);
     let values = tokio::select! {
         values = fetch(&settings, source, &generation) => Arc::new(values?),
-        () = stop_signal(signals) => return Ok((report, Ending::CutOff)),
+        () = stop_signal(signals) => return Ok((report, DaemonEnd::CutOff)),
     };
     let mut deliverer = Deliverer::new(Arc::clone(&settings), Stop::new())?;
     deliverer.one_shot = true;
     let all: BTreeSet<usize> = (0..generation.confdir.resources.len()).collect();
     let stop = deliverer.stop.clone();
     let work = deliverer.pass(&generation, &values, &all);
-    match to_the_end(work, signals, &stop, settings.shutdown_timeout, || {}).await {
+    match run_to_completion(work, signals, &stop, settings.shutdown_timeout, || {}).await {
         Some((passed, _)) => {
             report.lines.extend(passed.report.lines);
-            let ending = if stop.requested() { Ending::CutOff } else { Ending::Stopped };
+            let ending = if stop.requested() { DaemonEnd::CutOff } else { DaemonEnd::Stopped };
             Ok((report, ending))
         }
-        None => Ok((report, Ending::CutOff)),
+        None => Ok((report, DaemonEnd::CutOff)),
     }
 }
 
-/// Waits for a stop signal; used while nothing is being changed, so that there is nothing to finish first.
+/// Waits for a stop signal; used while nothing is changed, so nothing has to be finished first.
 async fn stop_signal(signals: &mut Signals) {
     while !matches!(signals.next().await, Signal::Stop | Signal::StopNow) {}
 }

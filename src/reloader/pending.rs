@@ -10,14 +10,14 @@ use super::fault_log::fault_of;
 use super::journal::JournalEntry;
 use super::log_text::named;
 use super::probe::Verify;
-use super::reload::Action;
-use super::request::{Content, ReloadRequest};
+use super::reload::ReloadAction;
+use super::request::{FileChange, ReloadRequest};
 use crate::backoff::Backoff;
 
 /// A reload that has to run, and its destinations.
 pub(super) struct PendingReload {
     /// `None` where only a verification is due.
-    pub(super) action: Option<Action>,
+    pub(super) action: Option<ReloadAction>,
     /// Its journal entry, if it has one.
     pub(super) entry: Option<JournalEntry>,
     pub(super) requests: Vec<ReloadRequest>,
@@ -25,12 +25,12 @@ pub(super) struct PendingReload {
     pub(super) not_before: Option<Instant>,
     /// The failure that was logged last.
     logged: Option<String>,
-    /// It ran, but its probe is unknown until a template renders: a run before that would be useless.
+    /// It ran, but its probe is unknown until a template renders; another run before that could not be verified.
     pub(super) waits_for_render: bool,
 }
 
 impl PendingReload {
-    pub(super) fn new(action: Option<Action>) -> Self {
+    pub(super) fn new(action: Option<ReloadAction>) -> Self {
         Self {
             action,
             entry: None,
@@ -42,7 +42,7 @@ impl PendingReload {
         }
     }
 
-    /// Adds a destination: the reload is due at once, whatever it waited for.
+    /// Adds a destination: the reload is then due at once.
     pub(super) fn add(&mut self, request: ReloadRequest, entry: Option<JournalEntry>) {
         self.entry = entry.or(self.entry.take());
         (self.not_before, self.waits_for_render, self.logged) = (None, false, None);
@@ -56,7 +56,7 @@ impl PendingReload {
         }
     }
 
-    /// Adds a destination again that was here before; the wait continues.
+    /// Adds a destination that was in this reload before; the wait continues.
     pub(super) fn add_waiting(&mut self, request: ReloadRequest) {
         self.waits_for_render &= request.is_unknown();
         self.requests.push(request);
@@ -77,7 +77,7 @@ impl PendingReload {
     /// Takes the probe of a file that was rendered again and is in place.
     pub(super) fn learn(&mut self, dest: &Path, verify: &Arc<Verify>) {
         for request in self.requests.iter_mut().filter(|request| request.dest == dest) {
-            if matches!(request.content, Content::Swapped(_) | Content::Present) {
+            if matches!(request.content, FileChange::Swapped(_) | FileChange::Present) {
                 request.verify = Some(Arc::clone(verify));
                 if std::mem::take(&mut self.waits_for_render) {
                     self.not_before = None;
@@ -91,7 +91,7 @@ impl PendingReload {
     }
 
     pub(super) fn describe(&self) -> String {
-        self.action.as_ref().map_or_else(|| "verification".to_owned(), Action::describe)
+        self.action.as_ref().map_or_else(|| "verification".to_owned(), ReloadAction::describe)
     }
 
     /// Returns its resources as the log names them.
@@ -120,12 +120,13 @@ impl PendingReload {
 
     /// Describes the file on disk while the reload has not succeeded.
     pub(super) fn state(&self) -> &'static str {
-        let any = |wanted: fn(&Content) -> bool| self.requests.iter().any(|request| wanted(&request.content));
-        if any(|content| matches!(content, Content::Swapped(_))) {
+        let any =
+            |wanted: fn(&FileChange) -> bool| self.requests.iter().any(|request| wanted(&request.content));
+        if any(|content| matches!(content, FileChange::Swapped(_))) {
             "the new file is in place, but the service has not taken it"
-        } else if any(|content| *content == Content::Removed) {
+        } else if any(|content| *content == FileChange::Removed) {
             "the file is removed, but the service has not been reloaded"
-        } else if any(|content| *content == Content::PutBack) {
+        } else if any(|content| *content == FileChange::RolledBack) {
             "the previous file is in place, but the service has not taken it"
         } else {
             "the file in place is the wanted one, but the service has not taken it"

@@ -11,8 +11,8 @@ use super::journal::{JournalEntry, ReloadJournal};
 use super::manifest::Manifest;
 use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::probe::Verify;
-use super::reload::Action;
-use super::request::{Before, Content, ReloadRequest, line, unrendered};
+use super::reload::ReloadAction;
+use super::request::{FileChange, PreviousFile, ReloadRequest, line};
 use super::resource::Resource;
 use crate::replace::{Staged, Target, WriteMethod, sync_folder};
 
@@ -23,33 +23,33 @@ pub(super) struct CheckedFile {
     pub(super) target: Target,
     pub(super) staged: Staged,
     pub(super) digest: String,
-    /// What to ask its service after the reload.
+    /// The verification after the reload.
     pub(super) verify: Option<Arc<Verify>>,
     /// The reload it needs.
-    pub(super) action: Option<Action>,
+    pub(super) action: Option<ReloadAction>,
     /// Whether the present file is kept, because a verification may need it back.
     pub(super) keep_previous: bool,
 }
 
 /// A file of ours whose `for_each` entry is gone.
 #[derive(Clone, Debug)]
-pub(super) struct Gone {
+pub(super) struct OrphanedFile {
     pub(super) index: usize,
     pub(super) resource: Arc<Resource>,
     pub(super) dest: PathBuf,
 }
 
-impl Gone {
+impl OrphanedFile {
     /// Returns the reload that its removal needs; an invalid one was reported when the file was rendered.
-    pub(super) fn action(&self) -> Option<Action> {
-        Action::of(&self.resource, &self.dest).ok().flatten()
+    pub(super) fn action(&self) -> Option<ReloadAction> {
+        ReloadAction::of(&self.resource, &self.dest).ok().flatten()
     }
 }
 
-/// Everything one pass swaps.
+/// Everything that one pass swaps.
 pub(super) struct SwapBatch {
     pub(super) accepted: Vec<CheckedFile>,
-    pub(super) gone: Vec<Gone>,
+    pub(super) gone: Vec<OrphanedFile>,
     pub(super) entries: BTreeMap<String, JournalEntry>,
     pub(super) journal: ReloadJournal,
     pub(super) keep_staged: bool,
@@ -106,7 +106,7 @@ pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
         .filter(|line| line.dest.symlink_metadata().is_err())
         .filter_map(|line| Some((line.index?, line.dest.clone())))
         .collect();
-    for Gone { index, resource, dest } in gone {
+    for OrphanedFile { index, resource, dest } in gone {
         if let Some(new) = missing.get(&index) {
             let why = waits_for(new);
             swapped.failed.push(line(index, &resource, &dest, DestOutcome::Skipped { why }));
@@ -115,17 +115,8 @@ pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
         folders.extend(dest.parent().map(Path::to_owned));
         match remove(&resource, &dest, &manifest) {
             Ok(previous) => {
-                let content = Content::Removed;
-                let verify = unrendered(&resource);
-                swapped.requests.push(ReloadRequest {
-                    index: Some(index),
-                    resource,
-                    dest,
-                    content,
-                    verify,
-                    is_unchanged: false,
-                    previous,
-                });
+                let request = ReloadRequest::unrendered(index, &resource, dest, FileChange::Removed);
+                swapped.requests.push(ReloadRequest { is_unchanged: false, previous, ..request });
             }
             Err(text) => {
                 swapped.failed.push(unplaced(index, &resource, &dest, &text));
@@ -178,11 +169,8 @@ fn place(one: CheckedFile, keep_staged: bool) -> Result<(ReloadRequest, WriteMet
         tracing::info!("Keeping staged file: {}", copy.display());
     }
     let placed = staged.place().map_err(|error| error.to_string())?;
-    let content = Content::Swapped(digest);
-    let index = Some(job.index);
-    let (resource, dest) = (job.resource, job.dest);
-    let request = ReloadRequest { index, resource, dest, content, verify, is_unchanged: false, previous };
-    Ok((request, placed))
+    let request = ReloadRequest::unrendered(job.index, &job.resource, job.dest, FileChange::Swapped(digest));
+    Ok((ReloadRequest { verify, is_unchanged: false, previous, ..request }, placed))
 }
 
 /// Returns a name that no later run removes as a leftover staged file.
@@ -191,7 +179,7 @@ fn kept_name(staged: &Path) -> PathBuf {
     staged.with_file_name(name.replacen(&format!(".{}.", std::process::id()), ".kept.", 1))
 }
 
-fn previous(target: &Target) -> Result<Before, String> {
+fn previous(target: &Target) -> Result<PreviousFile, String> {
     let saved = target
         .save()
         .map_err(|error| format!("cannot keep a copy of the present file for a rollback: {error}"))?;
@@ -199,7 +187,7 @@ fn previous(target: &Target) -> Result<Before, String> {
 }
 
 /// Removes the file of an entry that is gone; a file that is already missing counts as removed.
-fn remove(resource: &Resource, dest: &Path, manifest: &Manifest) -> Result<Option<Before>, String> {
+fn remove(resource: &Resource, dest: &Path, manifest: &Manifest) -> Result<Option<PreviousFile>, String> {
     let target = Target::resolve(dest).map_err(|error| error.to_string())?;
     let previous = if resource.verify.is_some() { Some(previous(&target)?) } else { None };
     match fs::remove_file(dest) {

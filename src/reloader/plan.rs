@@ -14,15 +14,15 @@ use super::journal::{JournalEntry, JournalFile, ReloadJournal};
 use super::manifest::Manifest;
 use super::once::{fetch, problems_of};
 use super::outcome::{DestOutcome, ReportLine};
-use super::prepare::{Depth, Prepared, ReadyFile, prepare_all};
+use super::prepare::{PrepareMode, Prepared, ReadyFile, prepare_all};
 use super::record::is_of;
 use super::redact::{MASK, Redactor};
-use super::reload::Action;
+use super::reload::ReloadAction;
 use super::settings::Settings;
 use crate::source::Source;
 
 /// What would happen to one destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The file would be created.
@@ -34,13 +34,14 @@ pub enum Change {
     /// The file would be removed: its `for_each` entry is gone.
     Remove,
     /// Nothing would change.
+    #[default]
     None,
     /// Unknown: it fails to render.
     Error,
 }
 
 /// One destination of a plan.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Planned {
     /// The resource's name.
     pub resource: String,
@@ -153,7 +154,7 @@ pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> R
         ..Planned::new(&gone.resource.name, &gone.dest.display().to_string(), Change::Remove)
     }));
     let jobs = expanded.jobs;
-    let work = move || prepare_all(&generation, &values, jobs, Depth::Compare);
+    let work = move || prepare_all(&generation, &values, jobs, PrepareMode::Compare);
     let prepared = tokio::task::spawn_blocking(work).await.expect("rendering does not panic");
     plan.resources.extend(prepared.into_iter().map(|one| planned(one, &redactor, context)));
     Ok(plan)
@@ -170,29 +171,12 @@ fn pending(entry: &JournalEntry, generation: &Generation, redactor: &Redactor) -
 
 impl Planned {
     fn new(resource: &str, dest: &str, change: Change) -> Self {
-        Self {
-            resource: resource.to_owned(),
-            dest: dest.to_owned(),
-            change,
-            attributes: Vec::new(),
-            diff: String::new(),
-            reload: None,
-            error: None,
-            obstacle: None,
-        }
+        Self { resource: resource.to_owned(), dest: dest.to_owned(), change, ..Self::default() }
     }
 }
 
 fn unreadable(line: ReportLine) -> Planned {
-    let error = match line.outcome {
-        DestOutcome::Failed { text, .. } => Some(text),
-        DestOutcome::InSync
-        | DestOutcome::WouldChange
-        | DestOutcome::Updated
-        | DestOutcome::Removed
-        | DestOutcome::Skipped { .. }
-        | DestOutcome::Pending { .. } => None,
-    };
+    let error = if let DestOutcome::Failed { text, .. } = line.outcome { Some(text) } else { None };
     Planned { error, ..Planned::new(&line.resource, &line.dest.display().to_string(), Change::Error) }
 }
 
@@ -200,7 +184,6 @@ fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
     let Prepared { job, result, .. } = prepared;
     let named = |change| Planned::new(&job.resource.name, &job.dest_text(), change);
     match result {
-        Err(DestOutcome::Skipped { .. }) => named(Change::None),
         Err(DestOutcome::Failed { text, .. }) => {
             Planned { error: Some(redactor.mask(&text)), ..named(Change::Error) }
         }
@@ -212,7 +195,8 @@ fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
                 (false, true) => Change::Update,
                 (false, false) => Change::Attributes,
             };
-            let reload = Action::of(&job.resource, &job.dest).ok().flatten().map(|action| action.describe());
+            let reload =
+                ReloadAction::of(&job.resource, &job.dest).ok().flatten().map(|action| action.describe());
             Planned {
                 attributes: attributes(&ready),
                 diff: diff(&ready, &job.dest_text(), redactor, context),

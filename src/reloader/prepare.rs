@@ -3,6 +3,7 @@
 //! This only reads, or writes a new file beside the destination: no service sees a change, and dropping a prepared
 //! file removes its staged copy.
 
+use std::fmt;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +15,10 @@ use super::job::Job;
 use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::probe::Verify;
 use super::request::line;
-use super::resource::{Format, Resource};
+use super::resource::{OutputFormat, Resource};
 use crate::document;
 use crate::replace::{Difference, Staged, Target, sync_all};
-use crate::template::{Engine, Failure, Reads, TemplateError, TemplateErrorKind, generation_of};
+use crate::template::{Engine, Reads, RenderFailure, TemplateError, TemplateErrorKind, generation_of};
 use crate::values::{Values, View};
 
 /// With fewer jobs than this, a second thread costs more than it saves.
@@ -47,7 +48,7 @@ impl Prepared {
 pub(super) struct ReadyFile {
     pub(super) target: Target,
     pub(super) bytes: Vec<u8>,
-    /// What to ask the service, filled in for this rendering.
+    /// The verification, filled in for this rendering.
     pub(super) verify: Option<Arc<Verify>>,
     pub(super) difference: Difference,
     /// Why a new file could not be written, in a comparison.
@@ -58,7 +59,7 @@ pub(super) struct ReadyFile {
 
 /// What to do with a rendering that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
+pub(super) enum PrepareMode {
     /// Only report it.
     Compare,
     /// Stage it.
@@ -70,9 +71,9 @@ pub(super) fn prepare_all(
     generation: &Generation,
     values: &Arc<Values>,
     jobs: Vec<Job>,
-    depth: Depth,
+    mode: PrepareMode,
 ) -> Vec<Prepared> {
-    let one = |job: Job| prepare(generation, values, job, depth);
+    let one = |job: Job| prepare(generation, values, job, mode);
     let mut prepared: Vec<Prepared> = if jobs.len() < MIN_PARALLEL_JOBS {
         jobs.into_iter().map(one).collect()
     } else {
@@ -82,7 +83,7 @@ pub(super) fn prepare_all(
         prepared.iter().filter_map(|p| p.result.as_ref().ok()?.staged.as_ref()).collect();
     if let Err(error) = sync_all(&staged) {
         for p in prepared.iter_mut().filter(|p| p.result.as_ref().is_ok_and(|ready| ready.staged.is_some())) {
-            p.result = Err(DestOutcome::failed(FailedStep::Stage, &error));
+            p.result = Err(unstaged(&error));
         }
     }
     prepared
@@ -94,7 +95,7 @@ fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, one: impl Fn(J) -> R + Sync) -> V
         jobs.into_iter().map(|job| Mutex::new((Some(job), None))).collect();
     let work = || {
         while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // Only the thread that drew its number touches a slot; poisoning cannot mean a torn value.
+            // Each slot is written by one thread only, so a poisoned lock holds no partial value.
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(job) = slot.0.take() {
                 slot.1 = Some(one(job));
@@ -104,7 +105,7 @@ fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, one: impl Fn(J) -> R + Sync) -> V
     thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(16);
         for _ in 1..threads {
-            // If a thread does not start, the others do its share.
+            // If a thread does not start, the others take over its work.
             thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn_scoped(scope, work).ok();
         }
         work();
@@ -112,9 +113,9 @@ fn in_parallel<J: Send, R: Send>(jobs: Vec<J>, one: impl Fn(J) -> R + Sync) -> V
     slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
 }
 
-fn prepare(generation: &Generation, values: &Arc<Values>, job: Job, depth: Depth) -> Prepared {
+fn prepare(generation: &Generation, values: &Arc<Values>, job: Job, mode: PrepareMode) -> Prepared {
     let Rendered { job, reads, result } = render(generation, values, job);
-    let result = result.and_then(|output| compare(&job, output, depth));
+    let result = result.and_then(|output| compare(&job, output, mode));
     Prepared { job, reads, result }
 }
 
@@ -123,14 +124,14 @@ fn prepare(generation: &Generation, values: &Arc<Values>, job: Job, depth: Depth
 pub(super) struct Rendered {
     pub(super) job: Job,
     pub(super) reads: Reads,
-    pub(super) result: Result<Output, DestOutcome>,
+    pub(super) result: Result<RenderOutput, DestOutcome>,
 }
 
 /// The result of a rendering.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct RenderOutput {
     pub(super) bytes: Vec<u8>,
-    /// What to ask the service, filled in.
+    /// The verification, filled in.
     pub(super) verify: Option<Arc<Verify>>,
     /// Whether the template prints its generation.
     pub(super) prints_generation: bool,
@@ -142,7 +143,7 @@ pub(super) fn render(generation: &Generation, values: &Arc<Values>, job: Job) ->
     let (mut reads, rendered) = match generation.engine.render(&job.resource.src, &view, &job.vars) {
         Ok(rendered) => (rendered.reads, Ok((rendered.text, rendered.generation))),
         Err(failure) => {
-            let Failure { error, reads } = *failure;
+            let RenderFailure { error, reads } = *failure;
             (reads, Err(failed(&job.resource, &error, error.to_string())))
         }
     };
@@ -158,12 +159,12 @@ pub(super) fn render(generation: &Generation, values: &Arc<Values>, job: Job) ->
             }
             verify => verify.clone(),
         };
-        Ok(Output { bytes: text.into(), verify, prints_generation })
+        Ok(RenderOutput { bytes: text.into(), verify, prints_generation })
     });
     Rendered { job, reads, result }
 }
 
-/// Fills in what to ask the service.
+/// Fills in what to ask the verification.
 fn fill(
     engine: &Engine,
     verify: &Verify,
@@ -185,9 +186,9 @@ fn fill(
             Ok(rendered.text)
         }
         Err(failure) => {
-            let Failure { error, reads: more } = *failure;
+            let RenderFailure { error, reads: more } = *failure;
             reads.merge(more);
-            Err(failed(resource, &error, place(&format!("{field}: {}", error.what()))))
+            Err(failed(resource, &error, place(&format!("{field}: {}", error.what))))
         }
     };
     verify.filled(generation, &job.dest, fill, |text| DestOutcome::failed(FailedStep::Template, place(&text)))
@@ -195,45 +196,38 @@ fn fill(
 
 /// A missing key leaves the file of an optional resource as it is.
 fn failed(resource: &Resource, error: &TemplateError, text: String) -> DestOutcome {
-    if resource.optional && error.kind() == TemplateErrorKind::MissingKey {
+    if resource.optional && error.kind == TemplateErrorKind::MissingKey {
         DestOutcome::Skipped { why: text }
     } else {
         DestOutcome::failed(FailedStep::Template, text)
     }
 }
 
-fn compare(job: &Job, output: Output, depth: Depth) -> Result<ReadyFile, DestOutcome> {
-    let Output { bytes, verify, .. } = output;
-    if depth == Depth::Stage && job.resource.makes_folders {
+fn unstaged(error: impl fmt::Display) -> DestOutcome {
+    DestOutcome::failed(FailedStep::Stage, error)
+}
+
+fn compare(job: &Job, output: RenderOutput, mode: PrepareMode) -> Result<ReadyFile, DestOutcome> {
+    let RenderOutput { bytes, verify, .. } = output;
+    if mode == PrepareMode::Stage && job.resource.makes_folders {
         let made = job.dest.parent().map_or(Ok(()), fs::create_dir_all);
-        made.map_err(|error| {
-            DestOutcome::failed(FailedStep::Stage, format!("cannot make its folder: {error}"))
-        })?;
+        made.map_err(|error| unstaged(format!("cannot make its folder: {error}")))?;
     }
-    let target = Target::resolve(&job.dest).map_err(|error| DestOutcome::failed(FailedStep::Stage, error))?;
+    let target = Target::resolve(&job.dest).map_err(unstaged)?;
     let attributes = &job.resource.attributes;
-    let difference =
-        target.compare(&bytes, attributes).map_err(|error| DestOutcome::failed(FailedStep::Stage, error))?;
-    let new = depth == Depth::Compare && difference.missing && !job.resource.makes_folders;
+    let difference = target.compare(&bytes, attributes).map_err(unstaged)?;
+    let new = mode == PrepareMode::Compare && difference.missing && !job.resource.makes_folders;
     let obstacle = new.then(|| target.check_folder().err()).flatten().map(|error| error.to_string());
-    let wanted = depth == Depth::Stage && !difference.none();
-    let staged = if wanted {
-        Some(
-            target
-                .stage(&bytes, attributes)
-                .map_err(|error| DestOutcome::failed(FailedStep::Stage, error))?,
-        )
-    } else {
-        None
-    };
+    let wanted = mode == PrepareMode::Stage && !difference.none();
+    let staged = wanted.then(|| target.stage(&bytes, attributes)).transpose().map_err(unstaged)?;
     Ok(ReadyFile { target, bytes, verify, difference, obstacle, staged })
 }
 
-fn has_format(format: Format, text: &str) -> Result<(), String> {
+fn has_format(format: OutputFormat, text: &str) -> Result<(), String> {
     match format {
-        Format::Json => document::parse_json(text).map(drop),
-        Format::Yaml => document::parse_yaml(text).map(drop),
-        Format::Toml => document::parse_toml(text).map(drop),
+        OutputFormat::Json => document::parse_json(text).map(drop),
+        OutputFormat::Yaml => document::parse_yaml(text).map(drop),
+        OutputFormat::Toml => document::parse_toml(text).map(drop),
     }
     .map_err(|error| format!("the rendered text is not valid {format:?}: {error}"))
 }

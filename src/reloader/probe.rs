@@ -1,4 +1,4 @@
-//! `[template.verify]`: what to ask a service so that it proves which file it runs.
+//! `[template.verify]`: a request whose response proves which file a service runs.
 //!
 //! Its texts are small templates with the values of the resource's template. They are filled in when the file is
 //! rendered, because only then is the generation known. A command is not a template: values never become shell text,
@@ -12,13 +12,13 @@ use crate::template::check_text;
 
 /// The variable in which a command gets the generation.
 const GENERATION: &str = "RETUNE_GENERATION";
-/// The variable that tells a command which file was rendered.
+/// The variable with the path of the rendered file.
 const DEST: &str = "RETUNE_DEST";
 
 /// How to verify that a service runs the new file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verify {
-    /// What to ask.
+    /// The request.
     pub probe: Probe,
     /// How long the service has to respond as expected.
     pub timeout: Duration,
@@ -84,7 +84,7 @@ impl Verify {
         self.texts().iter().any(|(field, text)| *field == "verify.contains" && text.contains("generation("))
     }
 
-    /// Returns what can be asked without a rendering: after a file was removed or rolled back, and for a file of an
+    /// Returns the probe to use without a rendering: after a file was removed or rolled back, and for a file of an
     /// earlier run until it is rendered again. `None` if the probe needs a rendering.
     pub(super) fn unrendered(&self) -> Option<Self> {
         let askable = match &self.probe {
@@ -97,7 +97,7 @@ impl Verify {
     /// Returns the probe for one rendering: `fill` renders one text.
     ///
     /// # Errors
-    /// The first that `fill` reports, or `refuse` of a text that came out invalid.
+    /// The first that `fill` reports, or that `refuse` makes for a text that is invalid once it is rendered.
     pub(super) fn filled<E>(
         &self,
         generation: &str,
@@ -106,7 +106,7 @@ impl Verify {
         refuse: impl Fn(String) -> E,
     ) -> Result<Self, E> {
         let mut filled = self.clone();
-        match &mut filled.probe {
+        let contains = match &mut filled.probe {
             Probe::Http { url, headers, contains, .. } => {
                 *url = fill("verify.http", url)?;
                 check_url(url).map_err(&refuse)?;
@@ -114,29 +114,23 @@ impl Verify {
                     *header = fill("verify.headers", header)?;
                     check_header(header).map_err(&refuse)?;
                 }
-                if let Some(text) = contains {
-                    *text = fill("verify.contains", text)?;
-                    if text.is_empty() {
-                        return Err(refuse(
-                            "verify.contains came out empty: every response contains that".to_owned(),
-                        ));
-                    }
-                }
+                contains
             }
             Probe::Tcp { address, contains } => {
                 *address = fill("verify.tcp", address)?;
-                if let Some(text) = contains {
-                    *text = fill("verify.contains", text)?;
-                    if text.is_empty() {
-                        return Err(refuse(
-                            "verify.contains came out empty: every response contains that".to_owned(),
-                        ));
-                    }
-                }
+                contains
             }
             Probe::Command { env, .. } => {
                 env.push((GENERATION.to_owned(), generation.to_owned()));
                 env.push((DEST.to_owned(), dest.to_string_lossy().into_owned()));
+                return Ok(filled);
+            }
+        };
+        if let Some(text) = contains {
+            *text = fill("verify.contains", text)?;
+            if text.is_empty() {
+                let why = "verify.contains came out empty: every response contains that";
+                return Err(refuse(why.to_owned()));
             }
         }
         Ok(filled)
@@ -151,7 +145,9 @@ fn is_template(text: &str) -> bool {
 fn check_url(url: &str) -> Result<(), String> {
     if !url.starts_with("http://") {
         let scheme = url.split("://").next().filter(|_| url.contains("://")).unwrap_or("no scheme");
-        return Err(format!("verify.http wants an http:// URL of the service itself, not one with {scheme}"));
+        return Err(format!(
+            "verify.http must be an http:// URL of the service itself, not one with {scheme}"
+        ));
     }
     match url.chars().find(|c| c.is_whitespace() || c.is_control()) {
         Some(c) => Err(format!("verify.http: the URL holds {c:?}; `|urlquery` escapes a value")),
@@ -184,7 +180,7 @@ pub(super) fn read(
     let (http, tcp, command) = (section.string("http"), section.string("tcp"), section.string("command"));
     let status = section.id("status").map(|status| u16::try_from(status).unwrap_or(0));
     if status.is_some_and(|status| !(100..600).contains(&status)) {
-        section.wrong(0, "verify.status wants an HTTP status from 100 to 599");
+        section.wrong(0, "verify.status must be an HTTP status from 100 to 599");
     }
     let headers = section.strings("headers").unwrap_or_default();
     let contains = section.string("contains");
@@ -194,14 +190,14 @@ pub(super) fn read(
         section.wrong(0, "verify.status and verify.headers go with verify.http only");
     }
     if command.is_some() && contains.is_some() {
-        section.wrong(0, "verify.contains goes with http and tcp; a command compares by itself");
+        section.wrong(0, "verify.contains goes with http and tcp; a command makes its own comparison");
     }
     let probe = match (http, tcp, command) {
         (Some(url), None, None) => Some(Probe::Http { url, headers, status, contains }),
         (None, Some(address), None) => Some(Probe::Tcp { address, contains }),
         (None, None, Some(line)) => Some(Probe::Command { line, env: Vec::new() }),
         _ => {
-            section.wrong(0, "[template.verify] wants exactly one of http, tcp and command");
+            section.wrong(0, "[template.verify] needs exactly one of http, tcp and command");
             None
         }
     };
@@ -216,7 +212,7 @@ pub(super) fn read(
     verify
 }
 
-/// Returns the problems of the texts that show before they are filled in.
+/// Returns the problems that show before the texts are rendered.
 fn judge(verify: &Verify) -> Vec<String> {
     let mut problems = Vec::new();
     for (field, text) in verify.texts() {

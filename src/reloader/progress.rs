@@ -1,4 +1,4 @@
-//! How far every resource has come, and the status that the daemon reports.
+//! Which resources have rendered, and the status that the daemon reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::readiness::Readiness;
 const MAX_NAMED_RESOURCES: usize = 5;
 
 /// Which resources have rendered, which are failing.
-pub(super) struct Progress {
+pub(super) struct ResourceProgress {
     rendered: BTreeSet<usize>,
     /// Resources that failed while an earlier file is in service.
     served: BTreeSet<usize>,
@@ -27,16 +27,7 @@ pub(super) struct Progress {
     ready_by: Option<Instant>,
 }
 
-/// What to do with a resource after a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Nothing: it is up to date, or its reload is retried separately.
-    Settled,
-    /// Render it again after a wait.
-    Retry,
-}
-
-impl Progress {
+impl ResourceProgress {
     pub(super) fn new(readiness: watch::Sender<Readiness>, settings: &Settings, now: Instant) -> Self {
         Self {
             rendered: BTreeSet::new(),
@@ -56,21 +47,21 @@ impl Progress {
         self.failing.clear();
     }
 
-    /// Decides on a resource that was due from its report. A file whose reload failed is in place: the resource has
+    /// Returns whether a resource that was due has to be rendered again. A file whose reload failed is in place: the resource has
     /// rendered, and the reload is retried separately. (A reload can need the very service that waits for us to be
     /// ready.)
-    pub(super) fn judge(&mut self, index: usize, report: &Report) -> Verdict {
+    pub(super) fn failed(&mut self, index: usize, report: &Report) -> bool {
         let lines = report.lines.iter().filter(|line| line.index == Some(index));
         let retried = |line: &&ReportLine| matches!(&line.outcome, DestOutcome::Failed { step, .. } if step.is_retried());
         let mut failed = lines.filter(retried).peekable();
         if failed.peek().is_none() {
             self.rendered.insert(index);
-            return Verdict::Settled;
+            return false;
         }
         if !self.ready && self.rule == Ready::InService && failed.all(has_file) {
             self.served.insert(index);
         }
-        Verdict::Retry
+        true
     }
 
     /// Adds the outcomes of a pass and publishes the status.

@@ -13,8 +13,8 @@ use super::job::writes;
 use super::journal::{JournalEntry, JournalFile};
 use super::outcome::Report;
 use super::pending::PendingReload;
-use super::reload::Action;
-use super::request::{Content, ReloadRequest, unrendered};
+use super::reload::ReloadAction;
+use super::request::{FileChange, ReloadRequest, unrendered};
 use super::resource::Resource;
 
 impl Deliverer {
@@ -22,7 +22,7 @@ impl Deliverer {
     pub(super) fn record_all(&mut self, requests: Vec<ReloadRequest>, report: &mut Report) {
         for request in requests {
             // An invalid reload was refused before the swap.
-            let action = Action::of(&request.resource, &request.dest).ok().flatten();
+            let action = ReloadAction::of(&request.resource, &request.dest).ok().flatten();
             if self.settings.sync_only || (action.is_none() && request.resource.verify.is_none()) {
                 report.lines.extend(request.done());
             } else {
@@ -32,7 +32,7 @@ impl Deliverer {
     }
 
     /// Adds one request to its reload.
-    pub(super) fn record(&mut self, request: ReloadRequest, action: Option<Action>) {
+    pub(super) fn record(&mut self, request: ReloadRequest, action: Option<ReloadAction>) {
         let (key, entry) = match &action {
             Some(action) => {
                 let key = action.key();
@@ -45,7 +45,7 @@ impl Deliverer {
     }
 
     /// Adopts the journal entries that earlier runs left for the resources that are due. When all resources are due,
-    /// the remaining entries belong to nobody.
+    /// the remaining entries belong to no resource.
     pub(super) fn adopt(&mut self, generation: &Generation, due: &BTreeSet<usize>) {
         if self.left_over.is_empty() {
             return;
@@ -53,17 +53,12 @@ impl Deliverer {
         let resources = &generation.confdir.resources;
         let mut left = Vec::new();
         for mut entry in std::mem::take(&mut self.left_over) {
-            let (mine, others): (Vec<_>, Vec<_>) = entry
-                .files
-                .drain(..)
-                .partition(|file| due.iter().any(|index| is_of(file, &resources[*index])));
-            for file in mine {
-                let owner = due.iter().find(|index| is_of(&file, &resources[**index]));
-                if let Some(&index) = owner {
-                    self.adopt_file(&entry, file, index, &resources[index]);
+            for file in std::mem::take(&mut entry.files) {
+                match due.iter().find(|index| is_of(&file, &resources[**index])) {
+                    Some(&index) => self.adopt_file(&entry, file, index, &resources[index]),
+                    None => entry.files.push(file),
                 }
             }
-            entry.files = others;
             if !entry.files.is_empty() {
                 left.push(entry);
             }
@@ -89,10 +84,11 @@ impl Deliverer {
         index: usize,
         resource: &Arc<Resource>,
     ) {
-        let content = if file.digest.is_empty() { Content::Removed } else { Content::Swapped(file.digest) };
+        let content =
+            if file.digest.is_empty() { FileChange::Removed } else { FileChange::Swapped(file.digest) };
         let dest: PathBuf = file.dest;
         let request = ReloadRequest::unrendered(index, resource, dest, content);
-        match Action::of(resource, &request.dest) {
+        match ReloadAction::of(resource, &request.dest) {
             Ok(Some(action)) => {
                 let dest = request.dest.display();
                 tracing::warn!("{} for {dest} is pending from an earlier run", action.describe());
@@ -104,8 +100,8 @@ impl Deliverer {
     }
 
     /// Follows a reread: each journal entry stays with its destination, under the resource's new index and its present
-    /// reload. An entry whose resource is gone stays on disk, because an editor may be rewriting the resource file.
-    /// The next start removes it if it still belongs to nobody.
+    /// reload. An entry whose resource is gone stays on disk, because an editor may be rewriting the resource file. The
+    /// next start removes it if it still belongs to no resource.
     pub(super) fn renumber(&mut self, generation: &Generation) {
         let resources = &generation.confdir.resources;
         for (key, mut pending) in std::mem::take(&mut self.pending) {
@@ -126,7 +122,7 @@ impl Deliverer {
                 request.index = Some(index);
                 request.resource = Arc::clone(&resources[index]);
                 request.verify = unrendered(&request.resource);
-                match Action::of(&request.resource, &request.dest) {
+                match ReloadAction::of(&request.resource, &request.dest) {
                     Ok(Some(action)) if action.key() == key => pending.add_waiting(request),
                     Ok(Some(action)) => self.rewrite(request, action, &key),
                     Ok(None) if request.resource.verify.is_some() => self.record(request, None),
@@ -157,7 +153,7 @@ impl Deliverer {
     }
 
     /// Writes a request under its present reload, and removes it from the entry of its earlier reload.
-    fn rewrite(&mut self, request: ReloadRequest, action: Action, before: &str) {
+    fn rewrite(&mut self, request: ReloadRequest, action: ReloadAction, before: &str) {
         let key = action.key();
         let mut entry = JournalEntry::new(key.clone());
         entry.files.push(request.journal_file());

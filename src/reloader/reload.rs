@@ -1,4 +1,4 @@
-//! How a service takes a new file: a command or a signal, run once for all files that need it.
+//! How a service loads a new file: a command or a signal, run once for all files that need it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use crate::template::expand_command;
 
 /// A reload with everything filled in. Resources with equal actions share one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum ReloadAction {
     Command { line: String, timeout: Duration },
     Signal { signal: Signal, pid_file: PathBuf },
 }
 
-impl Action {
+impl ReloadAction {
     /// Returns the reload of one destination, if its resource has one.
     pub(super) fn of(resource: &Resource, dest: &Path) -> Result<Option<Self>, String> {
         Ok(match &resource.reload {

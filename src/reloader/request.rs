@@ -4,18 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::journal::{JournalFile, digest};
+use super::journal::JournalFile;
 use super::outcome::{DestOutcome, ReportLine};
 use super::probe::Verify;
 use super::resource::Resource;
+use super::state_file::digest;
 use crate::replace::{Previous, Target};
 
 /// The file at a destination before the swap, for a rollback: `None` inside when there was none.
-pub(super) type Before = (Target, Option<Previous>);
+pub(super) type PreviousFile = (Target, Option<Previous>);
 
 /// What this run did to a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum FileChange {
     /// Swapped a file with this digest in.
     Swapped(String),
     /// Removed it: its `for_each` entry is gone.
@@ -23,7 +24,7 @@ pub(super) enum Content {
     /// Nothing: an earlier run did, or the reload is forced.
     Present,
     /// Put the previous file back after a failed verification.
-    PutBack,
+    RolledBack,
 }
 
 /// One destination that needs a reload.
@@ -33,19 +34,19 @@ pub(super) struct ReloadRequest {
     pub(super) index: Option<usize>,
     pub(super) resource: Arc<Resource>,
     pub(super) dest: PathBuf,
-    pub(super) content: Content,
-    /// What to ask its service after the reload. `None` while there is nothing to ask, or it is not known yet.
+    pub(super) content: FileChange,
+    /// The verification after the reload. `None` if there is none, or it is not known yet.
     pub(super) verify: Option<Arc<Verify>>,
     /// Whether this run left the destination as it was.
     pub(super) is_unchanged: bool,
     /// The file before the swap, kept only where a verification may need it back.
-    pub(super) previous: Option<Before>,
+    pub(super) previous: Option<PreviousFile>,
 }
 
 impl ReloadRequest {
     /// Returns a request for a destination that this run did not change.
     pub(super) fn present(index: usize, resource: &Arc<Resource>, dest: &Path) -> Self {
-        Self::unrendered(index, resource, dest.to_owned(), Content::Present)
+        Self::unrendered(index, resource, dest.to_owned(), FileChange::Present)
     }
 
     /// Returns a request for a destination that was not rendered in this pass.
@@ -53,24 +54,24 @@ impl ReloadRequest {
         index: usize,
         resource: &Arc<Resource>,
         dest: PathBuf,
-        content: Content,
+        content: FileChange,
     ) -> Self {
         let (resource, verify) = (Arc::clone(resource), unrendered(resource));
         Self { index: Some(index), resource, dest, content, verify, is_unchanged: true, previous: None }
     }
 
-    /// Returns whether its service cannot be asked yet, because its template has not rendered in this run.
+    /// Returns whether its verification cannot be asked yet, because its template has not rendered in this run.
     pub(super) fn is_unknown(&self) -> bool {
-        let rendered = matches!(self.content, Content::Swapped(_) | Content::Present);
+        let rendered = matches!(self.content, FileChange::Swapped(_) | FileChange::Present);
         rendered && self.resource.verify.is_some() && self.verify.is_none()
     }
 
     /// Returns its form in a journal entry.
     pub(super) fn journal_file(&self) -> JournalFile {
         let digest = match &self.content {
-            Content::Swapped(digest) => digest.clone(),
-            Content::Removed => String::new(),
-            Content::Present | Content::PutBack => {
+            FileChange::Swapped(digest) => digest.clone(),
+            FileChange::Removed => String::new(),
+            FileChange::Present | FileChange::RolledBack => {
                 fs::read(&self.dest).map(|bytes| digest(&bytes)).unwrap_or_default()
             }
         };
@@ -87,9 +88,9 @@ impl ReloadRequest {
     pub(super) fn done(&self) -> Option<ReportLine> {
         let dest = self.dest.display();
         let (verb, outcome) = match self.content {
-            Content::Swapped(_) | Content::Present => ("updated", DestOutcome::Updated),
-            Content::Removed => ("removed", DestOutcome::Removed),
-            Content::PutBack => {
+            FileChange::Swapped(_) | FileChange::Present => ("updated", DestOutcome::Updated),
+            FileChange::Removed => ("removed", DestOutcome::Removed),
+            FileChange::RolledBack => {
                 tracing::info!("the previous {dest} is in service again");
                 return None;
             }
@@ -103,7 +104,7 @@ impl ReloadRequest {
     }
 }
 
-/// Returns what a resource asks its service without a rendering.
+/// Returns the verification of a resource that needs no rendering.
 pub(super) fn unrendered(resource: &Resource) -> Option<Arc<Verify>> {
     resource.verify.as_ref().and_then(|verify| verify.unrendered()).map(Arc::new)
 }

@@ -35,16 +35,16 @@ pub(super) struct Resource {
     /// Mode and owner of the destination; unset means unchanged.
     pub attributes: Attributes,
     /// The command that checks a staged file.
-    pub check: Option<Check>,
-    /// How the service takes the new file.
+    pub check: Option<CheckCommand>,
+    /// How the service loads the new file.
     pub reload: Option<Reload>,
-    /// How to verify that the service took it.
+    /// How to verify that the service loaded it.
     pub verify: Option<Arc<Verify>>,
     /// The directory, relative to the prefix, each entry of which becomes one file.
     pub for_each: Option<String>,
     /// How long a change waits for the next one.
     pub debounce: Option<Duration>,
-    /// The longest a change waits for quiet.
+    /// The longest that a change waits for further changes.
     pub max_wait: Option<Duration>,
     /// The least time between two reloads; an earlier reload waits, it is never dropped.
     pub min_reload_interval: Duration,
@@ -53,21 +53,21 @@ pub(super) struct Resource {
     /// Whether the previous file is kept as `<dest>.bak`.
     pub backup: bool,
     /// The syntax the rendered text must have.
-    pub output_format: Option<Format>,
+    pub output_format: Option<OutputFormat>,
     /// Whether the folders of its destination are created, because it lies below another root.
     pub makes_folders: bool,
 }
 
 /// A check command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Check {
+pub(super) struct CheckCommand {
     /// Shell text; `{{.src}}` is the staged file.
     pub line: String,
     /// Its time limit.
     pub timeout: Duration,
 }
 
-/// How a service takes a new file.
+/// How a service loads a new file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reload {
     /// A shell command; `{{.dest}}` is the destination.
@@ -90,7 +90,7 @@ pub(super) enum Reload {
 
 /// A syntax that a rendered file must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     /// JSON.
     Json,
     /// YAML.
@@ -165,8 +165,9 @@ fn read(
     let prefix = settings.prefix.clone().or(prefix).unwrap_or_default();
     let keys = fields.strings("keys").unwrap_or_default();
     let attributes = attributes(fields);
-    let check_timeout = alias(fields, "check_timeout", "check_cmd_timeout").unwrap_or(settings.check_timeout);
-    let check = fields.string("check_cmd").map(|line| Check { line, timeout: check_timeout });
+    let check_timeout = fields.duration("check_timeout").or(fields.duration("check_cmd_timeout"));
+    let check_timeout = check_timeout.unwrap_or(settings.check_timeout);
+    let check = fields.string("check_cmd").map(|line| CheckCommand { line, timeout: check_timeout });
     if let Some(Err(text)) = check.as_ref().map(|check| expand_command(&check.line, "/src", "/dest")) {
         fields.wrong(0, format!("check_cmd: {text}"));
     }
@@ -203,12 +204,6 @@ fn required(fields: &mut Fields<'_>, name: &'static str) -> String {
     text
 }
 
-fn alias(fields: &mut Fields<'_>, name: &'static str, other: &'static str) -> Option<Duration> {
-    let first = fields.duration(name);
-    let second = fields.duration(other);
-    first.or(second)
-}
-
 fn attributes(fields: &mut Fields<'_>) -> Attributes {
     let mode = fields.string_at("mode").filter(|(_, text)| !text.is_empty()).and_then(|(line, text)| {
         let mode = octal(&text);
@@ -219,23 +214,24 @@ fn attributes(fields: &mut Fields<'_>) -> Attributes {
     });
     let uid = fields.id("uid");
     let gid = fields.id("gid");
-    let owner = fields.string_at("owner").and_then(|(line, text)| {
-        let found =
-            by_number_or(&text, || User::from_name(&text).ok().flatten().map(|user| user.uid.as_raw()));
-        if found.is_none() {
-            fields.wrong(line, format!("owner {text:?}: no such user; a number works without one"));
-        }
-        found
-    });
-    let group = fields.string_at("group").and_then(|(line, text)| {
-        let found =
-            by_number_or(&text, || Group::from_name(&text).ok().flatten().map(|group| group.gid.as_raw()));
-        if found.is_none() {
-            fields.wrong(line, format!("group {text:?}: no such group; a number works without one"));
-        }
-        found
-    });
+    let owner = id_of(fields, "owner", "user", |name| Some(User::from_name(name).ok()??.uid.as_raw()));
+    let group = id_of(fields, "group", "group", |name| Some(Group::from_name(name).ok()??.gid.as_raw()));
     Attributes { mode, uid: uid.or(owner), gid: gid.or(group) }
+}
+
+/// Reads a field that holds the name of a `what`, or its number.
+fn id_of(
+    fields: &mut Fields<'_>,
+    field: &'static str,
+    what: &str,
+    find: impl FnOnce(&str) -> Option<u32>,
+) -> Option<u32> {
+    let (line, text) = fields.string_at(field)?;
+    let found = text.parse().ok().or_else(|| find(&text));
+    if found.is_none() {
+        fields.wrong(line, format!("{field} {text:?}: no such {what}; a number works without one"));
+    }
+    found
 }
 
 /// Parses an octal mode: `"644"`, `"0644"` and `"0o644"` are equal, since nobody means a decimal file mode.
@@ -245,12 +241,9 @@ fn octal(text: &str) -> Option<u32> {
     u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o7777)
 }
 
-fn by_number_or(text: &str, name: impl FnOnce() -> Option<u32>) -> Option<u32> {
-    text.parse().ok().or_else(name)
-}
-
 fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
-    let timeout = alias(fields, "reload_timeout", "reload_cmd_timeout").unwrap_or(settings.reload_timeout);
+    let timeout = fields.duration("reload_timeout").or(fields.duration("reload_cmd_timeout"));
+    let timeout = timeout.unwrap_or(settings.reload_timeout);
     let line = fields.string("reload_cmd");
     let signal = fields.string_at("reload_signal");
     let pid_file = fields.string("pid_file");
@@ -258,7 +251,7 @@ fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
         (None, None, None) => None,
         (Some(line), None, None) => match expand_command(&line, "/src", "/dest") {
             Ok(_) => Some(Reload::Command { line, timeout, literal: false }),
-            // confd fills in nothing here: braces meant for another program (`docker ps --format`) stay as they are.
+            // confd replaces nothing here: braces meant for another program (`docker ps --format`) stay unchanged.
             Err(_) if settings.unknown_fields == UnknownFields::Warn => {
                 Some(Reload::Command { line, timeout, literal: true })
             }
@@ -289,12 +282,12 @@ fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
     }
 }
 
-fn output_format(fields: &mut Fields<'_>) -> Option<Format> {
+fn output_format(fields: &mut Fields<'_>) -> Option<OutputFormat> {
     let (line, text) = fields.string_at("output_format")?;
     match text.as_str() {
-        "json" => Some(Format::Json),
-        "yaml" | "yml" => Some(Format::Yaml),
-        "toml" => Some(Format::Toml),
+        "json" => Some(OutputFormat::Json),
+        "yaml" | "yml" => Some(OutputFormat::Yaml),
+        "toml" => Some(OutputFormat::Toml),
         _ => {
             fields.wrong(line, format!("output_format {text:?}: known are json, yaml and toml"));
             None

@@ -46,13 +46,13 @@ pub struct Settings {
     pub state_dir_may_fail: bool,
     /// How long a change waits for the next one before a pass starts; zero starts at once.
     pub debounce: Duration,
-    /// The longest a change may wait for quiet.
+    /// The longest that a change waits for further changes.
     pub max_wait: Duration,
     /// Time limit of a check command, unless its resource sets one.
     pub check_timeout: Duration,
     /// Time limit of a reload command, unless its resource sets one.
     pub reload_timeout: Duration,
-    /// How long a running command may go on after the first stop signal.
+    /// How long a running command may continue after the first stop signal.
     pub shutdown_timeout: Duration,
     /// The condition for the daemon to be ready.
     pub ready: Ready,

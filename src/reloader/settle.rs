@@ -12,7 +12,7 @@ use super::log_text::one_line;
 use super::outcome::{DestOutcome, FailedStep, ReportLine};
 use super::pending::PendingReload;
 use super::probe::Verify;
-use super::request::{Content, ReloadRequest, unrendered};
+use super::request::{FileChange, ReloadRequest, unrendered};
 use super::verify::verify;
 
 impl Deliverer {
@@ -77,7 +77,7 @@ impl Deliverer {
     async fn settle(&mut self, key: String, mut pending: PendingReload) -> Vec<ReportLine> {
         if let Err(text) = self.run(&key, &pending).await {
             let wait = pending.backoff.next();
-            let (state, again) = (pending.state(), self.tried_again(wait));
+            let (state, again) = (pending.state(), self.next_retry(wait));
             pending.log_failure(&format!("reload failed; {state}; {again}"), &text);
             let outcome = DestOutcome::failed(FailedStep::Reload, format!("{}: {text}", pending.describe()));
             let lines = pending.requests.iter().map(|request| request.line_for(outcome.clone())).collect();
@@ -118,12 +118,12 @@ impl Deliverer {
     }
 
     /// Describes when a failed reload runs again. A one-shot ends before that.
-    fn tried_again(&self, wait: Duration) -> String {
+    fn next_retry(&self, wait: Duration) -> String {
         match (self.one_shot, &self.settings.state_dir) {
             (false, _) => format!("tried again in {wait:.1?}"),
             (true, Some(_)) => "the next render or watch tries it again".to_owned(),
             (true, None) => {
-                "nothing tries it again, since no state folder remembers it: run it by hand".to_owned()
+                "nothing tries it again, because there is no state folder: run it by hand".to_owned()
             }
         }
     }
@@ -164,27 +164,34 @@ impl Deliverer {
 
     /// Rolls back every file of this reload, reloads once more, and remembers the refused contents.
     async fn roll_back(&mut self, key: String, mut pending: PendingReload, text: &str) -> Vec<ReportLine> {
-        let is_new = pending.log_failure("verification failed, going back", text);
+        let is_new = pending.log_failure("verification failed, rolling back", text);
         let mut lines = Vec::new();
         let mut any = false;
         for request in &mut pending.requests {
-            let outcome = match put_back(request) {
+            let outcome = match restore_previous(request) {
                 Ok(()) => {
                     any = true;
-                    if let Content::Swapped(digest) = &request.content {
+                    if let FileChange::Swapped(digest) = &request.content {
                         self.held.insert(request.dest.clone(), digest.clone());
                     }
-                    if request.content == Content::Removed {
-                        // The file is ours again; if this is not recorded, the file merely stays when its entry goes.
+                    if request.content == FileChange::Removed {
+                        // The file is ours again; if this is not recorded, the file only stays when its entry is
+                        // removed.
                         self.manifest.add(&request.resource.name, vec![request.dest.clone()]).ok();
                     }
-                    request.content = Content::PutBack;
+                    request.content = FileChange::RolledBack;
                     request.verify = unrendered(&request.resource);
                     let back = match &request.previous {
                         Some((_, None)) => "there was no file before, so it was removed again",
                         _ => "the previous file is back in service",
                     };
-                    let (dest, held) = (request.dest.display(), tried_anew(self.one_shot));
+                    // A daemon remembers a content that failed its verification, a one-shot ends.
+                    let held = if self.one_shot {
+                        "the next render tries the new content again"
+                    } else {
+                        "the new content is not tried again until its input changes"
+                    };
+                    let dest = request.dest.display();
                     tracing::warn!(resource = %request.resource.name, %dest, "{back}; {held}");
                     format!("{text}; {back}")
                 }
@@ -220,15 +227,15 @@ impl Deliverer {
         let mut entry = JournalEntry::new(key.clone());
         entry.files = pending.requests.iter().map(ReloadRequest::journal_file).collect();
         if let Err(error) = self.journal.record(&entry) {
-            tracing::warn!("the reload after going back could not be recorded: {error}");
+            tracing::warn!("the reload after the rollback could not be recorded: {error}");
         }
         pending.entry = Some(entry);
         match self.run(&key, &pending).await {
             Ok(()) => self.remove_entry(&pending),
             Err(text) => {
                 let wait = pending.backoff.next();
-                let again = self.tried_again(wait);
-                pending.log_failure(&format!("the reload after going back failed; {again}"), &text);
+                let again = self.next_retry(wait);
+                pending.log_failure(&format!("the reload after the rollback failed; {again}"), &text);
                 pending.not_before = Some(Instant::now() + wait);
                 self.pending.insert(key, pending);
             }
@@ -236,17 +243,8 @@ impl Deliverer {
     }
 }
 
-/// Describes when a content that failed its verification is tried again: a daemon remembers it, a one-shot ends.
-const fn tried_anew(one_shot: bool) -> &'static str {
-    if one_shot {
-        "the next render tries the new content again"
-    } else {
-        "the new content is not tried again until its input changes"
-    }
-}
-
 /// Restores the earlier state: the previous file, or no file.
-fn put_back(request: &ReloadRequest) -> Result<(), String> {
+fn restore_previous(request: &ReloadRequest) -> Result<(), String> {
     let Some((target, previous)) = &request.previous else { return Err("it was not kept".to_owned()) };
     target.restore(previous.as_ref()).map_err(|error| error.to_string())
 }

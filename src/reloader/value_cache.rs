@@ -64,7 +64,7 @@ impl ValueCache {
         !self.is_empty() && roots.iter().all(|root| self.covered.iter().any(|have| key::contains(have, root)))
     }
 
-    /// Takes a snapshot of `roots`. Returns what it touched, and whether it covers more than before or is the first
+    /// Stores a snapshot of `roots`. Returns what it touched, and whether it covers more than before or is the first
     /// fresh one.
     pub(super) fn take_snapshot(
         &mut self,
@@ -72,15 +72,15 @@ impl ValueCache {
         roots: &[String],
         now: Instant,
     ) -> (Vec<Touched>, bool) {
-        let news = self.freshness != Freshness::Live || self.covered != roots;
+        let covers_more = self.freshness != Freshness::Live || self.covered != roots;
         self.freshness = Freshness::Live;
         self.covered = roots.to_vec();
         let touched = Arc::make_mut(&mut self.values).replace(snapshot.entries);
         self.note(&touched, now);
-        (touched, news)
+        (touched, covers_more)
     }
 
-    /// Takes changes and returns what they touched.
+    /// Applies changes and returns what they touched.
     pub(super) fn take_changes(&mut self, changes: Vec<Change>, now: Instant) -> Vec<Touched> {
         let values = Arc::make_mut(&mut self.values);
         let touched: Vec<_> = changes.into_iter().flat_map(|change| values.apply(change)).collect();
@@ -90,8 +90,7 @@ impl ValueCache {
 
     fn note(&mut self, touched: &[Touched], now: Instant) {
         if !touched.is_empty() {
-            // Counted from the first change, so that the snapshot of a store that changes all the time is also
-            // written.
+            // Counted from the first change, so that the snapshot is also written if the store changes continuously.
             self.unsaved_since.get_or_insert(now);
         }
     }
@@ -120,24 +119,21 @@ impl ValueCache {
     }
 
     /// Writes the snapshot on another thread.
-    pub(super) fn save_aside(&mut self) {
+    pub(super) fn save_in_background(&mut self) {
         if let Some(save) = self.saving() {
             tokio::task::spawn_blocking(save);
         }
     }
 
-    /// Writes the snapshot now, if it is out of date. Blocking; for the end.
+    /// Writes the snapshot now, if it is out of date. Blocking; called at the end of the daemon.
     pub(super) fn save_now(&mut self) {
-        if self.unsaved_since.is_none() {
-            return;
-        }
         if let Some(save) = self.saving() {
             save();
         }
     }
 
     fn saving(&mut self) -> Option<impl FnOnce() + Send + 'static> {
-        self.unsaved_since = None;
+        self.unsaved_since.take()?;
         if self.freshness != Freshness::Live {
             return None;
         }

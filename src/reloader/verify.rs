@@ -16,7 +16,7 @@ use crate::http::Endpoint;
 use crate::http::client::{beginning, exchange};
 use crate::http::error::innermost;
 
-/// The most of a response that is read.
+/// How much of a response is read.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
@@ -29,7 +29,7 @@ pub(super) async fn verify(verify: &Verify) -> Result<(), String> {
         match timeout(left, probe_once(&verify.probe, left)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(text)) => last = text,
-            // The last try may have had a moment only: what an earlier one found says more.
+            // The last attempt may have had too little time; the error of an earlier one says more.
             Err(_) => {}
         }
         if Instant::now() + verify.interval >= deadline {
@@ -79,8 +79,8 @@ async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// Sends one GET over a connection of its own, since a worker of the old file might still hold a pooled one, and judges the
-/// response. A body that ends early is that of a service that is not in order.
+/// Sends one GET over a connection of its own, since a worker of the old file might still hold a pooled one, and judges
+/// the response. A body that ends early is a failure.
 async fn get(
     url: &str,
     headers: &[String],
@@ -112,8 +112,8 @@ async fn get(
     asked.await.map_err(|error| format!("no HTTP response: {}", innermost(&error)))?
 }
 
-/// Returns whether a line of the head contains the text. How a server writes a header's name does not matter. The status
-/// line is left out: its `OK` says nothing about the service.
+/// Returns whether a line of the head contains the text. The case of a header's name does not matter. The status line
+/// is left out: its `OK` proves nothing.
 fn has_header(headers: &HeaderMap, wanted: &str) -> bool {
     let any_case =
         wanted.split_once(':').map(|(name, value)| format!("{}:{value}", name.to_ascii_lowercase()));

@@ -16,8 +16,6 @@ use super::background_read::BackgroundRead;
 use super::deliver::{Deliverer, PassOutcome};
 use super::dependents::Dependents;
 use super::due::{Debounce, Due};
-use super::ending::Ending;
-use super::ending::to_the_end;
 use super::error::ReloaderError;
 use super::follower::Follower;
 use super::generation::{Generation, RejectedGeneration};
@@ -25,8 +23,10 @@ use super::housekeeping::sweep_stage_files;
 use super::last_good::SnapshotCache;
 use super::lock::Lock;
 use super::once::problems_of;
-use super::progress::{Progress, Verdict};
+use super::progress::ResourceProgress;
 use super::settings::{Settings, UnknownFields};
+use super::shutdown::DaemonEnd;
+use super::shutdown::run_to_completion;
 use super::value_cache::ValueCache;
 use crate::readiness::Readiness;
 use crate::source::{FileWatcher, Follow, Source, SourceEvent};
@@ -51,7 +51,7 @@ struct Worker {
     dependents: Dependents,
     due: Due,
     deliverer: Deliverer,
-    progress: Progress,
+    progress: ResourceProgress,
     background_read: BackgroundRead,
     next_look: Instant,
     /// The confdir was read, so its watches may have to be set again.
@@ -69,9 +69,9 @@ pub async fn run(
     follow: Follow,
     mut signals: Signals,
     readiness: watch::Sender<Readiness>,
-) -> Result<Ending, ReloaderError> {
+) -> Result<DaemonEnd, ReloaderError> {
     let mut file_watcher = FileWatcher::new();
-    let _lock = only_one(&settings)?;
+    let _lock = lock_confdir(&settings)?;
     let mut worker = Worker::start(settings, source, follow, readiness)?;
     loop {
         // A folder that is watched only from now on may have changed since it was read.
@@ -89,8 +89,8 @@ pub async fn run(
             () = file_watcher.wait(None) => worker.reread(false),
             () = sleep_until(wake) => worker.tick(),
         }
-        if worker.pass_if_due(&mut signals).await == Some(Ending::CutOff) {
-            return Ok(Ending::CutOff);
+        if worker.pass_if_due(&mut signals).await == Some(DaemonEnd::CutOff) {
+            return Ok(DaemonEnd::CutOff);
         }
         if worker.deliverer.stop.requested() {
             break;
@@ -99,11 +99,11 @@ pub async fn run(
     tracing::info!("Captured the stop signal. Exiting...");
     worker.progress.stopper()();
     worker.value_cache.save_now();
-    Ok(Ending::Stopped)
+    Ok(DaemonEnd::Stopped)
 }
 
 /// Prevents a second daemon. confd allows one, so its users only get a warning.
-fn only_one(settings: &Settings) -> Result<Option<Lock>, ReloaderError> {
+fn lock_confdir(settings: &Settings) -> Result<Option<Lock>, ReloaderError> {
     match Lock::take(settings.state_dir.as_deref(), &settings.confdir) {
         Err(error) if settings.unknown_fields == UnknownFields::Warn => {
             tracing::warn!("{error}");
@@ -132,7 +132,7 @@ impl Worker {
         let source = Arc::new(source);
         let follower = Follower::start(&source, roots.clone(), follow);
         let now = Instant::now();
-        let progress = Progress::new(readiness, &settings, now);
+        let progress = ResourceProgress::new(readiness, &settings, now);
         Ok(Self {
             settings,
             source,
@@ -158,11 +158,11 @@ impl Worker {
         let clocks = [self.next_reconcile, self.value_cache.save_due(), self.progress.ready_by()];
         let passes = [settle, due].into_iter().flatten();
         // Nothing is rendered while a read of the confdir is worth waiting for.
-        let passes = passes.map(|at| self.background_read.worth_waiting().map_or(at, |until| at.max(until)));
+        let passes = passes.map(|at| self.background_read.wait_until().map_or(at, |until| at.max(until)));
         clocks.into_iter().flatten().chain(passes).fold(self.next_look, Instant::min)
     }
 
-    /// Takes this event and every other that already waits: one pass handles them all.
+    /// Handles this event and all others in the queue, so that one pass covers them all.
     fn take_all(&mut self, event: SourceEvent) {
         self.take(event);
         while let Some(event) = self.follower.ready() {
@@ -226,11 +226,11 @@ impl Worker {
         else {
             return;
         };
-        let patience = Debounce {
+        let debounce = Debounce {
             debounce: resource.debounce.unwrap_or(self.settings.debounce),
             max_wait: resource.max_wait.unwrap_or(self.settings.max_wait),
         };
-        self.due.mark(index, confdir.group(index), patience, now);
+        self.due.mark(index, confdir.group(index), debounce, now);
     }
 
     /// Handles the timers.
@@ -248,7 +248,7 @@ impl Worker {
         }
         self.progress.stop_waiting(now);
         if self.value_cache.save_due().is_some_and(|at| at <= now) {
-            self.value_cache.save_aside();
+            self.value_cache.save_in_background();
         }
     }
 
@@ -307,8 +307,8 @@ impl Worker {
     }
 
     /// Runs a pass when a resource or a reload is due. Signals are handled meanwhile.
-    async fn pass_if_due(&mut self, signals: &mut Signals) -> Option<Ending> {
-        if self.value_cache.is_empty() || self.background_read.worth_waiting().is_some() {
+    async fn pass_if_due(&mut self, signals: &mut Signals) -> Option<DaemonEnd> {
+        if self.value_cache.is_empty() || self.background_read.wait_until().is_some() {
             return None;
         }
         let now = Instant::now();
@@ -319,8 +319,9 @@ impl Worker {
         }
         let (stop, stopping) = (self.deliverer.stop.clone(), self.progress.stopper());
         let work = self.deliverer.pass(&self.generation, self.value_cache.values(), &ready);
-        let finished = to_the_end(work, signals, &stop, self.settings.shutdown_timeout, stopping).await;
-        let Some((passed, signal)) = finished else { return Some(Ending::CutOff) };
+        let finished =
+            run_to_completion(work, signals, &stop, self.settings.shutdown_timeout, stopping).await;
+        let Some((passed, signal)) = finished else { return Some(DaemonEnd::CutOff) };
         self.record(&ready, passed);
         if now.elapsed() > SLOW_PASS_THRESHOLD {
             // The confdir may have been edited meanwhile: the next render must use the new version.
@@ -338,12 +339,11 @@ impl Worker {
             self.dependents.record(index, reads);
         }
         for &index in ready {
-            match self.progress.judge(index, &passed.report) {
-                Verdict::Retry => {
-                    let wait = self.due.failed(index, now);
-                    tracing::debug!(resource = index, ?wait, "tried again later");
-                }
-                Verdict::Settled => self.due.succeeded(index),
+            if self.progress.failed(index, &passed.report) {
+                let wait = self.due.failed(index, now);
+                tracing::debug!(resource = index, ?wait, "tried again later");
+            } else {
+                self.due.succeeded(index);
             }
         }
         self.report_pass(&passed);

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::stage::PREFIX;
 
-/// A staged file older than this is removed even if a process with its id lives: ids are reused.
+/// A staged file older than this is removed even if a process with its id exists: ids are reused.
 const MAX_STAGE_FILE_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Removes the staged files in `folder` whose process is gone, and returns them. Files with this process's own id
@@ -53,6 +53,6 @@ fn owner(name: &str) -> Option<i32> {
 
 fn lives(pid: i32) -> bool {
     let own = i32::try_from(std::process::id()).is_ok_and(|own| own == pid);
-    // EPERM: the process lives and belongs to another user.
+    // EPERM: the process exists and belongs to another user.
     !own && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }

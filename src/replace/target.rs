@@ -87,7 +87,7 @@ impl Target {
         }
     }
 
-    /// Checks whether a file can be created here: staging notices it on its own, a plan has to ask.
+    /// Checks whether a file can be created here. A plan needs this; staging would fail by itself.
     ///
     /// # Errors
     /// When the folder is missing, not a folder or not writable.

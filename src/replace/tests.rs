@@ -269,7 +269,7 @@ fn a_name_of_full_length_can_be_staged() {
 }
 
 #[test]
-fn a_mount_point_is_written_in_place_and_told() {
+fn a_mount_point_is_written_in_place_and_reported() {
     let dir = tempfile::tempdir().unwrap();
     let (host, bound) = (dir.path().join("host"), dir.path().join("bound"));
     fs::write(&host, "a longer old text").unwrap();
@@ -284,7 +284,7 @@ fn a_mount_point_is_written_in_place_and_told() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_leaves_the_old_file() {
+fn a_full_disk_is_reported_and_leaves_the_old_file() {
     let dir = tempfile::tempdir().unwrap();
     let Some(_mount) = Mount::new(&["-t", "tmpfs", "-o", "size=64k", "none"], dir.path()) else { return };
     let file = dir.path().join("f");

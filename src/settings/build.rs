@@ -1,7 +1,7 @@
 //! Stage three: typed values to the settings structs of the rooms below.
 
 use super::Host;
-use super::invocation::{Colour, CommandId, Invocation, Level, Log, LogFormat};
+use super::invocation::{Colour, CommandId, Invocation, Level, Log};
 use super::layers::Layers;
 use super::options;
 use super::problem::Problems;
@@ -31,11 +31,10 @@ fn log(read: &mut Reader<'_>) -> Log {
         ("fatal", Level::Error),
         ("panic", Level::Error),
     ];
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let colours = [("auto", Colour::Auto), ("always", Colour::Always), ("never", Colour::Never)];
     Log {
         level: read.choice("log-level", &levels, Level::Info),
-        format: read.choice("log-format", &formats, LogFormat::Text),
+        format: read.format("log-format"),
         colour: read.choice("color", &colours, Colour::Auto),
     }
 }

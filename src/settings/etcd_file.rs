@@ -4,7 +4,7 @@
 //! When it is given, etcd ignores all other flags and all variables.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::file;
 use super::invocation::CommandId;
@@ -24,8 +24,7 @@ const FLAGS_ONLY: [&str; 3] = ["config-file", "log-format", "color"];
 
 /// Returns the file's settings in place of all others, if a file is given.
 pub(super) fn instead(mut layers: Layers) -> Layers {
-    let named = layers.get("config-file").and_then(|given| given.words.as_ref().ok()?.first());
-    let Some(path) = named.map(PathBuf::from) else { return layers };
+    let Some(path) = layers.config_file() else { return layers };
     let others: Vec<String> = layers
         .places()
         .filter(|(name, _)| *name != "config-file")

@@ -8,6 +8,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::invocation::CommandId;
+use super::layers::{OptionValue, Rank};
 use super::options;
 use super::problem::Problem;
 use super::row::{Row, Support, ValueKind};
@@ -17,19 +18,10 @@ use crate::nearest::nearest;
 /// A larger file is not a settings file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// One key of the file. No `Debug`: the value may be a password.
-pub(super) struct Entry {
-    pub(super) row: &'static Row,
-    /// File, line and key.
-    pub(super) place: String,
-    /// Its words, or why there are none.
-    pub(super) words: Result<Vec<OsString>, String>,
-}
-
 /// The content of the file, and its problems.
 #[derive(Default)]
 pub(super) struct Contents {
-    pub(super) entries: Vec<Entry>,
+    pub(super) given: Vec<OptionValue>,
     pub(super) problems: Vec<Problem>,
     /// Keys without effect. The caller decides whether that is an error.
     pub(super) idle: Vec<Problem>,
@@ -103,7 +95,7 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
         contents.idle.push(Problem::new(place, message));
         return;
     }
-    if contents.entries.iter().any(|entry| entry.row.name == row.name) {
+    if contents.given.iter().any(|given| given.row.name == row.name) {
         let message = if options::plain(key) == options::plain(row.name) {
             format!("{} is set twice; keep one", row.name)
         } else {
@@ -112,7 +104,9 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
         contents.problems.push(Problem::new(place, message));
         return;
     }
-    contents.entries.push(Entry { row, place, words: words(row.kind, value) });
+    let words = words(row.kind, value);
+    let words = words.map(|list| list.into_iter().filter(|word| !word.is_empty()).collect());
+    contents.given.push(OptionValue { row, rank: Rank::File, place, words });
 }
 
 fn unknown(key: &str, command: CommandId) -> String {

@@ -1,7 +1,5 @@
 //! Stage two: flags, environment and file to one value for each option.
 
-use std::path::{Path, PathBuf};
-
 use super::invocation::CommandId;
 use super::layers::{Layers, OptionValue, Rank, split};
 use super::problem::Problem;
@@ -66,15 +64,10 @@ fn take_variable(layers: &mut Layers, host: &Host<'_>, command: CommandId, row: 
 }
 
 fn take_file(layers: &mut Layers, host: &Host<'_>, command: CommandId) {
-    let named = layers
-        .get("config-file")
-        .and_then(|given| given.words.as_ref().ok())
-        .and_then(|words| words.first())
-        .map(PathBuf::from);
-    let default =
-        host.etc.join(if command == CommandId::Confd { "confd/confd.toml" } else { "retune/retune.toml" });
-    let path: &Path = named.as_deref().unwrap_or(&default);
-    let contents = file::load(path, named.is_some(), command);
+    let named = layers.config_file();
+    let default = if command == CommandId::Confd { "confd/confd.toml" } else { "retune/retune.toml" };
+    let path = named.clone().unwrap_or_else(|| host.etc.join(default));
+    let contents = file::load(&path, named.is_some(), command);
     layers.problems.extend(contents.problems);
     if command == CommandId::Confd {
         let lines = contents.idle.iter().map(|problem| format!("{problem} (no effect)"));
@@ -86,10 +79,8 @@ fn take_file(layers: &mut Layers, host: &Host<'_>, command: CommandId) {
         !row.belongs_to(command) && options::rows().any(|own| own.name == row.name && own.belongs_to(command))
     };
     // A key of another command's option does not apply to an option of the same name with another meaning.
-    for file::Entry { row, place, words } in contents.entries.into_iter().filter(|entry| !foreign(entry.row))
-    {
-        let words = words.map(|list| list.into_iter().filter(|word| !word.is_empty()).collect());
-        layers.offer(OptionValue { row, rank: Rank::File, place, words });
+    for given in contents.given.into_iter().filter(|given| !foreign(given.row)) {
+        layers.offer(given);
     }
 }
 
@@ -103,24 +94,18 @@ fn refuse_foreign(layers: &mut Layers, command: CommandId) {
             }),
             Err(_) => true,
         };
+        let idle = |reason| format!("{} has no effect: {reason}", given.place);
+        let of_sense = command == CommandId::Etcd;
+        let problem = |reason| Problem { of_sense, ..Problem::new(&given.place, reason) };
         match given.row.support {
             // The file serves all commands: values for another command are checked by that command.
             _ if !given.row.belongs_to(command)
                 && (given.row.belongs_to(CommandId::Store) || given.row.belongs_to(CommandId::Etcd)) => {}
-            Support::Refused(reason) if asked && command == CommandId::Etcd => {
-                layers.problems.push(Problem::of_sense(&given.place, reason));
-            }
-            Support::Ignored(reason) if !reason.is_empty() => {
-                layers.warnings.push(format!("{} has no effect: {reason}", given.place));
-            }
-            Support::Refused(reason) if asked => layers.problems.push(Problem::new(&given.place, reason)),
-            Support::Idle(reason) if asked && given.rank == Rank::Flag => {
-                layers.problems.push(Problem::new(&given.place, reason));
-            }
-            Support::Idle(reason) if asked => {
-                layers.warnings.push(format!("{} has no effect: {reason}", given.place));
-            }
-            Support::Used | Support::Ignored(_) | Support::Refused(_) | Support::Idle(_) => {}
+            Support::Used | Support::Ignored("") => {}
+            Support::Ignored(reason) => layers.warnings.push(idle(reason)),
+            _ if !asked => {}
+            Support::Idle(reason) if given.rank != Rank::Flag => layers.warnings.push(idle(reason)),
+            Support::Idle(reason) | Support::Refused(reason) => layers.problems.push(problem(reason)),
         }
     }
 }

@@ -5,22 +5,36 @@ use std::time::Duration;
 
 use crate::api::{self, ProxySettings};
 use crate::client::Discovery;
-use crate::placement::{self, Filter, Request, Strategy};
+use crate::placement::{Request, Rules};
 use crate::registrar::{self, EngineAt};
 use crate::{consensus, ctl, reloader, source};
 
-/// A command line with a table of options.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CommandId {
+/// Declares the commands together with the list of them, so that none is missing from it.
+macro_rules! commands {
+    ($($(#[$doc:meta])* $command:ident,)*) => {
+        /// A command line with a table of options.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum CommandId {
+            $($(#[$doc])* $command,)*
+        }
+
+        impl CommandId {
+            /// Every command: those of other programs, then those of `retune` in the order of the help.
+            pub(super) const EVERY: &[Self] = &[$(Self::$command),*];
+        }
+    };
+}
+
+commands! {
+    /// etcd's command line, which has no commands.
+    Etcd,
+    /// confd's command line, which has no commands either.
+    Confd,
     Render,
     Watch,
     Diff,
     Check,
-    /// confd's command line, which has no commands.
-    Confd,
     Store,
-    /// etcd's command line, which has no commands either.
-    Etcd,
     StoreBackup,
     StoreRestore,
     Register,
@@ -62,21 +76,12 @@ pub enum Dialect {
     Registrator,
 }
 
-/// How a result is written to stdout.
+/// How a result is written to stdout, and log lines to stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// For people.
     Text,
     /// For programs; a stable interface.
-    Json,
-}
-
-/// How log lines are written to stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line; a stable interface.
     Json,
 }
 
@@ -110,14 +115,14 @@ pub struct Log {
     /// The least urgent line written.
     pub level: Level,
     /// Text or JSON.
-    pub format: LogFormat,
+    pub format: Output,
     /// When to colour, logs and results alike.
     pub colour: Colour,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: Level::Info, format: LogFormat::Text, colour: Colour::Auto }
+        Self { level: Level::Info, format: Output::Text, colour: Colour::Auto }
     }
 }
 
@@ -173,8 +178,8 @@ pub enum Task {
     Restore(Box<Restore>),
     /// Register running containers in a store; also `registrator`.
     Register(Box<Register>),
-    /// Show the state of a running registrar.
-    RegisterStatus(Box<RegisterStatus>),
+    /// Show the state of the registrar that listens there.
+    RegisterStatus(Listen),
     /// Remove a container's keys, then stop it.
     RegisterStop(Box<RegisterStop>),
     /// Choose a node.
@@ -245,11 +250,8 @@ pub enum Parsed {
     Run(Box<Invocation>),
     /// A command of etcdctl, which has its own exit codes.
     Ctl(Box<ctl::Invocation>),
-    /// Print this to stdout and exit 0: help, version, completions, man page.
-    Print {
-        /// The text, with its final newline.
-        text: String,
-    },
+    /// Print this text with its final newline to stdout and exit 0: help, version, completions, man page.
+    Print(String),
 }
 
 /// One member of the store: the settings of `retune store` and `etcd`.
@@ -281,12 +283,8 @@ pub struct Proxy {
 pub struct PlaceSettings {
     /// What the container needs.
     pub request: Request,
-    /// How nodes are ranked.
-    pub strategy: Strategy,
-    /// The filters, in their order.
-    pub filters: Vec<Filter>,
-    /// Whose rules apply.
-    pub dialect: placement::Dialect,
+    /// How a node is chosen.
+    pub rules: Rules,
     /// Print every node that fits, not only the best.
     pub all: bool,
     /// Print what refuses each node.
@@ -307,13 +305,6 @@ pub struct Register {
     pub must_listen: bool,
     /// The registry's kind and address as Registrator's users typed it, without its password.
     pub adapter: Option<(String, String)>,
-}
-
-/// A request for a registrar's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegisterStatus {
-    /// Where the registrar listens.
-    pub at: Listen,
 }
 
 /// Stopping a container after its keys are removed.

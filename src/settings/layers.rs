@@ -1,6 +1,7 @@
 //! The one value of each option that counts, and where it came from.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::problem::Problem;
 use super::row::{Row, ValueKind};
@@ -39,6 +40,11 @@ impl Layers {
     /// Returns the value of an option, by its name in the table.
     pub(super) fn get(&self, name: &str) -> Option<&OptionValue> {
         self.given.iter().find(|given| given.row.name == name)
+    }
+
+    /// Returns the settings file that is named.
+    pub(super) fn config_file(&self) -> Option<PathBuf> {
+        self.get("config-file")?.words.as_ref().ok()?.first().map(PathBuf::from)
     }
 
     /// Returns the options that have a value, and where each came from.

@@ -27,6 +27,7 @@ mod ctl;
 mod etcd_file;
 mod file;
 mod gather;
+mod go_flags;
 mod inherited;
 mod invocation;
 mod layers;
@@ -52,8 +53,8 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 pub use invocation::{
-    Backup, Check, CheckFormat, Colour, Dialect, Invocation, Level, Listen, Log, LogFormat, Member, Output,
-    Parsed, PlaceSettings, Proxy, Register, RegisterStatus, RegisterStop, Restore, Task,
+    Backup, Check, CheckFormat, Colour, Dialect, Invocation, Level, Listen, Log, Member, Output, Parsed,
+    PlaceSettings, Proxy, Register, RegisterStop, Restore, Task,
 };
 pub use member::{CLUSTER_VERSION, ETCD_VERSION};
 pub use pages::command;
@@ -116,7 +117,7 @@ fn parse_on(host: &Host<'_>, args: Vec<OsString>) -> Result<Parsed, Problems> {
         return parsed;
     }
     match words::read(args) {
-        words::ParsedArgs::Page(page) => pages::text(&page).map(|text| Parsed::Print { text }),
+        words::ParsedArgs::Page(page) => pages::text(&page).map(Parsed::Print),
         words::ParsedArgs::Run { command, typed, problems } => {
             let layers = gather::gather(host, command, typed, problems);
             build::invocation(host, command, &layers).map(|invocation| Parsed::Run(Box::new(invocation)))

@@ -17,7 +17,7 @@ const ABOUT: &str = "Keeps configuration files in step with a key/value store";
 const LAYERS: &str = "Settings come from flags, then the environment (RETUNE_ENDPOINTS for --endpoints), then the settings \
                       file (endpoints = \"…\"), then the defaults.\nIn the environment, ETCD_ variables count after RETUNE_ ones for the store, and CONFD_ \
                       ones for render, watch, diff and check.\nFlags may be written with one dash, as in -log-level=debug.\n\
-                      Exit status: 0 done, 1 something is not as wished, 2 could not run.";
+                      Exit status: 0 done, 1 something failed or differs, 2 could not run.";
 const LAYERS_CONFD: &str = "Settings come from flags, then the environment (CONFD_NODE for -node), then confd.toml, then \
                             the defaults.\nFlags may be written with one dash or two, as in -log-level=debug; a switch is \
                             turned off with -watch=false.";
@@ -113,11 +113,7 @@ fn arg(row: &'static Row, command: CommandId) -> Arg {
         if default.is_empty() { row.help.to_owned() } else { format!("{} [default: {default}]", row.help) };
     let shown = row.shown(command);
     let others = row.names().filter(|name| *name != shown);
-    let arg = Arg::new(row.name).long(shown).help(help).visible_aliases(others);
-    let arg = match row.short {
-        Some(letter) => arg.short(letter),
-        None => arg,
-    };
+    let arg = Arg::new(row.name).short(row.short).long(shown).help(help).visible_aliases(others);
     match row.kind {
         ValueKind::Switch => arg.action(ArgAction::SetTrue),
         ValueKind::Choice(words) => arg.value_name(row.value).value_parser(PossibleValuesParser::new(words)),

@@ -125,6 +125,29 @@ impl<'l> Reader<'l> {
         read(&text).map_err(|message| self.object(name, message)).ok()
     }
 
+    /// Returns every word as `read` parses it, or none and a problem with the first bad one.
+    pub(super) fn parsed_all<T>(
+        &mut self,
+        name: &str,
+        mut read: impl FnMut(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let parsed: Result<_, String> = self.texts(name).iter().map(|text| read(text)).collect();
+        parsed.map_err(|message| self.object(name, message)).unwrap_or_default()
+    }
+
+    /// Returns which option of a pair of certificate and key is given without the other, and what is missing.
+    pub(super) fn half_pair<'n>(&self, cert: &'n str, key: &'n str) -> Option<(&'n str, String)> {
+        match (self.rank(cert), self.rank(key)) {
+            (Some(_), None) => {
+                Some((cert, format!("a certificate is of no use without its key; add --{key} FILE")))
+            }
+            (None, Some(_)) => {
+                Some((key, format!("a key is of no use without its certificate; add --{cert} FILE")))
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
         self.parsed(name, units::switch)
     }
@@ -148,9 +171,9 @@ impl<'l> Reader<'l> {
         self.parsed(name, read).unwrap_or(default)
     }
 
-    /// Returns the format of a result.
-    pub(super) fn output(&mut self) -> Output {
-        self.choice("output", &[("text", Output::Text), ("json", Output::Json)], Output::Text)
+    /// Returns the format of results or log lines.
+    pub(super) fn format(&mut self, name: &str) -> Output {
+        self.choice(name, &[("text", Output::Text), ("json", Output::Json)], Output::Text)
     }
 
     /// Returns one of a few words.

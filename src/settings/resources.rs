@@ -19,7 +19,7 @@ const DEFAULT_RELIST_INTERVAL: Duration = Duration::from_secs(600);
 pub(super) const RENDER: CommandSpec = CommandSpec {
     replaces: Some(CommandId::Confd),
     ..CommandSpec::new("render", "Render every resource once and exit", |read| {
-        let output = read.output();
+        let output = read.format("output");
         invocation(read, Task::Render, output)
     })
 };
@@ -37,7 +37,7 @@ pub(super) const DIFF: CommandSpec = CommandSpec {
     notes: "Of diff: 1 something differs or a reload is pending, 3 a resource failed, so its difference is unknown.",
     replaces: Some(CommandId::Confd),
     ..CommandSpec::new("diff", "Show what would change, as a unified diff; touch nothing", |read| {
-        let (output, colour) = (read.output(), read.log.colour);
+        let (output, colour) = (read.format("output"), read.log.colour);
         let lines = read.parsed("context", units::number).unwrap_or(3);
         let context = usize::try_from(lines).unwrap_or(usize::MAX);
         invocation(read, Task::Diff { output, context, colour }, output)
@@ -98,17 +98,27 @@ fn check(read: &mut Reader<'_>) -> Check {
 }
 
 fn reloader(read: &mut Reader<'_>, task: &Task) -> reloader::Settings {
-    let base = reloader::Settings::default();
+    let mut base = reloader::Settings::default();
     let command = read.command;
     let runs = matches!(command, CommandId::Render | CommandId::Watch | CommandId::Confd);
-    let follows = command == CommandId::Watch;
-    let (debounce, max_wait) = if follows || command == CommandId::Confd {
-        quiet(read, &base)
-    } else {
-        (base.debounce, base.max_wait)
-    };
+    // The settings file serves all commands: options of others are not read.
+    if runs {
+        base.check_timeout = read.limit("check-timeout", base.check_timeout);
+        base.reload_timeout = read.limit("reload-timeout", base.reload_timeout);
+        base.shutdown_timeout = read.span("shutdown-timeout").unwrap_or(base.shutdown_timeout);
+    }
+    if matches!(command, CommandId::Watch | CommandId::Confd) {
+        (base.debounce, base.max_wait) = quiet(read, &base);
+    }
+    if command == CommandId::Watch {
+        let words = [("in-service", Ready::InService), ("rendered", Ready::Rendered)];
+        base.ready = read.choice("ready", &words, base.ready);
+        base.ready_timeout = read.span("ready-timeout").filter(|time| !time.is_zero());
+    }
+    if matches!(task, Task::Render | Task::Diff { .. }) {
+        base.render_timeout = read.limit("timeout", base.render_timeout);
+    }
     let rooted = matches!(command, CommandId::Render | CommandId::Diff);
-    let readies = [("in-service", Ready::InService), ("rendered", Ready::Rendered)];
     let root = if rooted { read.path("root") } else { None };
     let keeps =
         read.rank("state-dir") == Some(Rank::Flag) && read.text("state-dir").as_deref() != Some("none");
@@ -129,34 +139,11 @@ fn reloader(read: &mut Reader<'_>, task: &Task) -> reloader::Settings {
         // A pending reload of another root does not run on this host.
         state_dir: if command != CommandId::Check && root.is_none() { state_dir(read) } else { None },
         state_dir_may_fail: read.text("state-dir").is_none(),
-        debounce,
-        max_wait,
-        check_timeout: if runs {
-            read.limit("check-timeout", base.check_timeout)
-        } else {
-            base.check_timeout
-        },
-        reload_timeout: if runs {
-            read.limit("reload-timeout", base.reload_timeout)
-        } else {
-            base.reload_timeout
-        },
-        shutdown_timeout: if runs {
-            read.span("shutdown-timeout").unwrap_or(base.shutdown_timeout)
-        } else {
-            base.shutdown_timeout
-        },
-        ready: if follows { read.choice("ready", &readies, base.ready) } else { base.ready },
-        ready_timeout: if follows { read.span("ready-timeout").filter(|time| !time.is_zero()) } else { None },
-        render_timeout: if matches!(task, Task::Render | Task::Diff { .. }) {
-            read.limit("timeout", base.render_timeout)
-        } else {
-            base.render_timeout
-        },
         unknown_fields: if command == CommandId::Confd { UnknownFields::Warn } else { UnknownFields::Refuse },
         redact: read.texts("redact"),
         limits: limits(read, base.limits),
         root,
+        ..base
     }
 }
 

@@ -97,6 +97,10 @@ impl Row {
         self.value = value;
         self
     }
+    pub(super) const fn support(mut self, support: Support) -> Self {
+        self.support = support;
+        self
+    }
     pub(super) const fn short(mut self, letter: char) -> Self {
         self.short = Some(letter);
         self

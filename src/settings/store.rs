@@ -14,6 +14,8 @@ use crate::source::{Backend, Settings};
 /// A longer file is not a password file.
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
 
+const FORMS: &str = "write http://HOST:PORT or https://HOST:PORT";
+
 /// Backends of the other tools, so that they can be refused by name.
 pub(super) const FOREIGN_BACKENDS: &[&str] = &[
     "consul",
@@ -84,17 +86,8 @@ fn srv_record(read: &mut Reader<'_>, backend: Backend) -> Option<String> {
 
 fn nodes(read: &mut Reader<'_>) -> Vec<String> {
     let nodes = read.texts("endpoints");
-    // The node itself is not shown: it may contain a password.
-    let strange = nodes
-        .iter()
-        .filter_map(|node| node.split_once("://"))
-        .map(|(scheme, _)| scheme.to_owned())
-        .find(|scheme| !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https"));
-    if let Some(scheme) = strange {
-        read.object(
-            "endpoints",
-            format!("{scheme}:// is not a scheme of a store; write http://HOST:PORT or https://HOST:PORT"),
-        );
+    if let Some(message) = nodes.iter().find_map(|node| split_scheme(node).err()) {
+        read.object("endpoints", message);
     }
     nodes
 }
@@ -125,13 +118,8 @@ pub(super) fn tls(read: &mut Reader<'_>) -> Trust {
         insecure: read.on("client-insecure"),
         ..Trust::default()
     };
-    if tls.cert.is_some() != tls.key.is_some() {
-        let (name, message) = if tls.cert.is_some() {
-            ("client-cert", "a certificate is of no use without its key; add --client-key FILE")
-        } else {
-            ("client-key", "a key is of no use without its certificate; add --client-cert FILE")
-        };
-        read.object_unless_confd(name, message);
+    if let Some((name, message)) = read.half_pair("client-cert", "client-key") {
+        read.object_unless_confd(name, &message);
         (tls.cert, tls.key) = (None, None);
     }
     tls
@@ -140,14 +128,14 @@ pub(super) fn tls(read: &mut Reader<'_>) -> Trust {
 /// Returns the login at the store.
 pub(super) fn login(read: &mut Reader<'_>) -> Option<Credentials> {
     let wanted = read.switch("basic-auth");
-    let username = read.text("username");
+    let name = read.text("username");
     let given = read.rank("password-file").is_some() || read.rank("password").is_some();
     let password = password(read);
     if wanted == Some(false) {
         return None;
     }
-    match (username, password) {
-        (Some(username), Some(password)) => Some(Credentials::new(username, password)),
+    match (name, password) {
+        (Some(name), Some(password)) => Some(Credentials::new(name, password)),
         // A password that could not be read was already reported.
         (Some(_), None) if given => None,
         (Some(_), None) => {
@@ -201,15 +189,10 @@ fn password_file(path: &Path) -> Result<String, String> {
 /// Returns the settings of the store that holds registered keys and nodes.
 pub(super) fn asked(read: &mut Reader<'_>) -> Settings {
     let base = Settings::default();
-    let texts = read.texts("endpoints");
-    let nodes = match texts.iter().map(|text| endpoint(text)).collect::<Result<Vec<_>, _>>() {
-        Ok(nodes) if nodes.is_empty() => vec!["http://127.0.0.1:2379".to_owned()],
-        Ok(nodes) => nodes,
-        Err(message) => {
-            read.object("endpoints", message);
-            Vec::new()
-        }
-    };
+    let mut nodes = read.parsed_all("endpoints", endpoint);
+    if nodes.is_empty() {
+        nodes.push("http://127.0.0.1:2379".to_owned());
+    }
     Settings {
         nodes,
         tls: tls(read),
@@ -222,19 +205,24 @@ pub(super) fn asked(read: &mut Reader<'_>) -> Settings {
 
 /// Parses one URL of a member; without a scheme it is `http`.
 fn endpoint(text: &str) -> Result<String, String> {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let (scheme, rest) = split_scheme(text)?;
     let rest = rest.trim_end_matches('/');
-    // Neither is shown whole: it may contain a password.
     if rest.contains('@') {
         return Err(
             "a member's URL has no user or password; add --username NAME and --password-file FILE".to_owned()
         );
     }
-    match scheme.to_ascii_lowercase().as_str() {
-        _ if rest.is_empty() => Err("names no host; write http://HOST:PORT or https://HOST:PORT".to_owned()),
-        scheme @ ("http" | "https") => Ok(format!("{scheme}://{rest}")),
-        _ => Err(format!(
-            "{scheme}:// is not a scheme of a store; write http://HOST:PORT or https://HOST:PORT"
-        )),
+    if rest.is_empty() {
+        return Err(format!("names no host; {FORMS}"));
+    }
+    Ok(format!("{scheme}://{rest}"))
+}
+
+/// Returns the scheme in lower case, and the rest. The text is not shown: it may contain a password.
+fn split_scheme(text: &str) -> Result<(String, &str), String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    match scheme.to_ascii_lowercase() {
+        lower if matches!(lower.as_str(), "http" | "https") => Ok((lower, rest)),
+        _ => Err(format!("{scheme}:// is not a scheme of a store; {FORMS}")),
     }
 }

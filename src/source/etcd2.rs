@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::link::{Closed, End, Link, RoundEnd};
+use super::link::{Closed, Link, RoundEnd, WatchEnd};
 use super::roots::Roots;
 use super::{Listing, Snapshot, SourceEvent, WatchStart};
 use crate::client::ClientError;
@@ -20,7 +20,7 @@ use crate::values::{Change, Datum};
 const MAX_SEPARATE_LISTS: usize = 16;
 /// More roots than this are watched by one watch on their common directory.
 const MAX_SEPARATE_WATCHES: usize = 8;
-/// How often roots that were read at different indexes are read again until the indexes agree.
+/// How often roots that were read at different indexes are read again to make the indexes equal.
 const MAX_LEVELLING_ROUNDS: usize = 5;
 /// A watch without events for about this long is restarted from the latest index known, so that its position never
 /// falls out of the store's history.
@@ -104,7 +104,7 @@ impl Etcd2 {
         roots: &[String],
         WatchStart { indexes, epoch, .. }: &WatchStart,
         link: &mut Link,
-    ) -> Result<End, Closed> {
+    ) -> Result<WatchEnd, Closed> {
         let mut watched_roots: Vec<WatchedRoot> = match shared(roots, MAX_SEPARATE_WATCHES) {
             // Some roots get events a second time; applying them twice gives the same values.
             Some(dir) => {

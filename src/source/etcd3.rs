@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::link::{Closed, End, Link, RoundEnd};
+use super::link::{Closed, Link, RoundEnd, WatchEnd};
 use super::roots::Roots;
 use super::{Listing, Snapshot, SourceEvent, WatchStart};
 use crate::client::ClientError;
@@ -81,8 +81,8 @@ impl Etcd3 {
         self.list_each(roots).await
     }
 
-    /// Reads many roots as one range over their common folder: one request instead of a range each. Returns `None`
-    /// where that folder holds so much else that separate ranges are cheaper, or may not be read as a whole.
+    /// Reads many roots as one range over their common folder: one request instead of a range each. Returns `None` if
+    /// that folder holds so many other keys that separate ranges are cheaper, or if it may not be read as a whole.
     async fn list_at_once(&self, roots: &[String]) -> Result<Option<Listing>, ClientError> {
         let limit = MAX_FREE_NEIGHBOURS + MAX_NEIGHBOURS_PER_ROOT * roots.len();
         let ranges = match self.api.first(around(&key::common(roots)), limit).await {
@@ -137,7 +137,7 @@ impl Etcd3 {
         roots: &[String],
         WatchStart { indexes, epoch, .. }: &WatchStart,
         link: &mut Link,
-    ) -> Result<End, Closed> {
+    ) -> Result<WatchEnd, Closed> {
         let mut ranges: Vec<(Range, u64)> = if self.together.load(Ordering::Relaxed) {
             let index = indexes.iter().min().copied().unwrap_or(0);
             vec![(around(&key::common(roots)), index + 1)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::flatten::flatten;
 use super::fswatch::FileWatcher;
 use super::glob::Glob;
-use super::link::{Closed, End, Link};
+use super::link::{Closed, Link, WatchEnd};
 use super::roots::Roots;
 use super::walk::{Walk, file_error};
 use super::{Listing, Snapshot, SourceError, SourceEvent};
@@ -23,13 +23,13 @@ use crate::values::{Change, Datum};
 
 /// A larger file is not a configuration file.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-/// A broken file is read again after this long before it is reported: most are only half written.
+/// A broken file is read again after this delay before it is reported: most are only half written.
 const REREAD_DELAY: Duration = Duration::from_millis(100);
 /// How soon a broken or missing file is checked again without a hint.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// How long all values must be missing before this counts as a change.
 const EMPTY_CONFIRM_DELAY: Duration = Duration::from_secs(1);
-/// Paths may change while they are resolved; after this many rounds, the next hint has to do.
+/// Paths may change while they are resolved; after this many rounds, wait for the next hint.
 const MAX_RESOLVE_ROUNDS: usize = 5;
 
 type Entries = BTreeMap<Arc<str>, Datum>;
@@ -41,7 +41,7 @@ pub(super) struct Files {
 }
 
 /// The result of one read.
-struct Reading {
+struct FileReading {
     walk: Walk,
     /// The content's hash and the values; no values when the content is unchanged.
     found: Result<(u64, Option<Entries>), SourceError>,
@@ -49,7 +49,7 @@ struct Reading {
 
 /// The state at the last good read.
 #[derive(Clone, Default)]
-struct Known {
+struct LastRead {
     hash: Option<u64>,
     stamp: Vec<(PathBuf, u64, u64, u64, i64, i64)>,
 }
@@ -69,7 +69,7 @@ impl Files {
     }
 
     pub(super) async fn list(&self, roots: &[String]) -> Result<Listing, SourceError> {
-        let (_, entries) = self.read(roots, Known::default()).await.found?;
+        let (_, entries) = self.read(roots, LastRead::default()).await.found?;
         let entries = entries.unwrap_or_default().into_iter().collect();
         Ok(Listing { snapshot: Snapshot { entries, revision: 0 }, indexes: Vec::new() })
     }
@@ -80,10 +80,10 @@ impl Files {
         roots: &[String],
         last: &[(Arc<str>, Datum)],
         link: &mut Link,
-    ) -> Result<End, Closed> {
+    ) -> Result<WatchEnd, Closed> {
         let mut file_watcher = FileWatcher::new();
         let mut values: Entries = last.iter().cloned().collect();
-        let mut known = Known::default();
+        let mut known = LastRead::default();
         loop {
             let mut reading = self.read(roots, known.clone()).await;
             for _ in 0..MAX_RESOLVE_ROUNDS {
@@ -114,7 +114,7 @@ impl Files {
                         }
                         values = entries;
                     }
-                    known = Known { hash: Some(hash), stamp: reading.walk.stamp };
+                    known = LastRead { hash: Some(hash), stamp: reading.walk.stamp };
                     None
                 }
                 Err(error) => {
@@ -127,27 +127,27 @@ impl Files {
     }
 
     /// Reads everything on a blocking thread; files may lie on a slow mount.
-    async fn read(&self, roots: &[String], known: Known) -> Reading {
+    async fn read(&self, roots: &[String], known: LastRead) -> FileReading {
         let (files, roots) = (self.clone(), roots.to_vec());
         match tokio::task::spawn_blocking(move || files.read_now(&roots, &known)).await {
             Ok(reading) => reading,
-            Err(error) => Reading {
+            Err(error) => FileReading {
                 walk: Walk::default(),
                 found: Err(SourceError::Unavailable(format!("reading the files was interrupted: {error}"))),
             },
         }
     }
 
-    fn read_now(&self, roots: &[String], known: &Known) -> Reading {
+    fn read_now(&self, roots: &[String], known: &LastRead) -> FileReading {
         let (walk, outcome) = Walk::new(&self.paths, &self.filter);
         if let Err(error) = outcome {
-            return Reading { walk, found: Err(error) };
+            return FileReading { walk, found: Err(error) };
         }
         if let Some(hash) = known.hash
             && !walk.fresh
             && walk.stamp == known.stamp
         {
-            return Reading { walk, found: Ok((hash, None)) };
+            return FileReading { walk, found: Ok((hash, None)) };
         }
         let found = contents(&walk.files).and_then(|contents| {
             let mut hasher = DefaultHasher::new();
@@ -165,7 +165,7 @@ impl Files {
             }
             Ok((hash, Some(entries)))
         });
-        Reading { walk, found }
+        FileReading { walk, found }
     }
 }
 

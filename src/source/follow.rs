@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 
-use super::link::{Closed, End, Link};
+use super::link::{Closed, Link, WatchEnd};
 use super::{Follow, Source, SourceEvent, WatchStart};
 
 /// How often a store that seems behind gets time to catch up before its data counts as replaced.
@@ -22,10 +22,10 @@ impl Source {
     ///
     /// With `relist` it also sends a whole snapshot at that interval, in order with the changes. Without `watch`, only
     /// those follow the first snapshot.
-    pub async fn follow(&self, roots: Vec<String>, how: Follow, news: Sender<SourceEvent>) {
-        let mut link = Link::new(news.clone(), self.describe());
+    pub async fn follow(&self, roots: Vec<String>, how: Follow, events: Sender<SourceEvent>) {
+        let mut link = Link::new(events.clone(), self.describe());
         tokio::select! {
-            () = news.closed() => {}
+            () = events.closed() => {}
             Err(Closed) = self.run(&roots, how, &mut link) => {}
             never = self.follow_members(), if !roots.is_empty() => match never {},
         }
@@ -34,7 +34,7 @@ impl Source {
     async fn run(&self, roots: &[String], how: Follow, link: &mut Link) -> Result<Infallible, Closed> {
         let watch = how.watch && self.watches() && !roots.is_empty();
         let mut seen = 0;
-        let mut patience = 0;
+        let mut behind_retries = 0;
         loop {
             // Taken before the listing: if the store is replaced meanwhile, it is listed once more.
             let (started, epoch) = (Instant::now(), self.epoch());
@@ -46,8 +46,8 @@ impl Source {
                 }
             };
             link.up().await?;
-            if listing.snapshot.revision < seen && patience > 0 {
-                patience -= 1;
+            if listing.snapshot.revision < seen && behind_retries > 0 {
+                behind_retries -= 1;
                 sleep(BEHIND_RETRY_DELAY).await;
                 continue;
             }
@@ -66,8 +66,8 @@ impl Source {
             tokio::select! {
                 end = self.watch(roots, &place, link) => {
                     match end? {
-                        End::Relist => seen = 0,
-                        End::Behind(index) => (seen, patience) = (index, MAX_BEHIND_RETRIES),
+                        WatchEnd::Relist => seen = 0,
+                        WatchEnd::Behind(index) => (seen, behind_retries) = (index, MAX_BEHIND_RETRIES),
                     }
                     // A store that discards its history at once must not be listed in a tight loop.
                     if started.elapsed() < Duration::from_secs(1) {

@@ -18,14 +18,14 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How often files are checked without an event.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
-/// The same when the system has no file events.
+/// The same if the system provides no file events.
 const UNWATCHED_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// A save causes several events; it is over after this long without one.
+/// A save causes several events; after this time without one it is complete.
 const QUIET_DELAY: Duration = Duration::from_millis(20);
 /// A folder that is never quiet is checked at this interval.
 const MAX_QUIET_DELAY: Duration = Duration::from_millis(200);
 
-/// Watches files and folders; signals when a check is worthwhile.
+/// Watches files and folders, and signals when they must be checked.
 pub struct FileWatcher {
     watcher: Option<RecommendedWatcher>,
     hints: mpsc::Receiver<()>,
@@ -113,7 +113,7 @@ impl FileWatcher {
         fresh
     }
 
-    /// Waits for a hint and then for quiet, or until the next check is due. `limit` makes that earlier.
+    /// Waits for a hint and then until no more arrive, or until the next check is due, at most for `limit`.
     pub async fn wait(&mut self, limit: Option<Duration>) {
         let anyway = if self.watcher.is_some() { POLL_INTERVAL } else { UNWATCHED_POLL_INTERVAL };
         let limit = limit.unwrap_or(anyway).min(anyway);

@@ -38,7 +38,7 @@ impl From<ClientError> for RoundEnd {
 
 /// Why a watch ended although the store is reachable.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum WatchEnd {
     /// The position to resume from is lost: list again.
     Relist,
     /// The node is behind this index, which was seen before; list again, after giving it time to catch up.
@@ -47,7 +47,7 @@ pub(super) enum End {
 
 #[derive(Debug)]
 pub(super) struct Link {
-    news: Sender<SourceEvent>,
+    events: Sender<SourceEvent>,
     source: String,
     backoff: Backoff,
     down: bool,
@@ -55,9 +55,9 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(news: Sender<SourceEvent>, source: String) -> Self {
+    pub(super) fn new(events: Sender<SourceEvent>, source: String) -> Self {
         Self {
-            news,
+            events,
             source,
             backoff: Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY),
             down: false,
@@ -66,22 +66,22 @@ impl Link {
     }
 
     /// Waits while the receiver is busy: nothing accumulates here.
-    pub(super) async fn send(&self, news: SourceEvent) -> Result<(), Closed> {
-        self.news.send(news).await.map_err(|_| Closed)
+    pub(super) async fn send(&self, event: SourceEvent) -> Result<(), Closed> {
+        self.events.send(event).await.map_err(|_| Closed)
     }
 
     /// Handles the end of a round that took this long: returns why the watch ends, or waits and returns `None` to try
     /// again.
-    pub(super) async fn ended(&mut self, end: RoundEnd, took: Duration) -> Result<Option<End>, Closed> {
+    pub(super) async fn ended(&mut self, end: RoundEnd, took: Duration) -> Result<Option<WatchEnd>, Closed> {
         match end {
             RoundEnd::Closed(closed) => Err(closed),
-            RoundEnd::Store(ClientError::Cleared { .. }) => Ok(Some(End::Relist)),
-            RoundEnd::Store(ClientError::Behind { seen, .. }) => Ok(Some(End::Behind(seen))),
+            RoundEnd::Store(ClientError::Cleared { .. }) => Ok(Some(WatchEnd::Relist)),
+            RoundEnd::Store(ClientError::Behind { seen, .. }) => Ok(Some(WatchEnd::Behind(seen))),
             RoundEnd::Store(error) => {
                 // An upgraded store may have lost this API; the listing finds out which API it has.
                 let moved = matches!(error, ClientError::NotServed { .. });
                 self.down(error.into(), took).await?;
-                Ok(moved.then_some(End::Relist))
+                Ok(moved.then_some(WatchEnd::Relist))
             }
         }
     }
@@ -116,7 +116,7 @@ impl Link {
         if self.down {
             self.send(SourceEvent::Up).await?;
             self.down = false;
-            // Keep the throttle's state: a store that comes and goes must not log more than one that stays down.
+            // Keep the throttle's state: a store that is up and down must not log more than one that stays down.
             tracing::debug!(source = self.source, "it responds again");
         }
         Ok(())

@@ -44,7 +44,7 @@ pub use settings::{Backend, Follow, Settings};
 use etcd2::Etcd2;
 use etcd3::Etcd3;
 use file::Files;
-use link::{Closed, End, Link};
+use link::{Closed, Link, WatchEnd};
 
 /// Everything below some roots at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -191,7 +191,7 @@ impl Source {
     }
 
     /// Sends changes after a listing until the position in the history is lost.
-    async fn watch(&self, roots: &[String], from: &WatchStart, link: &mut Link) -> Result<End, Closed> {
+    async fn watch(&self, roots: &[String], from: &WatchStart, link: &mut Link) -> Result<WatchEnd, Closed> {
         match &self.kind {
             SourceKind::Etcd { v2, switched, .. } if !switched.load(Ordering::Relaxed) => {
                 v2.watch(roots, from, link).await

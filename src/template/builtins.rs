@@ -185,7 +185,7 @@ fn float(
     filters::float(state, &plain(value), default, named)
 }
 
-/// Jinja's range, which checks the time limit as it goes: nested loops are how a template could run for ever.
+/// Jinja's range, with a check of the time limit at each item: nested loops could run for ever.
 fn range(lower: isize, upper: Option<isize>, step: Option<isize>) -> Result<Value, Error> {
     let (from, to) = upper.map_or((0, lower), |upper| (lower, upper));
     let step = step.unwrap_or(1);

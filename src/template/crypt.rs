@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::current;
 use super::error::{fail, hidden};
 use super::registry::{Int, Registry, Text};
+use crate::scalar::hex;
 
 pub(super) fn register(all: &mut Registry) {
     all.both("md5sum", |s: Text| hex(&Md5::digest(s.as_bytes())));
@@ -34,10 +35,6 @@ pub(super) fn register(all: &mut Registry) {
         }
     });
     all.both("cidrHosts", hosts);
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn hmac_sha256(key: &str, text: &str) -> Result<String, Error> {

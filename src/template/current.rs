@@ -1,10 +1,11 @@
-//! The render that runs on this thread: what it may see, what it has read, what it may still use.
+//! The render that runs on this thread: what it may see, what it has read, and its remaining limits.
 //!
 //! Functions use this and not the template's state, because an imported macro does not see its caller's context, and
 //! renders on several threads share the environment with its functions.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,7 @@ pub(super) struct Current {
     /// Templates being rendered by the include function, outermost first.
     pub(super) chain: Vec<String>,
     pub(super) end: Instant,
-    /// The node records, once a function has asked for them.
+    /// The node records, once a function has read them.
     pub(super) nodes: Option<Arc<Nodes>>,
     /// The return value of `generation()`, and whether it was called.
     pub(super) generation: String,
@@ -75,11 +76,7 @@ impl Guard {
 
     /// Takes what the render left in the slot.
     pub(super) fn finish(self) -> Option<Current> {
-        let mut current = SLOT.take();
-        if let Some(current) = &mut current {
-            current.left = LEFT.get();
-        }
-        current
+        take()
     }
 }
 
@@ -170,4 +167,36 @@ pub(super) fn fits_items(items: usize, what: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(over_limit(&format!("{what} would make more than {MAX_ITEMS} items")))
+}
+
+/// A buffer that does not grow past its limit.
+pub(super) struct Capped {
+    pub(super) bytes: Vec<u8>,
+    limit: usize,
+    pub(super) full: bool,
+}
+
+impl Capped {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, full: false }
+    }
+}
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            self.full = true;
+            return Err(io::Error::other("the output is full"));
+        }
+        // Plain text between tags only passes here, so this stops a loop that prints nothing else.
+        if tick().is_err() {
+            return Err(io::Error::other("out of time"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

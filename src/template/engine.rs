@@ -1,15 +1,14 @@
 //! Renders templates: one environment for a configuration, shared by all rendering threads.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, Template, UndefinedBehavior, Value};
 
-use super::current::{self, Current, Guard};
-use super::error::{Failure, TemplateError, TemplateErrorKind};
+use super::current::{Capped, Current, Guard};
+use super::error::{RenderFailure, TemplateError, TemplateErrorKind};
 use super::functions;
 use super::generation::generation_of;
 use super::loader::Loader;
@@ -80,7 +79,7 @@ impl Engine {
         name: &str,
         view: &View,
         vars: &BTreeMap<String, Value>,
-    ) -> Result<Rendered, Box<Failure>> {
+    ) -> Result<Rendered, Box<RenderFailure>> {
         let current = Current::new(view, self.limits, vars, name);
         let end = current.end;
         let first = self.run(name, current, |out| self.render_to(name, vars, out))?;
@@ -112,7 +111,7 @@ impl Engine {
         view: &View,
         vars: &BTreeMap<String, Value>,
         generation: &str,
-    ) -> Result<Rendered, Box<Failure>> {
+    ) -> Result<Rendered, Box<RenderFailure>> {
         let mut current = Current::new(view, self.limits, vars, name);
         generation.clone_into(&mut current.generation);
         self.run(name, current, |out| {
@@ -127,9 +126,9 @@ impl Engine {
         name: &str,
         current: Current,
         render: impl FnOnce(&mut Capped) -> Result<(), Error>,
-    ) -> Result<Rendered, Box<Failure>> {
+    ) -> Result<Rendered, Box<RenderFailure>> {
         let guard = Guard::enter(current);
-        let mut out = Capped { bytes: Vec::new(), limit: self.limits.output, full: false };
+        let mut out = Capped::new(self.limits.output);
         let result = render(&mut out);
         let (reads, generation) = match guard.finish() {
             Some(current) => (current.reads, current.generation_used.then_some(current.generation)),
@@ -151,7 +150,7 @@ impl Engine {
                 ),
             },
         };
-        Err(Box::new(Failure { error, reads }))
+        Err(Box::new(RenderFailure { error, reads }))
     }
 
     fn render_to(&self, name: &str, vars: &BTreeMap<String, Value>, out: &mut Capped) -> Result<(), Error> {
@@ -171,26 +170,24 @@ impl Engine {
     /// # Errors
     /// The template is missing or does not parse.
     pub fn check(&self, name: &str) -> Result<(), Box<TemplateError>> {
-        let checked = match self.loader.short(name) {
-            Some(source) => self.env.template_from_named_str(name, &source).map(drop),
-            None => self.env.get_template(name).map(drop),
-        };
-        checked.map_err(|error| Box::new(self.explain(name, &error)))
+        self.with_template(name, |_| ()).map_err(|error| Box::new(self.explain(name, &error)))
     }
 
     /// Returns the functions, filters and tests that a template uses and that do not exist; none when it does not
     /// parse.
     #[must_use]
     pub fn unknown(&self, name: &str) -> Vec<UnknownName> {
-        let of = |template: Template<'_, '_>| unknown(&self.env, &template);
-        let found = match self.loader.short(name) {
-            Some(source) => self.env.template_from_named_str(name, &source).map(of),
-            None => self.env.get_template(name).map(of),
-        };
-        found.unwrap_or_default()
+        self.with_template(name, |template| unknown(&self.env, &template)).unwrap_or_default()
     }
 
-    /// Returns every file that was read or looked for so far, so that it can be watched for changes.
+    fn with_template<T>(&self, name: &str, act: impl FnOnce(Template<'_, '_>) -> T) -> Result<T, Error> {
+        match self.loader.short(name) {
+            Some(source) => self.env.template_from_named_str(name, &source).map(act),
+            None => self.env.get_template(name).map(act),
+        }
+    }
+
+    /// Returns every file that was read or looked up so far, so that it can be watched for changes.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         self.loader.files()
@@ -224,31 +221,5 @@ fn keep_final_newline(source: &str, bytes: &mut Vec<u8>) {
     let trimmed = ["-%}", "-}}", "-#}"].iter().any(|end| body.ends_with(end));
     if !trimmed && !bytes.is_empty() && !bytes.ends_with(b"\n") {
         bytes.extend_from_slice(&source.as_bytes()[body.len()..]);
-    }
-}
-
-/// A buffer that does not grow past its limit.
-struct Capped {
-    bytes: Vec<u8>,
-    limit: usize,
-    full: bool,
-}
-
-impl Write for Capped {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.limit {
-            self.full = true;
-            return Err(io::Error::other("the output is full"));
-        }
-        // Plain text between tags only passes here, so this stops a loop that prints nothing else.
-        if current::tick().is_err() {
-            return Err(io::Error::other("out of time"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -15,7 +15,7 @@ pub enum TemplateErrorKind {
     MissingTemplate,
     /// The template does not parse.
     Syntax,
-    /// The template asked for a key that the source does not have or the resource may not see.
+    /// The template read a key that the source does not have or the resource may not see.
     MissingKey,
     /// An undefined name was printed or used.
     Undefined,
@@ -28,44 +28,40 @@ pub enum TemplateErrorKind {
 /// A template that could not be rendered: where, why, and for a missing key, the nearest keys.
 #[derive(Clone, Debug)]
 pub struct TemplateError {
-    kind: TemplateErrorKind,
-    file: String,
-    line: Option<usize>,
-    what: String,
+    /// The type of mistake.
+    pub kind: TemplateErrorKind,
+    /// The template that failed, relative to the parent of the templates folder.
+    pub file: String,
+    /// The line in that file, from 1.
+    pub line: Option<usize>,
+    /// The cause alone, in one line without place or excerpt.
+    pub what: String,
     excerpt: Option<String>,
     /// The templates that included this one, outermost first; empty when it was the first.
     chain: Vec<String>,
-    missing: Option<MissingKey>,
 }
 
 /// A failed render, with what it had read so far: a missing key that appears makes it due again.
-#[derive(Clone, Debug)]
-pub struct Failure {
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct RenderFailure {
     /// What went wrong.
     pub error: TemplateError,
     /// Everything read up to the failure.
     pub reads: Reads,
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl std::error::Error for Failure {}
-
 /// A missing key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingKey {
+#[derive(Debug)]
+pub(super) struct MissingKey {
     /// The absolute key.
-    pub key: Arc<str>,
+    pub(super) key: Arc<str>,
     /// The key as the template named it.
-    pub asked: String,
+    pub(super) asked: String,
     /// Whether the resource's `keys` exclude it, whatever the source has.
-    pub outside: bool,
+    pub(super) outside: bool,
     /// The nearest existing keys, as a template names them.
-    pub nearest: Vec<String>,
+    pub(super) nearest: Vec<String>,
 }
 
 impl fmt::Display for MissingKey {
@@ -87,16 +83,9 @@ impl fmt::Display for MissingKey {
 impl std::error::Error for MissingKey {}
 
 /// Marks an engine error as an exceeded limit.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("limit reached")]
 struct OverLimit;
-
-impl fmt::Display for OverLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("limit reached")
-    }
-}
-
-impl std::error::Error for OverLimit {}
 
 /// Returns the error of a function that rejects its arguments.
 pub(super) fn fail(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -114,36 +103,6 @@ pub(super) fn missing_key(missing: MissingKey) -> Error {
 }
 
 impl TemplateError {
-    /// Returns the template that failed, relative to the parent of the templates folder.
-    #[must_use]
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-
-    /// Returns the line in that file, from 1.
-    #[must_use]
-    pub fn line(&self) -> Option<usize> {
-        self.line
-    }
-
-    /// Returns the type of mistake.
-    #[must_use]
-    pub fn kind(&self) -> TemplateErrorKind {
-        self.kind
-    }
-
-    /// Returns the cause alone, in one line without place or excerpt.
-    #[must_use]
-    pub fn what(&self) -> &str {
-        &self.what
-    }
-
-    /// Returns the key, when one is missing.
-    #[must_use]
-    pub fn missing(&self) -> Option<&MissingKey> {
-        self.missing.as_ref()
-    }
-
     pub(super) fn new(
         loader: &Loader,
         name: &str,
@@ -152,8 +111,7 @@ impl TemplateError {
     ) -> Self {
         let mut chain = vec![name.to_owned()];
         let mut deepest = error;
-        let mut missing = None;
-        let mut limit = false;
+        let (mut missing, mut limit) = (false, false);
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(link) = cause {
             if let Some(inner) = link.downcast_ref::<Error>() {
@@ -166,29 +124,27 @@ impl TemplateError {
                     chain.push(file.to_owned());
                 }
             }
-            if let Some(found) = link.downcast_ref::<MissingKey>() {
-                missing = Some(found.clone());
-            }
+            missing |= link.is::<MissingKey>();
             limit |= link.is::<OverLimit>();
             cause = link.source();
         }
         let last = deepest.name().or_else(|| chain.last().map(String::as_str)).unwrap_or(name).to_owned();
         chain.pop();
         let line = deepest.line();
-        let kind = kind(deepest, missing.is_some(), limit);
+        let kind = kind(deepest, missing, limit);
         let text = line.and_then(|line| source(&last)?.lines().nth(line - 1).map(shorten));
         let mut what = describe(loader, deepest, kind);
         if kind == TemplateErrorKind::Limit && chain.len() > 3 {
             write!(what, "; the templates include each other: {}", links(&chain, &last))
                 .expect("a string takes any text");
         }
-        Self { kind, file: loader.display(&last), line, what, excerpt: text, chain, missing }
+        Self { kind, file: loader.display(&last), line, what, excerpt: text, chain }
     }
 
     /// Returns a failure outside the text of any template.
     pub(super) fn plain(loader: &Loader, name: &str, kind: TemplateErrorKind, what: String) -> Self {
         let file = loader.display(name);
-        Self { kind, file, line: None, what, excerpt: None, chain: Vec::new(), missing: None }
+        Self { kind, file, line: None, what, excerpt: None, chain: Vec::new() }
     }
 }
 

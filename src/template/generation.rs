@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::current::{self, BLANK};
 use super::registry::Registry;
+use crate::scalar::hex;
 
 pub(super) fn register(all: &mut Registry) {
     all.function("generation", || {
@@ -20,5 +21,5 @@ pub(super) fn register(all: &mut Registry) {
 /// Returns the generation of an output that has zeros in place of the hash.
 #[must_use]
 pub fn generation_of(output: &[u8]) -> String {
-    Sha256::digest(output).iter().take(BLANK.len() / 2).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(output)[..BLANK.len() / 2])
 }

@@ -16,7 +16,7 @@ const MAX_UNCOMPILED_BYTES: usize = 4096;
 
 pub(super) struct Loader {
     dir: PathBuf,
-    /// Files that were read or looked for: a missing one has to be watched too.
+    /// Files that were read or looked up: a missing one has to be watched too.
     seen: Mutex<BTreeSet<PathBuf>>,
     /// The short templates by name; `None` for a long one.
     short: Mutex<HashMap<String, Option<Arc<str>>>>,

@@ -41,7 +41,7 @@ mod words;
 
 pub use command_text::expand_command;
 pub use engine::{Engine, Rendered, check_text};
-pub use error::{Failure, MissingKey, TemplateError, TemplateErrorKind};
+pub use error::{RenderFailure, TemplateError, TemplateErrorKind};
 pub use generation::generation_of;
 pub use glob::{BadPattern, glob_matches};
 pub use item::Item;

@@ -96,7 +96,7 @@ impl<'a> ArgType<'a> for Int {
     }
 }
 
-/// A list argument; text is rejected, since its characters are hardly meant.
+/// A list argument; text is rejected, since a list of its characters is never intended.
 pub(super) struct List(pub(super) Vec<Value>);
 
 impl<'a> ArgType<'a> for List {

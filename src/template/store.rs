@@ -15,7 +15,7 @@ use super::glob::{self, glob_matches};
 use super::nearest::nearest;
 use super::registry::{Registry, Text};
 use crate::key;
-use crate::values::is_own;
+use crate::values::is_registrar_key;
 use crate::values::{Datum, Scope, Values};
 
 pub(super) fn register(all: &mut Registry) {
@@ -173,7 +173,7 @@ pub(super) fn starts(scope: &Scope, dir: &str) -> Vec<String> {
 
 /// Returns whether a key below one of the roots is hidden all the same.
 pub(super) fn is_hidden(scope: &Scope, key: &str) -> bool {
-    is_own(key) && !scope.covers(key)
+    is_registrar_key(key) && !scope.covers(key)
 }
 
 fn collect(values: &Values, scope: &Scope, root: &str, pattern: &str, found: &mut Vec<(Arc<str>, Datum)>) {

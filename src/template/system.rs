@@ -7,7 +7,7 @@ use std::io::Read;
 
 use minijinja::{Error, State, Value};
 
-use super::current;
+use super::current::{self, Capped};
 use super::error::{fail, over_limit};
 use super::registry::{Registry, Text};
 
@@ -79,17 +79,12 @@ fn include(state: &State<'_, '_>, name: Text, data: Option<Value>) -> Result<Str
     let (result, slot) = std::thread::scope(|scope| {
         let render = move || {
             current::put_back(slot);
-            let mut out = Vec::new();
-            let result = template
-                .render_captured_to(Value::from_pairs(vars), Bounded { out: &mut out, limit })
-                .map(|_| out);
-            (result, current::take())
+            let mut out = Capped::new(limit);
+            let result = template.render_captured_to(Value::from_pairs(vars), &mut out).map(drop);
+            (result.map(|()| out.bytes), current::take())
         };
         match std::thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn_scoped(scope, render) {
-            Ok(thread) => match thread.join() {
-                Ok((result, slot)) => (result, slot),
-                Err(panic) => std::panic::resume_unwind(panic),
-            },
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(error) => (Err(fail(format!("include: no thread for it: {error}"))), None),
         }
     });
@@ -101,23 +96,4 @@ fn include(state: &State<'_, '_>, name: Text, data: Option<Value>) -> Result<Str
         Error::new(minijinja::ErrorKind::BadInclude, format!("error in \"{}\"", &*name)).with_source(error)
     })?;
     String::from_utf8(bytes).map_err(|_| fail("include: not UTF-8"))
-}
-
-struct Bounded<'o> {
-    out: &'o mut Vec<u8>,
-    limit: usize,
-}
-
-impl std::io::Write for Bounded<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.out.len() + bytes.len() > self.limit || current::tick().is_err() {
-            return Err(std::io::Error::other("maximum recursion or output"));
-        }
-        self.out.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -8,6 +8,7 @@ use super::command_text::shell_quote;
 use super::current;
 use super::error::fail;
 use super::registry::{Int, Registry, Text};
+use crate::protocol::{query_encoded, quoted};
 
 pub(super) fn register(all: &mut Registry) {
     all.both("toUpper", |s: Text| s.to_uppercase());
@@ -26,11 +27,11 @@ pub(super) fn register(all: &mut Registry) {
     all.function("indent", |n: Int, s: Text| indent(&s, n.0));
     all.function("nindent", |n: Int, s: Text| nindent(&s, n.0));
     all.filter("nindent", |s: Text, n: Int| nindent(&s, n.0));
-    all.both("quote", |s: Text| quote(&s));
+    all.both("quote", |s: Text| quoted(&s));
     all.both("squote", |s: Text| format!("'{}'", s.replace('\'', "''")));
     all.both("shellQuote", |s: Text| shell_quote(&s));
     all.both("nginxQuote", |s: Text| nginx_quote(&s));
-    all.both("urlquery", |s: Text| urlquery(&s));
+    all.both("urlquery", |s: Text| query_encoded(s.as_bytes()));
     all.both("base", |s: Text| base(&s));
     all.both("dir", |s: Text| dir(&s));
 }
@@ -75,30 +76,6 @@ fn nindent(text: &str, width: i64) -> Result<String, Error> {
     Ok(format!("\n{}", indent(text, width)?))
 }
 
-/// Returns text in double quotes with Go's escapes.
-fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{c}' => out.push_str("\\f"),
-            other if other.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(other))),
-            other if other.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(other))),
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
-}
-
 fn nginx_quote(text: &str) -> Result<String, Error> {
     if text.contains(|character: char| character.is_control()) {
         return Err(fail("nginxQuote: the text holds a control character, which nginx cannot represent"));
@@ -107,18 +84,6 @@ fn nginx_quote(text: &str) -> Result<String, Error> {
         return Err(fail("nginxQuote: the text holds a `$`, which nginx reads as a variable even in quotes"));
     }
     Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
-}
-
-fn urlquery(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
 }
 
 /// Go's `path.Base`: the last element, `.` for an empty path, `/` for slashes alone.
@@ -184,9 +149,9 @@ mod tests {
 
     #[test]
     fn quotes_escape_what_their_reader_would_misread() {
-        assert_eq!(quote("a\"b\\\n\u{1}\u{80}é"), "\"a\\\"b\\\\\\n\\x01\\u0080é\"");
+        assert_eq!(quoted("a\"b\\\n\u{1}\u{80}é"), "\"a\\\"b\\\\\\n\\x01\\u0080é\"");
         assert_eq!(nginx_quote("a\"b\\").unwrap(), r#""a\"b\\""#);
         assert!(nginx_quote("a$b").is_err() && nginx_quote("a\nb").is_err());
-        assert_eq!(urlquery("a b&é"), "a+b%26%C3%A9");
+        assert_eq!(query_encoded("a b&é".as_bytes()), "a+b%26%C3%A9");
     }
 }

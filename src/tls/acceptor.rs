@@ -19,11 +19,12 @@ use super::{Files, TlsError, config};
 const TLS_HANDSHAKE_RECORD: u8 = 22;
 
 /// The response of Go's servers, with advice.
-const NOT_PLAIN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+const HTTP_ON_TLS_RESPONSE: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Connection: close\r\nContent-Length: 77\r\n\r\n\
     Client sent an HTTP request to an HTTPS server: its URL must begin https://.\n";
 /// The response to TLS on a plain port.
-const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const TLS_ON_HTTP_RESPONSE: &str =
+    "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// How long a client that speaks plain HTTP may take to read the response, and how long it may send more.
 const REJECT_TIMEOUT: Duration = Duration::from_millis(500);
 const MAX_REJECT_BYTES: u64 = 64 << 10;
@@ -59,7 +60,7 @@ impl Acceptor {
         match first[0] {
             TLS_HANDSHAKE_RECORD => {}
             b'A'..=b'Z' => {
-                timeout(REJECT_TIMEOUT, reject_plain(stream, NOT_PLAIN)).await.ok();
+                timeout(REJECT_TIMEOUT, reject_plain(stream, HTTP_ON_TLS_RESPONSE)).await.ok();
                 let says = "it spoke plain HTTP, and this port speaks TLS: its URL must begin with https://";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, says));
             }
@@ -83,7 +84,7 @@ impl Acceptor {
 
 /// Responds in plain text to a client that speaks TLS to a plain port, so that its error says that this is not TLS.
 pub async fn refuse_tls(stream: TcpStream) {
-    timeout(REJECT_TIMEOUT, reject_plain(stream, NOT_TLS)).await.ok();
+    timeout(REJECT_TIMEOUT, reject_plain(stream, TLS_ON_HTTP_RESPONSE)).await.ok();
 }
 
 /// Responds, and reads until the client disconnects: closing a socket with unread input would discard the response.
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_answer_in_http_is_as_long_as_it_says() {
-        let (head, body) = NOT_PLAIN.split_once("\r\n\r\n").unwrap();
+        let (head, body) = HTTP_ON_TLS_RESPONSE.split_once("\r\n\r\n").unwrap();
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}: {}", body.len());
     }
 

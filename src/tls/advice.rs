@@ -51,7 +51,7 @@ pub(super) fn explained(error: io::Error, reason: impl FnOnce(&Error) -> Option<
 }
 
 /// Returns whether the other side closed the connection without saying so in TLS, as an exiting process does. The
-/// library's text for that is the address of a page for programmers.
+/// library's text for that is only a link to its documentation.
 fn is_plain_end(error: &io::Error) -> bool {
     causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
         cause.kind() == io::ErrorKind::UnexpectedEof && cause.to_string().contains("close_notify")
@@ -75,7 +75,7 @@ pub(super) fn of_client(own: &Flags, auth: &str, error: &Error) -> Option<String
     let (ca, cert) = (known(&own.ca, own.ca_path.as_deref()), known(&own.cert, own.cert_path.as_deref()));
     Some(match error {
         Error::NoCertificatesPresented => format!(
-            "it presented no certificate, and {auth} or {} lets nobody in without; give it one that an authority in {ca} \
+            "it presented no certificate, and {auth} or {} requires one; give it one that an authority in {ca} \
              signed",
             own.ca
         ),
@@ -84,7 +84,9 @@ pub(super) fn of_client(own: &Flags, auth: &str, error: &Error) -> Option<String
         }
         Error::InvalidCertificate(bad) => of_certificate(bad, "clients (clientAuth)")?,
         Error::AlertReceived(Alert::UnknownCA) => {
-            format!("it does not trust the authority that signed {cert}; name that authority to it")
+            format!(
+                "it does not trust the authority that signed {cert}; add that authority to those it trusts"
+            )
         }
         Error::AlertReceived(Alert::CertificateExpired) => {
             format!("it says that {cert} has expired; renew it, or set its clock right")
@@ -112,13 +114,13 @@ pub(crate) fn of_server(own: &Flags, host: &str, error: &Error) -> Option<String
         },
         Error::InvalidCertificate(Bad::NotValidForNameContext { presented, .. }) if !presented.is_empty() => {
             format!(
-                "its certificate is for {}, not for {host}; use a URL with a name it holds, or have it hold {host}",
+                "its certificate is for {}, not for {host}; use a URL with a name in it, or issue it for {host} too",
                 presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
             )
         }
         Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
             format!(
-                "its certificate is not for {host}; use a URL with a name it holds, or have it hold {host}"
+                "its certificate is not for {host}; use a URL with a name in it, or issue it for {host} too"
             )
         }
         Error::InvalidCertificate(bad) => of_certificate(bad, "servers (serverAuth)")?,
@@ -135,7 +137,7 @@ pub(crate) fn of_server(own: &Flags, host: &str, error: &Error) -> Option<String
                 path.display()
             ),
             (_, None) => {
-                format!("it wants a client certificate that it trusts; give one by {cert} and {key}")
+                format!("it requires a client certificate that it trusts; give one by {cert} and {key}")
             }
         },
         _ => return None,
@@ -216,7 +218,7 @@ mod tests {
         let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
         let flags = Flags::named("--ca", "--cert", "--key");
         let says = explained(error, |cause| of_server(&flags, "h", cause)).to_string();
-        assert_eq!(says, "it wants a client certificate that it trusts; give one by --cert and --key");
+        assert_eq!(says, "it requires a client certificate that it trusts; give one by --cert and --key");
         let other = io::Error::other("disk");
         assert_eq!(explained(other, |_| Some("tls".to_owned())).to_string(), "disk");
     }

@@ -75,7 +75,7 @@ fn verifier(
             return Ok(None);
         }
         let (auth, ca) = (files.flag("client-cert-auth"), files.flag(CA));
-        return Err(TlsError(format!("{auth} needs to know whose certificates count; add {ca} FILE")));
+        return Err(TlsError(format!("{auth} needs the authorities of client certificates; add {ca} FILE")));
     };
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
     let builder = if files.client_auth { builder } else { builder.allow_unauthenticated() };

@@ -84,7 +84,7 @@ mod tests {
         std::fs::write(&path, "no pem at all\n").unwrap();
         let files = Files { cert: Some(path.clone()), peer: true, ..Files::default() };
         let says = Connector::open(&files).unwrap_err().to_string();
-        assert_eq!(says, "--peer-cert-file is useless alone; add --peer-key-file FILE");
+        assert_eq!(says, "--peer-cert-file has no effect alone; add --peer-key-file FILE");
         let files = Files { trusted_ca: Some(path), peer: true, ..Files::default() };
         let says = Connector::open(&files).unwrap_err().to_string();
         assert!(says.contains("some.pem: holds no certificate"), "{says}");

@@ -92,5 +92,5 @@ fn path<'f>(files: &'f Files, name: &str) -> Option<&'f PathBuf> {
 }
 
 fn lone_file_error(files: &Files, given: &str, missing: &str) -> TlsError {
-    TlsError(format!("{} is useless alone; add {} FILE", files.flag(given), files.flag(missing)))
+    TlsError(format!("{} has no effect alone; add {} FILE", files.flag(given), files.flag(missing)))
 }

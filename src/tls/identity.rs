@@ -9,12 +9,12 @@ use rustls::{CertificateError, Error, InconsistentKeys};
 
 use super::pem;
 
-/// The doubt about our certificate, with advice.
-const DOUBT: &str = "is of X.509 version 1: curl and other programs on OpenSSL accept it, those in Go or Rust (etcdctl, \
+/// The warning about our certificate, with advice.
+const VERSION_1_WARNING: &str = "is of X.509 version 1: curl and other programs on OpenSSL accept it, those in Go or Rust (etcdctl, \
                      retune) refuse it; make one of version 3: openssl x509 -req with -extfile FILE, where FILE holds \
                      subjectAltName=DNS:HOST,IP:ADDRESS";
-/// The objection to the other side's certificate, with advice.
-const REFUSED: &str = "its certificate is of X.509 version 1, which is not accepted; make one of version 3: openssl x509 \
+/// The error about the other side's certificate, with advice.
+const VERSION_1_ERROR: &str = "its certificate is of X.509 version 1, which is not accepted; make one of version 3: openssl x509 \
                        -req with -extfile FILE, where FILE holds subjectAltName=DNS:HOST,IP:ADDRESS";
 
 /// What is wrong with the two files. It never contains a part of the key.
@@ -33,7 +33,7 @@ pub(crate) enum Unusable {
 pub(crate) struct Identity {
     /// For a server's or a client's configuration.
     pub(crate) shown: Arc<SingleCertAndKey>,
-    /// A possible objection of other programs, with advice.
+    /// A warning, with advice, if other programs may refuse it.
     pub(crate) doubt: Option<&'static str>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn pair(cert: &[u8], key: &[u8]) -> Result<Identity, Unusable> {
         Err(Error::InconsistentKeys(_)) => return Err(Unusable::Mismatch),
         // Certificates of other versions than 3 are served too: other programs accept what rustls cannot read.
         Err(error) => match certified.cert.first().and_then(key_of_version_1) {
-            Some(public) if certified.key.public_key().as_ref() == Some(&public) => Some(DOUBT),
+            Some(public) if certified.key.public_key().as_ref() == Some(&public) => Some(VERSION_1_WARNING),
             Some(_) => return Err(Unusable::Mismatch),
             None => return Err(Unusable::Cert(format!("holds a certificate that cannot be read: {error}"))),
         },
@@ -87,5 +87,5 @@ fn key_of_version_1(cert: &CertificateDer<'static>) -> Option<SubjectPublicKeyIn
 pub(crate) fn version_1(error: &CertificateError) -> Option<&'static str> {
     let CertificateError::Other(cause) = error else { return None };
     // The verifying library has no variant for this among rustls' errors.
-    cause.0.to_string().contains("UnsupportedCertVersion").then_some(REFUSED)
+    cause.0.to_string().contains("UnsupportedCertVersion").then_some(VERSION_1_ERROR)
 }

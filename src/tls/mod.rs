@@ -19,7 +19,7 @@ mod contents;
 pub(crate) mod identity;
 pub(crate) mod pem;
 mod renewed;
-mod self_made;
+mod self_signed;
 
 use std::path::PathBuf;
 

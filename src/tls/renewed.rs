@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::contents::Contents;
-use super::{Files, TlsError, self_made};
+use super::{Files, TlsError, self_signed};
 
 /// The minimum time between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ struct RenewedState<T> {
 impl<T: Send + Sync + 'static> Renewed<T> {
     /// Reads the files for the first time.
     pub(super) fn open(files: &Files, make: Make<T>) -> Result<Arc<Self>, TlsError> {
-        self_made::ensure(files)?;
+        self_signed::ensure(files)?;
         let contents = Contents::read(files)?;
         let state = RenewedState {
             current: Arc::new(make(files, &contents)?),
@@ -114,8 +114,8 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     }
 }
 
-/// Returns the warning about a file that is a mount of its own and was replaced outside: the new content never
-/// arrives here.
+/// Returns a warning if a file is a mount of its own and was replaced outside: the new content is then not visible
+/// here.
 fn replaced_outside(files: &Files) -> Option<String> {
     let all = [&files.cert, &files.key, &files.trusted_ca].into_iter().flatten();
     let stale = |path: &&std::path::PathBuf| std::fs::metadata(path).is_ok_and(|found| found.nlink() == 0);

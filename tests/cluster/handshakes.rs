@@ -72,8 +72,8 @@ fn whoever_is_not_let_in_is_told_what_to_do_and_so_is_the_other() {
             &ours,
             &nameless,
             local,
-            "--peer-client-cert-auth or --peer-trusted-ca-file lets nobody in without",
-            "it wants a client certificate that it trusts; give one by --peer-cert-file and --peer-key-file",
+            "--peer-client-cert-auth or --peer-trusted-ca-file requires one",
+            "it requires a client certificate that it trusts; give one by --peer-cert-file and --peer-key-file",
         ),
         (
             &ours,

@@ -127,7 +127,7 @@ fn with_authorities_only_their_clients_are_served() {
     assert_eq!(Caller::of(&ca).with(&client).is_served(&member.secure), first(&server.0));
     let none = Caller::of(&ca).ask(&member.secure).unwrap_err().to_string();
     assert!(none.contains("CertificateRequired"), "{none}");
-    member.daemon.eventually_says("--client-cert-auth or --trusted-ca-file lets nobody in without");
+    member.daemon.eventually_says("--client-cert-auth or --trusted-ca-file requires one");
     let wrong = Caller::of(&ca).with(&strange).ask(&member.secure).unwrap_err().to_string();
     assert!(wrong.contains("UnknownCA"), "{wrong}");
     member.daemon.eventually_says("(--trusted-ca-file) signed its certificate");

@@ -213,7 +213,7 @@ fn same(says: &'static str) -> Says<'static> {
 }
 
 fn wants([_, cert, key]: Flags) -> String {
-    format!("it wants a client certificate that it trusts; give one by {cert} and {key}")
+    format!("it requires a client certificate that it trusts; give one by {cert} and {key}")
 }
 
 /// The table of servers.
@@ -240,8 +240,8 @@ fn rows<'r>(pairs: &'r Pairs, ca: &'r str) -> Vec<Row<'r>> {
             wants(flags)
         }
     };
-    let names = "its certificate is for 127.0.0.1, localhost, not for 127.0.0.2; use a URL with a name it holds, or have \
-                 it hold 127.0.0.2";
+    let names = "its certificate is for 127.0.0.1, localhost, not for 127.0.0.2; use a URL with a name in it, or issue \
+                 it for 127.0.0.2 too";
     let plain = Server::Plain("HTTP/1.1 400 Bad Request\r\n\r\n");
     let silent = "it ended the connection during the TLS handshake; if it does not speak TLS, its URL begins with http://";
     vec![
@@ -390,14 +390,15 @@ fn callers(
     };
     let own = &pairs.own.0;
     let none = format!(
-        "it presented no certificate, and {auth} or {ca_flag} lets nobody in without; give it one that an authority in \
+        "it presented no certificate, and {auth} or {ca_flag} requires one; give it one that an authority in \
          {ca} ({ca_flag}) signed"
     );
     let strange = format!(
         "no authority in {ca} ({ca_flag}) signed its certificate; give it one of these, or add its authority"
     );
-    let distrusts =
-        format!("it does not trust the authority that signed {own} ({cert_flag}); name that authority to it");
+    let distrusts = format!(
+        "it does not trust the authority that signed {own} ({cert_flag}); add that authority to those it trusts"
+    );
     let plain = "it spoke plain HTTP, and this port speaks TLS: its URL must begin with https://";
     vec![
         (caller(None, ca), none),

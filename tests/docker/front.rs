@@ -11,7 +11,7 @@ use crate::support::docker::{Container, Docker, Image, host, write_program};
 use crate::support::front::Front;
 use crate::support::load::{Record, RequestLog};
 use crate::support::nginx::Nginx;
-use crate::support::{Class, Daemon, Dir, Kind, Load, Retune, Store, WAIT_TIMEOUT, eventually, http};
+use crate::support::{Class, Daemon, Dir, Kind, Load, Retune, Store, WAIT_TIMEOUT, http};
 
 /// A server that returns its name and the id of the request.
 const ANSWER: &str = "#!/bin/sh
@@ -107,13 +107,13 @@ fn a_container_is_served_once_it_answers_and_nothing_goes_to_one_that_was_stoppe
         };
         starts.push(first.duration_since(started(&container)).unwrap());
         site.front.eventually_serves(&["always", &name]);
-        eventually("the old workers are gone", WAIT_TIMEOUT, || site.nginx.old_workers() == 0);
+        site.nginx.until_old_workers_are_gone();
         let load = Load::start(site.front.port, 1);
         sleep(Duration::from_millis(300));
         let stop = Instant::now();
         container.told(&["stop", "-t", "5"]);
         site.front.eventually_serves(&["always"]);
-        eventually("the old workers are gone", WAIT_TIMEOUT, || site.nginx.old_workers() == 0);
+        site.nginx.until_old_workers_are_gone();
         let quiet = Instant::now();
         sleep(Duration::from_millis(300));
         let request_log = load.finish();
@@ -138,7 +138,7 @@ fn a_container_that_is_drained_before_its_stop_loses_no_request() {
     let always = site.run("always");
     let containers: Vec<Container<'_>> = ["a", "b", "c"].map(|name| site.run(name)).into();
     site.front.eventually_serves(&["a", "always", "b", "c"]);
-    eventually("the old workers are gone", WAIT_TIMEOUT, || site.nginx.old_workers() == 0);
+    site.nginx.until_old_workers_are_gone();
     let load = Load::start(site.front.port, 2);
     sleep(Duration::from_millis(300));
     let begun = Instant::now();

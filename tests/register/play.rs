@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use retune::client::Trust;
 use retune::client::cluster::{Cluster, Options};
 use retune::registrar::{
-    self, Ending, EngineAt, Lease, RegistrarError, Rules, Settings, StatusBoard, Suffix,
+    self, EngineAt, Lease, RegistrarError, Rules, RunEnd, Settings, StatusBoard, Suffix,
 };
 use retune::stop::Stop;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
@@ -68,7 +68,7 @@ struct Scene<'p> {
 }
 
 struct Registrar {
-    task: JoinHandle<Result<Ending, RegistrarError>>,
+    task: JoinHandle<Result<RunEnd, RegistrarError>>,
     stop: Stop,
     status_board: Arc<StatusBoard>,
 }
@@ -194,7 +194,7 @@ impl<'p> Scene<'p> {
             let stop = stop.clone();
             runtime().spawn_blocking(move || {
                 naive.run(|| stop.requested());
-                Ok(Ending::Done)
+                Ok(RunEnd::Done)
             })
         } else {
             let cluster = Arc::new(Cluster::new(options(self.line.url())).unwrap());
@@ -229,7 +229,7 @@ impl<'p> Scene<'p> {
         let Some(registrar) = self.registrar.take() else { return Ok(()) };
         registrar.stop.request();
         match timeout(patient(Duration::from_secs(8)), registrar.task).await {
-            Ok(Ok(Ok(Ending::Done))) => Ok(()),
+            Ok(Ok(Ok(RunEnd::Done))) => Ok(()),
             Ok(other) => Err(format!("it ended with {other:?}")),
             Err(_) => Err("it does not end when it is told to".to_owned()),
         }

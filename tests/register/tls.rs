@@ -80,7 +80,7 @@ fn an_engine_over_tls_is_followed_with_the_certificates_that_docker_has() {
             authority.ca(),
             &strange_cert,
             &strange_key,
-            "it wants a client certificate that it trusts; give one by --engine-cert and --engine-key",
+            "it requires a client certificate that it trusts; give one by --engine-cert and --engine-key",
         ),
     ] {
         let words = ["--engine-ca", &ca, "--engine-cert", cert, "--engine-key", key];

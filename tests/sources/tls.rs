@@ -77,7 +77,7 @@ fn a_server_that_wants_a_certificate_gets_it_or_says_so() {
                 .args(words)
                 .run()
         };
-        let wants = "wants a client certificate";
+        let wants = "requires a client certificate";
         with(&[]).exits(2).says(wants).says(&etcd.tls_url());
         with(&["--client-cert", &strange, "--client-key", &strange_key]).exits(2).says(wants);
         with(&["--client-cert", &cert]).exits(2).says("--client-key");

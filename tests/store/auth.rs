@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use super::differential::{compare, etcd_and_store, play, seeds, two_etcds};
+use super::differential::{compare, etcd_and_store, play, restart, seeds, two_etcds};
 use super::pair::Pair;
 use super::plans::Step;
 use super::requests::{FORM, asked, chance, pick};
@@ -320,14 +320,7 @@ fn a_restarted_store_still_keeps_people_out_as_a_restarted_etcd_does() {
     let (mut pair, (mut etcd, mut store)) = etcd_and_store();
     let mut done = play(&mut pair, 0, &lock());
     for kill in [true, false] {
-        etcd.stop();
-        if kill {
-            store.kill();
-        } else {
-            store.terminate();
-        }
-        etcd.start_again();
-        store.start_again();
+        restart(&mut etcd, &mut store, kill);
         pair = pair.again();
         let get = |login: &str, path: &str| Step::Ask(as_user(login, asked("GET", path, &[])));
         let steps = [

@@ -75,6 +75,18 @@ pub(super) fn etcd_and_store() -> (Pair, (Etcd, Store)) {
     (Pair::fresh(servers.0.address(), servers.1.address()), servers)
 }
 
+/// Restarts both, the store in good order or killed.
+pub(super) fn restart(etcd: &mut Etcd, store: &mut Store, kill: bool) {
+    etcd.stop();
+    if kill {
+        store.kill();
+    } else {
+        store.terminate();
+    }
+    etcd.start_again();
+    store.start_again();
+}
+
 #[test]
 fn two_etcds_answer_alike_and_the_plans_leave_no_kind_of_answer_out() {
     if !need("etcd") {
@@ -127,14 +139,7 @@ fn a_restarted_store_remembers_what_a_restarted_etcd_does() {
     let mut done = Ok(());
     for seed in [1, 13] {
         done = done.and_then(|()| play(&mut pair, seed, &plan(seed)));
-        etcd.stop();
-        if seed % 8 == 1 {
-            store.kill();
-        } else {
-            store.terminate();
-        }
-        etcd.start_again();
-        store.start_again();
+        restart(&mut etcd, &mut store, seed % 8 == 1);
         pair = pair.again();
         done = done.and_then(|()| play(&mut pair, seed, &recall(seed)));
     }

@@ -1,9 +1,10 @@
 //! A proxy configured by the program, with two servers behind it and etcd as the source.
 
 use std::fs;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::load::{Class, Kind, Record, RequestLog};
+use super::load::{Class, Kind, Load, Record, RequestLog};
 use super::{Backend, Daemon, Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, http};
 
 /// What the program needs to know of a proxy.
@@ -115,6 +116,29 @@ impl<'d> TestSite<'d> {
             [self.add(&self.green), self.remove(&self.blue), self.add(&self.blue), self.remove(&self.green)]
         });
         steps.collect()
+    }
+
+    /// Replaces blue by green in the safe order: green in, blue out, the old workers gone, and only then blue itself.
+    /// Returns when each reload was proven.
+    pub fn replace(&self, until_old_workers_are_gone: impl Fn()) -> [Instant; 2] {
+        let reloads = [self.add(&self.green), self.remove(&self.blue)];
+        until_old_workers_are_gone();
+        self.blue.kill();
+        sleep(Duration::from_millis(300));
+        reloads
+    }
+
+    /// Kills a server before the switch: the log of the requests must show it.
+    pub fn assert_a_careless_shutdown_shows(self) {
+        let load = Load::start(self.front.port, 2);
+        sleep(FAILURE_DELAY);
+        self.blue.kill();
+        sleep(FAILURE_DELAY);
+        self.add(&self.green);
+        self.remove(&self.blue);
+        let request_log = load.finish();
+        assert!(request_log.failures(Kind::Fresh) > 0, "{request_log}");
+        self.finish();
     }
 
     /// Returns how many reloads ran.

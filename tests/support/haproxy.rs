@@ -54,6 +54,13 @@ impl Haproxy {
     pub fn old_workers(&self) -> usize {
         old_children(self.master.pid(), "").saturating_sub(1)
     }
+
+    /// Waits until they are gone. Those of the first configuration, which has no server, accept until the last of them is
+    /// told to quit.
+    #[track_caller]
+    pub fn until_old_workers_are_gone(&self) {
+        eventually("the old workers are gone", WAIT_TIMEOUT, || self.old_workers() == 0);
+    }
 }
 
 fn config(port: &Port, names: &str, servers: &str) -> String {

@@ -63,6 +63,13 @@ impl Nginx {
     pub fn old_workers(&self) -> usize {
         old_children(self.master.pid(), "").saturating_sub(WORKERS)
     }
+
+    /// Waits until they are gone. Those of the first configuration, which has no server, accept until the last of them is
+    /// told to quit.
+    #[track_caller]
+    pub fn until_old_workers_are_gone(&self) {
+        eventually("the old workers are gone", WAIT_TIMEOUT, || self.old_workers() == 0);
+    }
 }
 
 /// The number of workers that a configuration starts.

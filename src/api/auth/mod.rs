@@ -48,7 +48,7 @@ impl AuthRoute {
 }
 
 /// Returns the response to a request to `/v2/auth/REST`.
-pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
+pub(super) async fn handle(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let Some((about, name)) = parse_route(rest) else {
         discard(body).await;
         return respond::not_found();
@@ -65,7 +65,7 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
         && let Err(refused) = to_root(conn, &head.headers).await
     {
         discard(body).await;
-        return refused.response();
+        return refused.to_response();
     }
     let name = String::from_utf8_lossy(name);
     let answered = match head.method {
@@ -79,7 +79,7 @@ pub(super) async fn response(conn: &ConnState, head: &Parts, body: Incoming, res
             delete(conn, about, &name).await
         }
     };
-    let mut response = answered.unwrap_or_else(|refused| refused.response());
+    let mut response = answered.unwrap_or_else(|refused| refused.to_response());
     response.headers_mut().insert(CLUSTER_ID, conn.shared.cluster_id.clone());
     response
 }
@@ -106,7 +106,7 @@ fn parse_route(rest: &[u8]) -> Option<(AuthRoute, &[u8])> {
 
 fn shown(auth: &Auth, about: AuthRoute, name: &str) -> Result<ApiResponse, Rejection> {
     let body = match about {
-        AuthRoute::Enable => format!("{{\"enabled\":{}}}\n", auth.enabled()).into_bytes(),
+        AuthRoute::Enable => format!("{{\"enabled\":{}}}", auth.enabled()),
         AuthRoute::Users => words::users(auth),
         AuthRoute::User => words::user(auth, name)?,
         AuthRoute::Roles => words::roles(auth),
@@ -114,7 +114,7 @@ fn shown(auth: &Auth, about: AuthRoute, name: &str) -> Result<ApiResponse, Rejec
             words::role(name, &auth.role(name).ok_or_else(|| words::no_role(name))?)
         }
     };
-    Ok(respond::json(StatusCode::OK, body))
+    Ok(respond::json(StatusCode::OK, body + "\n"))
 }
 
 async fn put(
@@ -143,10 +143,10 @@ async fn put(
     };
     Ok(match change(conn, change_wanted, name).await? {
         Changed::User { roles, created } => {
-            respond::json(status(created), words::changed_user(name, roles.as_deref()))
+            respond::json(status(created), words::changed_user(name, roles.as_deref()) + "\n")
         }
         Changed::Role { permissions, created } => {
-            respond::json(status(created), words::role(name, &permissions))
+            respond::json(status(created), words::role(name, &permissions) + "\n")
         }
         Changed::Done => respond::json(StatusCode::OK, ""),
     })

@@ -1,8 +1,8 @@
 //! Passwords: hashed with argon2id, and checked at a bounded cost.
 //!
-//! A check takes tens of milliseconds and 19 MiB, on purpose. So only a few run at a time, few wait, and a correct
-//! password is remembered, as a mark that only this process can make: an HMAC of the name, the stored hash and the
-//! password, under a key drawn at its start. A changed password has another hash, which no old mark matches.
+//! A check deliberately takes tens of milliseconds and 19 MiB. So only a few run at a time, few may wait, and a correct
+//! password is cached as a digest that only this process can compute: an HMAC of the name, the stored hash and the
+//! password, with a random key of this process. A changed password has another hash, so an old digest does not match.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,17 +29,17 @@ const MAX_CONCURRENT_HASHES: usize = 2;
 const MAX_QUEUED_HASHES: usize = 256;
 /// How long a check may wait.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Users whose marks are kept.
+/// The number of users whose digests are cached.
 const MAX_CACHED_PASSWORDS: usize = 1024;
 /// The hash to check against when the user does not exist, so that it takes as long as for an existing one.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCE$\
+const UNKNOWN_USER_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCE$\
                       nnXnKJD2qcCqvAuAGv5fJ3q6q3mmkQhY2nJ2b4Pso0U";
 
 /// Hashes and checks passwords.
 pub(in crate::api) struct Passwords {
     key: [u8; 32],
-    /// The mark of the last correct password, by user.
-    marks: Mutex<HashMap<String, PasswordDigest>>,
+    /// The digest of the last correct password, by user.
+    digests: Mutex<HashMap<String, PasswordDigest>>,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
@@ -55,7 +55,7 @@ impl fmt::Debug for Passwords {
 impl Passwords {
     pub(in crate::api) fn new() -> Self {
         let turns = Arc::new(Semaphore::new(MAX_CONCURRENT_HASHES));
-        Self { key: rand::random(), marks: Mutex::default(), turns, waiting: AtomicUsize::new(0) }
+        Self { key: rand::random(), digests: Mutex::default(), turns, waiting: AtomicUsize::new(0) }
     }
 
     /// Returns the hash of a new password, as a PHC string.
@@ -81,17 +81,17 @@ impl Passwords {
         if password.len() > MAX_PASSWORD_BYTES {
             return Ok(false);
         }
-        let mark = self.mark(user, hash.unwrap_or(NOBODY), &password);
-        if hash.is_some() && self.remembered(user, &mark) {
+        let digest = self.digest(user, hash.unwrap_or(UNKNOWN_USER_HASH), &password);
+        if hash.is_some() && self.is_cached(user, &digest) {
             return Ok(true);
         }
-        let against = hash.unwrap_or(NOBODY).to_owned();
+        let against = hash.unwrap_or(UNKNOWN_USER_HASH).to_owned();
         let right = self.run(move || {
             PasswordHash::new(&against).is_ok_and(|hash| hasher().verify_password(&password, &hash).is_ok())
         });
         let right = right.await? && hash.is_some();
         if right {
-            self.remember(user, mark);
+            self.cache(user, digest);
         }
         Ok(right)
     }
@@ -109,7 +109,7 @@ impl Passwords {
         let turn = timeout(QUEUE_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
         drop(place);
-        // The permit goes along: abandoned work still takes its time.
+        // The permit moves into the work, which continues when it is abandoned.
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(turn);
@@ -118,33 +118,33 @@ impl Passwords {
         done.await.map_err(|_| busy())
     }
 
-    fn mark(&self, user: &str, hash: &str, password: &[u8]) -> Hmac<Sha256> {
-        let mut mark = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+    fn digest(&self, user: &str, hash: &str, password: &[u8]) -> Hmac<Sha256> {
+        let mut digest = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
         for part in [user.as_bytes(), hash.as_bytes(), password] {
-            mark.update(&(part.len() as u64).to_le_bytes());
-            mark.update(part);
+            digest.update(&(part.len() as u64).to_le_bytes());
+            digest.update(part);
         }
-        mark
+        digest
     }
 
-    fn remembered(&self, user: &str, mark: &Hmac<Sha256>) -> bool {
-        let known = self.marks().get(user).copied();
-        known.is_some_and(|known| mark.clone().verify_slice(&known).is_ok())
+    fn is_cached(&self, user: &str, digest: &Hmac<Sha256>) -> bool {
+        let known = self.digests().get(user).copied();
+        known.is_some_and(|known| digest.clone().verify_slice(&known).is_ok())
     }
 
-    fn remember(&self, user: &str, mark: Hmac<Sha256>) {
-        let mut marks = self.marks();
-        if marks.len() >= MAX_CACHED_PASSWORDS && !marks.contains_key(user) {
-            // Any of them will do: it costs that user one more check.
-            let one = marks.keys().next().cloned();
-            one.map(|one| marks.remove(&one));
+    fn cache(&self, user: &str, digest: Hmac<Sha256>) {
+        let mut digests = self.digests();
+        if digests.len() >= MAX_CACHED_PASSWORDS && !digests.contains_key(user) {
+            // Any of them may go: it costs that user one more check.
+            let one = digests.keys().next().cloned();
+            one.map(|one| digests.remove(&one));
         }
-        marks.insert(user.to_owned(), mark.finalize().into_bytes().into());
+        digests.insert(user.to_owned(), digest.finalize().into_bytes().into());
     }
 
-    fn marks(&self) -> MutexGuard<'_, HashMap<String, PasswordDigest>> {
-        // Nothing panics while the lock is held, so the marks in a poisoned one are complete.
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn digests(&self) -> MutexGuard<'_, HashMap<String, PasswordDigest>> {
+        // Nothing panics while the lock is held, so the digests in a poisoned one are complete.
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_hash_that_nobody_has_costs_as_much_as_anybodys() {
-        let nobody = PasswordHash::new(NOBODY).unwrap();
+        let nobody = PasswordHash::new(UNKNOWN_USER_HASH).unwrap();
         let own: PasswordHash = hasher().hash_password_with_salt(b"x", &[7; 16]).unwrap();
         assert_eq!((nobody.algorithm, nobody.version), (own.algorithm, own.version));
         assert_eq!(nobody.params, own.params);
@@ -197,15 +197,15 @@ mod tests {
             };
             assert!(!check("u", Some(&hash), b"wrong").await);
             assert!(!check("u", None, b"right").await);
-            assert!(passwords.marks().is_empty());
+            assert!(passwords.digests().is_empty());
             assert!(check("u", Some(&hash), b"right").await);
-            assert!(passwords.remembered("u", &passwords.mark("u", &hash, b"right")));
+            assert!(passwords.is_cached("u", &passwords.digest("u", &hash, b"right")));
             for (name, password) in [("u", &b"wrong"[..]), ("v", b"right"), ("u", b"")] {
-                assert!(!passwords.remembered(name, &passwords.mark(name, &hash, password)));
+                assert!(!passwords.is_cached(name, &passwords.digest(name, &hash, password)));
             }
             let other = passwords.hash(b"right".into()).await.unwrap();
             assert_ne!(other, hash, "each hash has a salt of its own");
-            assert!(!passwords.remembered("u", &passwords.mark("u", &other, b"right")));
+            assert!(!passwords.is_cached("u", &passwords.digest("u", &other, b"right")));
             assert!(!check("u", Some(&other), b"wrong").await);
             assert!(!check("u", Some("no hash at all"), b"right").await);
             assert!(!check("u", Some(&hash), &[b'x'; MAX_PASSWORD_BYTES + 1]).await);
@@ -228,9 +228,9 @@ mod tests {
     fn marks_are_bounded() {
         let passwords = Passwords::new();
         for number in 0..MAX_CACHED_PASSWORDS + 10 {
-            passwords.remember(&number.to_string(), passwords.mark("", "", b""));
+            passwords.cache(&number.to_string(), passwords.digest("", "", b""));
         }
-        assert_eq!(passwords.marks().len(), MAX_CACHED_PASSWORDS);
+        assert_eq!(passwords.digests().len(), MAX_CACHED_PASSWORDS);
     }
 
     #[test]

@@ -1,98 +1,56 @@
-//! Users, roles and refusals in etcd's JSON and words.
+//! Users, roles and refusals in etcd's JSON and wording.
 
 use hyper::StatusCode;
 
-use crate::api::respond::Rejection;
+use crate::api::respond::{Rejection, json_list, json_string};
 use crate::keyspace::auth::{self, Auth, MAX_BYTES, Role};
-use crate::protocol::json_bytes;
 
 /// Lists all users, with those of their roles that exist.
-pub(super) fn users(auth: &Auth) -> Vec<u8> {
-    let mut out = b"{\"users\":".to_vec();
-    let mut none = true;
-    for (name, user) in auth.users() {
-        out.push(if none { b'[' } else { b',' });
-        none = false;
-        let roles = user.roles.iter().flatten().filter_map(|role| Some((role.as_str(), auth.role(role)?)));
-        put_user(&mut out, name, &roles.collect::<Vec<_>>());
-    }
-    out.extend_from_slice(if none { b"null}\n" } else { b"]}\n" });
-    out
+pub(super) fn users(auth: &Auth) -> String {
+    let users = auth.users().map(|(name, user)| {
+        let roles = user.roles.iter().flatten().filter_map(|name| Some(role(name, &auth.role(name)?)));
+        user_with(name, &roles.collect::<Vec<_>>())
+    });
+    let users: Vec<String> = users.collect();
+    // Go's list without a user.
+    let users = if users.is_empty() { "null".to_owned() } else { format!("[{}]", users.join(",")) };
+    format!("{{\"users\":{users}}}")
 }
 
 /// Shows one user; it is an error if one of its roles does not exist.
-pub(super) fn user(auth: &Auth, name: &str) -> Result<Vec<u8>, Rejection> {
+pub(super) fn user(auth: &Auth, name: &str) -> Result<String, Rejection> {
     let says = || format!("auth: User {name} does not exist.");
     let user = auth.user(name).ok_or_else(|| Rejection::Message(StatusCode::NOT_FOUND, says().into()))?;
     let roles = user.roles.iter().flatten();
-    let roles = roles.map(|role| Ok((role.as_str(), auth.role(role).ok_or_else(|| no_role(role))?)));
-    let mut out = Vec::new();
-    put_user(&mut out, name, &roles.collect::<Result<Vec<_>, Rejection>>()?);
-    out.push(b'\n');
-    Ok(out)
+    let roles = roles.map(|name| Ok(role(name, &auth.role(name).ok_or_else(|| no_role(name))?)));
+    Ok(user_with(name, &roles.collect::<Result<Vec<_>, Rejection>>()?))
 }
 
-fn put_user(out: &mut Vec<u8>, name: &str, roles: &[(&str, Role)]) {
-    out.extend_from_slice(b"{\"user\":");
-    json_bytes(out, name.as_bytes());
-    for (at, (name, role)) in roles.iter().enumerate() {
-        out.extend_from_slice(if at == 0 { b",\"roles\":[" } else { b"," });
-        put_role(out, name, role);
-    }
-    out.extend_from_slice(if roles.is_empty() { b"}" } else { b"]}" });
+fn user_with(name: &str, roles: &[String]) -> String {
+    let roles = if roles.is_empty() { String::new() } else { format!(",\"roles\":[{}]", roles.join(",")) };
+    format!("{{\"user\":{}{roles}}}", json_string(name))
 }
 
 /// Lists all roles.
-pub(super) fn roles(auth: &Auth) -> Vec<u8> {
-    let mut out = b"{\"roles\":[".to_vec();
-    for (at, name) in auth.role_names().into_iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        put_role(&mut out, name, &auth.role(name).unwrap_or_default());
-    }
-    out.extend_from_slice(b"]}\n");
-    out
+pub(super) fn roles(auth: &Auth) -> String {
+    let roles = auth.role_names().into_iter().map(|name| role(name, &auth.role(name).unwrap_or_default()));
+    format!("{{\"roles\":[{}]}}", roles.collect::<Vec<_>>().join(","))
 }
 
 /// Shows one role.
-pub(super) fn role(name: &str, role: &Role) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_role(&mut out, name, role);
-    out.push(b'\n');
-    out
+pub(super) fn role(name: &str, role: &Role) -> String {
+    let (read, write) = (list(role.read.as_deref()), list(role.write.as_deref()));
+    let name = json_string(name);
+    format!("{{\"role\":{name},\"permissions\":{{\"kv\":{{\"read\":{read},\"write\":{write}}}}}}}")
 }
 
-fn put_role(out: &mut Vec<u8>, name: &str, role: &Role) {
-    out.extend_from_slice(b"{\"role\":");
-    json_bytes(out, name.as_bytes());
-    out.extend_from_slice(b",\"permissions\":{\"kv\":{\"read\":");
-    put_list(out, role.read.as_deref());
-    out.extend_from_slice(b",\"write\":");
-    put_list(out, role.write.as_deref());
-    out.extend_from_slice(b"}}}");
-}
-
-fn put_list(out: &mut Vec<u8>, list: Option<&[String]>) {
-    let Some(list) = list else { return out.extend_from_slice(b"null") };
-    out.push(b'[');
-    for (at, item) in list.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        json_bytes(out, item.as_bytes());
-    }
-    out.push(b']');
+fn list(list: Option<&[String]>) -> String {
+    list.map_or_else(|| "null".to_owned(), json_list)
 }
 
 /// Returns the response to a change of a user: with the names of its roles.
-pub(super) fn changed_user(name: &str, roles: Option<&[String]>) -> Vec<u8> {
-    let mut out = b"{\"user\":".to_vec();
-    json_bytes(&mut out, name.as_bytes());
-    out.extend_from_slice(b",\"roles\":");
-    put_list(&mut out, roles);
-    out.extend_from_slice(b"}\n");
-    out
+pub(super) fn changed_user(name: &str, roles: Option<&[String]>) -> String {
+    format!("{{\"user\":{},\"roles\":{}}}", json_string(name), list(roles))
 }
 
 pub(super) fn no_role(name: &str) -> Rejection {

@@ -12,13 +12,13 @@ use crate::http::Endpoint;
 use crate::log_throttle::LogThrottle;
 
 /// How long an endpoint that leads back to a proxy is suspended.
-const LOOP_BAN: Duration = Duration::from_secs(60);
+const LOOP_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// A client URL of a member.
 #[derive(Debug)]
 pub(super) struct MemberEndpoint {
     pub(super) endpoint: Endpoint,
-    aside: Mutex<Option<Suspension>>,
+    suspension: Mutex<Option<Suspension>>,
 }
 
 /// Why an endpoint is suspended, and until when.
@@ -30,27 +30,30 @@ struct Suspension {
 
 impl MemberEndpoint {
     fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, aside: Mutex::new(None) }
+        Self { endpoint, suspension: Mutex::new(None) }
     }
 
     /// Suspends it for a while, unless it already is.
     fn suspend(&self, wait: Duration, leads_back: bool) -> bool {
         let now = Instant::now();
-        let news = self.aside(now).is_none();
-        if news {
-            let aside = Suspension { until: now + wait, leads_back };
-            *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = Some(aside);
+        let is_new = self.suspension(now).is_none();
+        if is_new {
+            let suspension = Suspension { until: now + wait, leads_back };
+            *self.suspension.lock().unwrap_or_else(PoisonError::into_inner) = Some(suspension);
         }
-        news
+        is_new
     }
 
     fn leads_back(&self, now: Instant) -> bool {
-        self.aside(now).is_some_and(|aside| aside.leads_back)
+        self.suspension(now).is_some_and(|suspension| suspension.leads_back)
     }
 
     /// Returns the suspension in force.
-    fn aside(&self, now: Instant) -> Option<Suspension> {
-        self.aside.lock().unwrap_or_else(PoisonError::into_inner).filter(|aside| now < aside.until)
+    fn suspension(&self, now: Instant) -> Option<Suspension> {
+        self.suspension
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .filter(|suspension| now < suspension.until)
     }
 }
 
@@ -59,7 +62,7 @@ impl MemberEndpoint {
 pub(super) struct Directory {
     list: watch::Sender<Vec<Arc<MemberEndpoint>>>,
     failure_wait: Duration,
-    /// Limits log lines: an endpoint that stays away is suspended again and again.
+    /// Limits log lines: an endpoint that stays unreachable is suspended again and again.
     log_throttle: LogThrottle,
     /// Notified when the list must be read again now.
     pub(super) wanted: Notify,
@@ -86,7 +89,17 @@ impl Directory {
     /// Returns the endpoints that are not suspended.
     pub(super) fn usable(&self) -> Vec<Arc<MemberEndpoint>> {
         let now = Instant::now();
-        self.list.borrow().iter().filter(|endpoint| endpoint.aside(now).is_none()).map(Arc::clone).collect()
+        self.list
+            .borrow()
+            .iter()
+            .filter(|endpoint| endpoint.suspension(now).is_none())
+            .map(Arc::clone)
+            .collect()
+    }
+
+    /// Returns the URLs of those.
+    pub(super) fn usable_urls(&self) -> Vec<String> {
+        self.usable().iter().map(|endpoint| endpoint.endpoint.url.clone()).collect()
     }
 
     /// Suspends one for the failure wait.
@@ -103,7 +116,7 @@ impl Directory {
     /// Suspends one that leads back to a proxy, until the list is read again if that is sooner.
     pub(super) fn leads_back(&self, endpoint: &MemberEndpoint) {
         let url = &endpoint.endpoint.url;
-        if endpoint.suspend(LOOP_BAN, true) && self.log_throttle.due_of(url, "leads back") {
+        if endpoint.suspend(LOOP_RETRY_DELAY, true) && self.log_throttle.due_of(url, "leads back") {
             tracing::warn!("{}", hops::says(url));
         }
     }

@@ -2,16 +2,15 @@
 //!
 //! Location and form are etcd's, so either program can continue where the other stopped.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::super::error::ApiError;
 use crate::disk;
-use crate::replace::sync_folder;
 
 /// More than the URLs of any cluster need.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -88,11 +87,8 @@ impl ClusterFile {
         let cluster = Cluster { peer_urls: peer_urls.to_vec() };
         let text = serde_json::to_vec(&cluster).map_err(io::Error::other)?;
         let aside = self.path.with_extension("bak");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&aside, &self.path)?;
-        sync_folder(self.path.parent().unwrap_or(Path::new(".")))
+        disk::write_whole(&self.path, &aside, 0o600, |file| file.write_all(&text))?;
+        disk::sync_folder_of(&self.path)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -13,33 +13,33 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use super::super::respond::{self, ApiResponse, Rejection};
 use super::directory::MemberEndpoint;
-use super::figures::DropReason;
 use super::forwarder::Forwarder;
 use super::headers;
 use super::hops;
+use super::metrics::DropReason;
 use super::response_stream::ResponseStream;
 use crate::http::client::{Connection, OutgoingRequest};
 use crate::http::server::{self, Body, BodyError, ConnState};
 use crate::protocol::ErrorBody;
 
 /// Forwards a request and returns the member's response.
-pub(super) async fn response(conn: &Arc<ConnState<Forwarder>>, head: Parts, body: Incoming) -> ApiResponse {
+pub(super) async fn forward(conn: &Arc<ConnState<Forwarder>>, head: Parts, body: Incoming) -> ApiResponse {
     let shared = &conn.shared;
     let (method, begun) = (head.method.clone(), Instant::now());
-    shared.figures.received(&method);
+    shared.metrics.received(&method);
     let taken = match server::take(body, shared.longest_body, &shared.context).await {
         Ok(taken) => taken,
         Err(why) => return no_body(why),
     };
     let endpoints = shared.directory.usable();
     let (watch, first) = (is_watch(&head), !hops::came_through_one(&head.headers));
-    // If some endpoints are only down, they are the problem to report. An earlier proxy must learn of the loop all
-    // the same, so that it tries its other endpoints.
+    // If some endpoints are only down, that is the error to report. But an earlier proxy must get the loop error, so
+    // that it tries its other endpoints.
     let is_loop = |tried: &[_]| !first || shared.directory.all_loop(tried);
     if endpoints.is_empty() {
-        shared.figures.dropped(&method, DropReason::NoEndpoint);
+        shared.metrics.dropped(&method, DropReason::NoEndpoint);
         if let Some(url) = shared.directory.looped().filter(|_| is_loop(&[])) {
-            return shared.hops.response(&format!("httpproxy: {}", hops::says(&url)));
+            return shared.hops.loop_detected(&format!("httpproxy: {}", hops::says(&url)));
         }
         return respond::message(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -47,15 +47,17 @@ pub(super) async fn response(conn: &Arc<ConnState<Forwarder>>, head: Parts, body
         );
     }
     let outgoing = outgoing(head, taken.bytes.clone(), conn);
-    match first_answer(shared, &endpoints, &outgoing, first).await {
+    match first_response(shared, &endpoints, &outgoing, first).await {
         Ok((response, connection, endpoint)) => {
-            shared.figures.handled(&method, response.status(), begun.elapsed());
+            shared.metrics.handled(&method, response.status(), begun.elapsed());
             pass(conn, response, connection, endpoint, watch)
         }
-        Err(Unanswered { looped, failed }) => {
-            shared.figures.dropped(&method, DropReason::NoAnswer);
+        Err(NoResponse { looped, failed }) => {
+            shared.metrics.dropped(&method, DropReason::NoResponse);
             if let Some(endpoint) = looped.filter(|_| !(first && failed) && is_loop(&endpoints)) {
-                return shared.hops.response(&format!("httpproxy: {}", hops::says(&endpoint.endpoint.url)));
+                return shared
+                    .hops
+                    .loop_detected(&format!("httpproxy: {}", hops::says(&endpoint.endpoint.url)));
             }
             let says = format!("httpproxy: unable to get response from {} endpoint(s)", endpoints.len());
             respond::message(StatusCode::BAD_GATEWAY, says.as_bytes())
@@ -65,7 +67,7 @@ pub(super) async fn response(conn: &Arc<ConnState<Forwarder>>, head: Parts, body
 
 /// The endpoints when none of them responded.
 #[derive(Debug, Default)]
-struct Unanswered<'e> {
+struct NoResponse<'e> {
     /// One that leads back to a proxy, if any.
     looped: Option<&'e MemberEndpoint>,
     /// Whether another one could not be reached.
@@ -77,33 +79,33 @@ struct Unanswered<'e> {
 ///
 /// An endpoint that leads back is also suspended when this proxy was the `first` to get the request, or is that
 /// endpoint itself. For a request from another proxy, that proxy may be the one that must not use this endpoint.
-async fn first_answer<'e>(
+async fn first_response<'e>(
     shared: &Forwarder,
     endpoints: &'e [Arc<MemberEndpoint>],
     outgoing: &OutgoingRequest,
     first: bool,
-) -> Result<(Response<Incoming>, Connection, &'e MemberEndpoint), Unanswered<'e>> {
-    let mut unanswered = Unanswered::default();
+) -> Result<(Response<Incoming>, Connection, &'e MemberEndpoint), NoResponse<'e>> {
+    let mut no_response = NoResponse::default();
     for endpoint in endpoints {
         match shared.pool.send(&endpoint.endpoint, outgoing.clone()).await {
             Ok((response, connection)) if response.status() != StatusCode::LOOP_DETECTED => {
                 return Ok((response, connection, endpoint));
             }
             Ok((response, _)) => {
-                shared.figures.dropped(outgoing.method(), DropReason::NotSent);
+                shared.metrics.dropped(outgoing.method(), DropReason::NotSent);
                 if first || shared.hops.is_own(&response) {
                     shared.directory.leads_back(endpoint);
                 }
-                unanswered.looped = Some(&**endpoint);
+                no_response.looped = Some(&**endpoint);
             }
             Err(why) => {
-                shared.figures.dropped(outgoing.method(), DropReason::NotSent);
+                shared.metrics.dropped(outgoing.method(), DropReason::NotSent);
                 shared.directory.failed(endpoint, &why);
-                unanswered.failed = true;
+                no_response.failed = true;
             }
         }
     }
-    Err(unanswered)
+    Err(no_response)
 }
 
 /// Makes the outgoing request: path and query unchanged, the client's own `Host`, the whole body at once.
@@ -148,7 +150,7 @@ fn is_watch(head: &Parts) -> bool {
 fn no_body(why: BodyError) -> ApiResponse {
     match why {
         // As a member would report it.
-        BodyError::TooLarge => Rejection::Fault(ErrorBody::form_too_large()).response(),
+        BodyError::TooLarge => Rejection::Fault(ErrorBody::form_too_large()).to_response(),
         BodyError::NoRoom => respond::message(
             StatusCode::SERVICE_UNAVAILABLE,
             b"httpproxy: too many request bodies at once; try again later",

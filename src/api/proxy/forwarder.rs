@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::super::cors::Origins;
 use super::super::error::ApiError;
 use super::directory::Directory;
-use super::figures::ProxyMetrics;
 use super::hops::Hops;
+use super::metrics::ProxyMetrics;
 use super::settings::{ProxyMode, ProxySettings};
 use crate::http::client::Pool;
 use crate::http::server::ServerContext;
@@ -22,7 +22,7 @@ pub(super) struct Forwarder {
     pub(super) way: ProxyMode,
     pub(super) directory: Directory,
     pub(super) pool: Pool,
-    pub(super) figures: ProxyMetrics,
+    pub(super) metrics: ProxyMetrics,
     pub(super) hops: Hops,
     pub(super) longest_body: usize,
 }
@@ -37,7 +37,7 @@ impl Forwarder {
             way: settings.way,
             directory: Directory::new(settings.failure_wait),
             pool: Pool::new(dialer),
-            figures: ProxyMetrics::default(),
+            metrics: ProxyMetrics::default(),
             hops: Hops::new(),
             longest_body: settings.api.max_request_bytes.saturating_add(MAX_EXCESS_BODY_BYTES),
         })

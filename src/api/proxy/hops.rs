@@ -13,7 +13,7 @@ use super::super::respond::{self, ApiResponse};
 /// How many proxies a request may have passed.
 const MAX_HOPS: usize = 5;
 /// The prefix of the names of these proxies.
-const NAMES: &str = "retune-";
+const NAME_PREFIX: &str = "retune-";
 
 /// This proxy's entry in `Via`.
 #[derive(Debug)]
@@ -23,10 +23,10 @@ pub(super) struct Hops {
 
 impl Hops {
     pub(super) fn new() -> Self {
-        Self { name: format!("{NAMES}{:016x}", rand::random::<u64>()) }
+        Self { name: format!("{NAME_PREFIX}{:016x}", rand::random::<u64>()) }
     }
 
-    /// Returns the refusal of a request that has been here, or at too many proxies.
+    /// Returns the refusal of a request that has passed this proxy before, or too many proxies.
     pub(super) fn refuse(&self, headers: &HeaderMap) -> Option<ApiResponse> {
         let passed = names(headers);
         let been_here = passed.iter().any(|name| *name == self.name);
@@ -38,11 +38,11 @@ impl Hops {
         } else {
             format!("httpproxy: this request has passed {} proxies: they lead to each other", passed.len())
         };
-        Some(self.response(&says))
+        Some(self.loop_detected(&says))
     }
 
     /// Returns 508 in this proxy's name.
-    pub(super) fn response(&self, says: &str) -> ApiResponse {
+    pub(super) fn loop_detected(&self, says: &str) -> ApiResponse {
         let mut response = respond::message(StatusCode::LOOP_DETECTED, says.as_bytes());
         self.add(response.headers_mut());
         response
@@ -80,7 +80,7 @@ fn names(headers: &HeaderMap) -> Vec<&str> {
     let entries = values.flat_map(|value| value.split(','));
     entries
         .filter_map(|entry| entry.split_whitespace().nth(1))
-        .filter(|name| name.starts_with(NAMES))
+        .filter(|name| name.starts_with(NAME_PREFIX))
         .collect()
 }
 
@@ -110,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_tells_who_refused() {
+    fn a_refusal_names_the_proxy() {
         let (own, other) = (Hops::new(), Hops::new());
-        let response = own.response("x");
+        let response = own.loop_detected("x");
         assert!(own.is_own(&response) && !other.is_own(&response));
     }
 }

@@ -11,12 +11,12 @@
 //! Leaves out: listening, client connections and their limits, which this room shares among all ports.
 
 mod directory;
-mod figures;
 mod folder;
 mod forward;
 mod forwarder;
 mod headers;
 mod hops;
+mod metrics;
 mod peers;
 mod refresh;
 mod response_stream;
@@ -104,7 +104,7 @@ impl ProxyHandle {
     /// Returns the members' client URLs in the order in which they are tried, without suspended ones.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.forwarder.directory.usable().iter().map(|endpoint| endpoint.endpoint.url.clone()).collect()
+        self.forwarder.directory.usable_urls()
     }
 
     /// Waits until the list of members was read again, since the last call or since the handle was made.

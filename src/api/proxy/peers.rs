@@ -31,7 +31,7 @@ pub(super) struct ClusterUrls {
 }
 
 #[derive(Debug, Deserialize)]
-struct Member {
+struct ListedMember {
     #[serde(rename = "peerURLs")]
     peer_urls: Option<Vec<String>>,
     /// A member that has not started has none.
@@ -93,7 +93,7 @@ async fn members(dialer: &Dialer, endpoint: &Endpoint) -> io::Result<ClusterUrls
 }
 
 fn read(text: &[u8]) -> Result<ClusterUrls, String> {
-    let members: Vec<Member> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let members: Vec<ListedMember> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if members.is_empty() {
         return Err("its list of members is empty".to_owned());
     }

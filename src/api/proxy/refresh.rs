@@ -1,4 +1,4 @@
-//! Follows the cluster: fetches its members now and then, and saves them for the next start.
+//! Follows the cluster: fetches its members periodically, and saves them for the next start.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct Refresh {
     peer_urls: Vec<String>,
     client_urls: Vec<String>,
     interval: Duration,
-    /// Whether the line that tools wait for was logged.
+    /// Whether the log line that tools wait for was written.
     announced: bool,
     /// Whether no member responded last time.
     silent: bool,
@@ -53,8 +53,6 @@ impl Refresh {
                 settings.peer_urls.clone()
             }
         };
-        let interval = settings.refresh_interval;
-        let client_urls = Vec::new();
         Ok(Self {
             forwarder,
             dialer,
@@ -62,8 +60,8 @@ impl Refresh {
             kept,
             unkept: None,
             peer_urls,
-            client_urls,
-            interval,
+            client_urls: Vec::new(),
+            interval: settings.refresh_interval,
             announced: false,
             silent: false,
         })

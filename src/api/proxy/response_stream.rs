@@ -20,7 +20,7 @@ pub(super) struct ResponseStream {
     connection: Option<Connection>,
     endpoint: Endpoint,
     conn: Arc<ConnState<Forwarder>>,
-    /// Whether a watch that breaks off may end normally: clients then ask again.
+    /// Whether a watch that breaks off may end normally: clients then watch again.
     watch: bool,
     passed: bool,
     ended: bool,
@@ -87,7 +87,7 @@ impl Drop for ResponseStream {
         {
             self.conn.shared.pool.put_idle(&self.endpoint, connection);
         }
-        self.conn.enter(ConnPhase::Rest);
+        self.conn.enter(ConnPhase::Idle);
     }
 }
 

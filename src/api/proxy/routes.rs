@@ -22,49 +22,45 @@ impl Service for Forwarder {
         &self.context
     }
 
-    async fn response(conn: &Arc<ConnState<Self>>, head: Parts, body: Incoming) -> ApiResponse {
-        routed(conn, head, body).await
-    }
-}
-
-async fn routed(conn: &Arc<ConnState<Forwarder>>, head: Parts, body: Incoming) -> ApiResponse {
-    let path = match clean(head.uri.path()) {
-        CleanPath::Bad => return respond::malformed("400 Bad Request"),
-        _ if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) => {
-            return respond::malformed("400 Bad Request: missing required Host header");
-        }
-        CleanPath::Redirect(to) => {
+    async fn handle(conn: &Arc<ConnState<Self>>, head: Parts, body: Incoming) -> ApiResponse {
+        let path = match clean(head.uri.path()) {
+            CleanPath::Bad => return respond::malformed("400 Bad Request"),
+            _ if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) => {
+                return respond::malformed("400 Bad Request: missing required Host header");
+            }
+            CleanPath::Redirect(to) => {
+                discard(body).await;
+                return redirect(&head, &to);
+            }
+            CleanPath::Clean(path) => path,
+        };
+        if path == b"/metrics" {
             discard(body).await;
-            return redirect(&head, &to);
+            let shared = &conn.shared;
+            return shared.metrics.page(shared.directory.usable().len(), shared.context.connections());
         }
-        CleanPath::Clean(path) => path,
-    };
-    if path == b"/metrics" {
-        discard(body).await;
-        let shared = &conn.shared;
-        return shared.figures.page(shared.directory.usable().len(), shared.context.connections());
+        if conn.shared.way == ProxyMode::Reads && head.method != Method::GET {
+            discard(body).await;
+            return respond::empty(StatusCode::NOT_IMPLEMENTED);
+        }
+        let origin = conn.shared.origins.allow(&head.headers);
+        let mut response = if head.method == Method::OPTIONS {
+            discard(body).await;
+            respond::empty(StatusCode::OK)
+        } else if path == b"/v2/config/local/proxy" {
+            discard(body).await;
+            if head.method == Method::GET { endpoints(conn) } else { respond::not_allowed(Some("GET")) }
+        } else if let Some(refused) = conn.shared.hops.refuse(&head.headers) {
+            discard(body).await;
+            refused
+        } else {
+            forward::forward(conn, head, body).await
+        };
+        if let Some(origin) = origin {
+            allow(&mut response, origin);
+        }
+        response
     }
-    if conn.shared.way == ProxyMode::Reads && head.method != Method::GET {
-        discard(body).await;
-        return respond::empty(StatusCode::NOT_IMPLEMENTED);
-    }
-    let origin = conn.shared.origins.allow(&head.headers);
-    let mut response = if head.method == Method::OPTIONS {
-        discard(body).await;
-        respond::empty(StatusCode::OK)
-    } else if path == b"/v2/config/local/proxy" {
-        discard(body).await;
-        if head.method == Method::GET { endpoints(conn) } else { respond::not_allowed(Some("GET")) }
-    } else if let Some(refused) = conn.shared.hops.refuse(&head.headers) {
-        discard(body).await;
-        refused
-    } else {
-        forward::response(conn, head, body).await
-    };
-    if let Some(origin) = origin {
-        allow(&mut response, origin);
-    }
-    response
 }
 
 /// The member's own CORS headers stay beside the proxy's.
@@ -83,8 +79,6 @@ fn allow(response: &mut ApiResponse, origin: HeaderValue) {
 
 /// Returns the list of endpoints in use.
 fn endpoints(conn: &ConnState<Forwarder>) -> ApiResponse {
-    let list: Vec<String> =
-        conn.shared.directory.usable().iter().map(|endpoint| endpoint.endpoint.url.clone()).collect();
-    let body = serde_json::json!({ "endpoints": list }).to_string() + "\n";
+    let body = serde_json::json!({ "endpoints": conn.shared.directory.usable_urls() }).to_string() + "\n";
     respond::typed(StatusCode::OK, respond::TEXT, body)
 }

@@ -10,7 +10,7 @@ use super::super::shared::{ConnState, Shared};
 use super::super::{Info, Settings};
 use super::{Client, Running};
 use crate::consensus::Handle;
-use crate::http::server::{End, serve};
+use crate::http::server::{ConnectionEnd, serve};
 use crate::keyspace::Operation;
 
 const TOO_LARGE: &str =
@@ -62,7 +62,7 @@ fn a_head_beyond_the_limit_is_refused() {
 }
 
 #[test]
-fn connections_beyond_the_limit_are_told_so_and_places_become_free_again() {
+fn connections_beyond_the_limit_are_refused_and_permits_become_free_again() {
     let server = Running::with(Settings::default(), |server| server.connections(2));
     let mut held: Vec<Client> = (0..2).map(|_| server.connect()).collect();
     for client in &mut held {
@@ -88,7 +88,7 @@ fn connections_beyond_the_limit_are_told_so_and_places_become_free_again() {
 async fn until_cut(head_time: Duration, sent: &[&str]) -> (Duration, Vec<u8>) {
     let (mut near, far) = tokio::io::duplex(1 << 16);
     let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), Info::default()));
-    let conn = ConnState::new(shared, false).impatient(head_time);
+    let conn = ConnState::new(shared, false).with_head_timeout(head_time);
     let begun = tokio::time::Instant::now();
     let client = async {
         for piece in sent {
@@ -124,7 +124,7 @@ async fn a_connection_may_rest_between_requests() {
 
 /// Opens a connection to a store with a value of a megabyte at `/a`, of which the pipe holds a part. From here on
 /// time advances only when every task waits.
-async fn with_a_large_value() -> (tokio::io::DuplexStream, impl Future<Output = End>) {
+async fn with_a_large_value() -> (tokio::io::DuplexStream, impl Future<Output = ConnectionEnd>) {
     let (near, far) = tokio::io::duplex(1 << 14);
     let handle = Handle::in_memory();
     handle.ready().await;

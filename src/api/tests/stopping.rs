@@ -47,6 +47,7 @@ async fn urls_that_cannot_be_listened_on_are_named() {
         ("http://127.0.0.1:99999", "not a number up to 65535"),
         ("http://foo.example.com:1", "expected an IP or localhost"),
         ("https://127.0.0.1:0", "--cert-file"),
+        ("HTTPS://127.0.0.1:0", "--cert-file"),
     ] {
         let error = bind(url).unwrap_err().to_string();
         assert!(error.contains(says), "{url}: {error}");

@@ -106,7 +106,7 @@ fn every_answer_says_who_may_ask_from_a_browser() {
 }
 
 #[test]
-fn with_origins_named_only_those_are_told_so() {
+fn with_named_origins_only_those_get_the_headers() {
     let cors = vec!["http://a:1".to_owned(), "http://b:2".to_owned()];
     let server = Running::with(Settings { cors, ..Settings::default() }, |server| server);
     let mut client = server.connect();

@@ -1,6 +1,6 @@
 //! Go's escaping of queries; etcdctl's debug output shows it, and servers log it.
 
-use crate::protocol::{percent_encoded, unreserved};
+use crate::protocol::query_encoded;
 
 /// Names and values of a query or a form.
 pub(super) type Parameters = Vec<(&'static str, Vec<u8>)>;
@@ -15,7 +15,7 @@ pub(super) fn pairs(mut pairs: Parameters) -> String {
         }
         out.push_str(name);
         out.push('=');
-        out.push_str(&percent_encoded(&value, |byte| unreserved(byte) || byte == b' ').replace(' ', "+"));
+        out.push_str(&query_encoded(&value));
     }
     out
 }

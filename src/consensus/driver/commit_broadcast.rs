@@ -1,8 +1,8 @@
 //! Sends the commit index to the other members.
 //!
-//! A client may kill this member, and others, as soon as it has its reply. What is left serves reads, and should
-//! know what was acknowledged. So the commit index is sent before the reply: with entries if there are any, or else
-//! in its own message, to which members that keep up send no reply.
+//! A client may kill this member, and others, as soon as it has its reply. The remaining members serve reads and must
+//! know what was acknowledged. So the commit index is sent before the reply: with entries if there are any, or else in
+//! its own message, to which members that keep up send no reply.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl CommitBroadcast {
         others.any(|id| self.sent.get(&id).is_none_or(|sent| *sent < committed))
     }
 
-    /// Records that all were sent it, as far as they can be reached.
+    /// Records that it was sent to all members that can be reached.
     fn done(&mut self, committed: u64, others: impl Iterator<Item = u64>) {
         self.sent = others.map(|id| (id, committed)).collect();
     }

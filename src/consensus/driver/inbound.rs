@@ -5,14 +5,12 @@ use std::time::Instant;
 use raft::prelude::{Entry, EntryType, Message, MessageType};
 
 use super::super::entry::Order;
-use super::super::error::Failure;
+use super::super::error::MemberFailure;
 use super::super::log::LogId;
 use super::super::peers::Inbound;
-#[cfg(test)]
-use super::super::tests::simulation::plant::{Plant, planted};
 use super::Driver;
 
-/// Returns whether a message asks to remove `id`. Such a proposal comes alone.
+/// Returns whether a message proposes to remove `id`. Such a proposal is never batched.
 fn removes(message: &Message, id: u64) -> bool {
     let proposal = |entry: &Entry| {
         entry.get_entry_type() == EntryType::EntryConfChange
@@ -23,21 +21,20 @@ fn removes(message: &Message, id: u64) -> bool {
 
 impl Driver {
     /// Processes one item from another member.
-    pub(super) fn inbound(&mut self, inbound: Inbound, now: Instant) -> Result<(), Failure> {
+    pub(super) fn inbound(&mut self, inbound: Inbound, now: Instant) -> Result<(), MemberFailure> {
         match inbound {
             Inbound::Messages { from, time, messages } => {
                 for message in messages {
-                    // As with its own removal proposal, the next leader carries it out; the proposer sends it
-                    // again.
+                    // As with its own removal, the next leader applies it; the proposer sends it again.
                     if self.replica.leads() && !self.replica.alone() && removes(&message, self.replica.id()) {
                         self.hand_over();
                         continue;
                     }
                     self.replica.step(message)?;
                 }
-                // Before a leader is heard from, any member's time is better than this host's.
+                // Before the first message of a leader, any member's time is better than this host's.
                 if self.replica.leader() == from || !(self.shared.clock.settled() || self.replica.leads()) {
-                    self.shared.clock.hear(time);
+                    self.shared.clock.adopt(time);
                 }
             }
             Inbound::Connected(id) => {
@@ -45,7 +42,7 @@ impl Driver {
                 self.replica.snapshot_failed(id);
                 // Proposals sent on the previous stream may never have arrived.
                 if id == self.replica.leader() {
-                    self.put_again();
+                    self.resend_all();
                 }
             }
             Inbound::Unreachable(id) => {
@@ -67,9 +64,7 @@ impl Driver {
                 }
                 about.set_conf_state(state.roster.conf_state());
                 self.replica.step(*message)?;
-                let wanted = self.replica.pending_snapshot() == Some(mark);
-                #[cfg(test)]
-                let wanted = wanted || planted(Plant::FetchedReplaced);
+                let wanted = fault!(FetchedReplaced, true, self.replica.pending_snapshot() == Some(mark));
                 // A snapshot that raft does not want must not replace one that it waits for.
                 if wanted {
                     self.fetched = Some((mark, state, path));
@@ -77,7 +72,7 @@ impl Driver {
             }
             Inbound::SnapshotFailed(id) => self.replica.snapshot_failed(id),
             // The sender knows of the removal and does not need this member's vote any more.
-            Inbound::Removed => return Err(Failure::Removed),
+            Inbound::Removed => return Err(MemberFailure::Removed),
         }
         Ok(())
     }

@@ -25,13 +25,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use raft::prelude::Message;
 
-use super::error::Failure;
+use super::error::MemberFailure;
 use super::log::LogId;
 use super::outcome::ProposeError;
 use super::peers::PeerSender;
 use super::pending::{Pending, PendingProposal, ProposeResult};
 use super::replica::Replica;
-use super::request::{Proposal, Request};
+use super::request::{DriverRequest, Proposal};
 use super::roster::Roster;
 use super::shared::Shared;
 use super::state::State;
@@ -44,7 +44,7 @@ use timers::FastElection;
 const MAX_ROUND_PROPOSALS: usize = 1024;
 const MAX_ROUND_BYTES: usize = 4 << 20;
 /// How long the driver polls for the next request before it sleeps.
-const SPIN_DURATION: Duration = Duration::from_micros(100);
+const SPIN_TIMEOUT: Duration = Duration::from_micros(100);
 
 /// What a member publishes about itself at each start.
 pub(super) struct PublishAttributes {
@@ -85,10 +85,10 @@ impl Outbox {
 type Fetched = (LogId, Box<State>, PathBuf);
 
 /// The parts of a driver.
-pub(super) struct Parts {
+pub(super) struct DriverParts {
     pub(super) replica: Replica,
     pub(super) shared: Arc<Shared>,
-    pub(super) requests: Receiver<Request>,
+    pub(super) requests: Receiver<DriverRequest>,
     /// Distinguishes this process's proposals from any other's.
     pub(super) process: u64,
     pub(super) publish_attributes: PublishAttributes,
@@ -102,7 +102,7 @@ pub(super) struct Driver {
     pub(super) replica: Replica,
     pub(super) shared: Arc<Shared>,
     pub(super) outbox: Outbox,
-    requests: Receiver<Request>,
+    requests: Receiver<DriverRequest>,
     pending: Pending,
     publish_attributes: PublishAttributes,
     heartbeat: Duration,
@@ -110,7 +110,7 @@ pub(super) struct Driver {
     reads: Reads,
     commit_broadcast: CommitBroadcast,
     /// The first proposal that the current leader has not received.
-    next_put: u64,
+    next_to_send: u64,
     /// The leader and the term to which proposals were last sent.
     led: (u64, u64),
     /// How many proposals the last round had.
@@ -134,9 +134,17 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(parts: Parts, now: Instant) -> Self {
-        let Parts { replica, shared, requests, process, publish_attributes, outbox, heartbeat, election } =
-            parts;
+    pub(super) fn new(parts: DriverParts, now: Instant) -> Self {
+        let DriverParts {
+            replica,
+            shared,
+            requests,
+            process,
+            publish_attributes,
+            outbox,
+            heartbeat,
+            election,
+        } = parts;
         let mut driver = Self {
             replica,
             shared,
@@ -148,7 +156,7 @@ impl Driver {
             election,
             reads: Reads::new(process),
             commit_broadcast: CommitBroadcast::default(),
-            next_put: 1,
+            next_to_send: 1,
             led: (0, 0),
             last_round: 0,
             next_tick: now,
@@ -165,16 +173,16 @@ impl Driver {
         driver.outbox.set_group(&driver.shared.read().roster);
         if driver.replica.alone() {
             // There is nobody else to wait for.
-            driver.replica.stand();
+            driver.replica.campaign();
         }
         driver
     }
 
-    /// Runs until asked to stop.
+    /// Runs until the stop is requested.
     ///
     /// # Errors
     /// The log failed, an entry cannot be decoded, or this member was removed.
-    pub(super) fn run(mut self) -> Result<(), Failure> {
+    pub(super) fn run(mut self) -> Result<(), MemberFailure> {
         let result = loop {
             if let Err(failure) = self.step(Instant::now()) {
                 break Err(failure);
@@ -195,16 +203,16 @@ impl Driver {
     ///
     /// # Errors
     /// As [`Driver::run`].
-    pub(super) fn step(&mut self, now: Instant) -> Result<(), Failure> {
+    pub(super) fn step(&mut self, now: Instant) -> Result<(), MemberFailure> {
         self.tick(now);
-        self.put_forward(now);
+        self.send_proposals(now);
         self.handle_ready(now)?;
         if !self.introduced {
             // Clients wait for it, and a tick is long.
             self.publish(now);
         }
         // A new leader immediately gets the proposals that the previous one may have lost.
-        if self.put_forward(now) {
+        if self.send_proposals(now) {
             self.handle_ready(now)?;
         }
         self.leave(now)?;
@@ -212,7 +220,7 @@ impl Driver {
     }
 
     /// Waits for work, then takes everything queued, up to a round's size. Returns `false` at the end.
-    fn gather(&mut self) -> Result<bool, Failure> {
+    fn gather(&mut self) -> Result<bool, MemberFailure> {
         let (mut count, mut bytes) = (0, 0);
         let mut next = match self.next() {
             Ok(request) => Some(request),
@@ -221,10 +229,10 @@ impl Driver {
         };
         let mut proposals = 0;
         while let Some(request) = next {
-            if let Request::Stop = request {
+            if let DriverRequest::Stop = request {
                 return Ok(false);
             }
-            if let Request::Propose(proposal) = &request {
+            if let DriverRequest::Propose(proposal) = &request {
                 (proposals, bytes) = (proposals + 1, bytes + proposal.bytes);
             }
             count += 1;
@@ -242,9 +250,9 @@ impl Driver {
     ///
     /// # Errors
     /// As [`Driver::run`].
-    pub(super) fn take(&mut self, request: Request, now: Instant) -> Result<(), Failure> {
+    pub(super) fn take(&mut self, request: DriverRequest, now: Instant) -> Result<(), MemberFailure> {
         match request {
-            Request::Propose(Proposal { order, reply, bytes }) => {
+            DriverRequest::Propose(Proposal { order, reply, bytes }) => {
                 self.pending.add(PendingProposal {
                     order,
                     reply: Some(reply),
@@ -254,9 +262,9 @@ impl Driver {
                     tries: 0,
                 });
             }
-            Request::Read(reply) => self.reads.add(reply),
-            Request::Inbound(inbound) => self.inbound(inbound, now)?,
-            Request::Snapshotted { offer, cut } => {
+            DriverRequest::Read(reply) => self.reads.add(reply),
+            DriverRequest::Inbound(inbound) => self.inbound(inbound, now)?,
+            DriverRequest::Snapshotted { offer, cut } => {
                 let busy = !self.offered.is_empty();
                 let log = self.replica.log();
                 // A member that installs the previous snapshot would have to start over.
@@ -265,8 +273,8 @@ impl Driver {
                 }
                 log.cut_to(cut);
             }
-            Request::HandOver => self.hand_over(),
-            Request::Stop => {}
+            DriverRequest::HandOver => self.hand_over(),
+            DriverRequest::Stop => {}
         }
         Ok(())
     }
@@ -274,9 +282,9 @@ impl Driver {
     /// Returns the next request. A lone client sends its next one right after a reply, and waking a sleeping thread
     /// takes as long as half a sync, so this polls before it sleeps. With many clients, more requests gather
     /// meanwhile.
-    fn next(&self) -> Result<Request, RecvTimeoutError> {
+    fn next(&self) -> Result<DriverRequest, RecvTimeoutError> {
         if (1..=2).contains(&self.last_round) {
-            let until = Instant::now() + SPIN_DURATION;
+            let until = Instant::now() + SPIN_TIMEOUT;
             while Instant::now() < until {
                 if let Ok(request) = self.requests.try_recv() {
                     return Ok(request);
@@ -284,12 +292,12 @@ impl Driver {
                 std::thread::yield_now();
             }
         }
-        self.requests.recv_timeout(self.patience(Instant::now()))
+        self.requests.recv_timeout(self.max_sleep(Instant::now()))
     }
 
     /// Under load, waits a moment for further requests: a fuller round costs no more syncs. A lone client never
     /// waits.
-    fn one_more(&self, gathered: usize) -> Option<Request> {
+    fn one_more(&self, gathered: usize) -> Option<DriverRequest> {
         if gathered == 0 || gathered >= self.last_round {
             return None;
         }

@@ -6,14 +6,14 @@ use std::time::Instant;
 use super::super::entry::{Order, ProposalId};
 use super::super::outcome::ProposeError;
 use super::super::pending::PendingProposal;
-use super::super::replica::Put;
+use super::super::replica::SubmitResult;
 use super::{Driver, MAX_ROUND_BYTES, MAX_ROUND_PROPOSALS, answer};
 
 /// After this many election timeouts without a result, proposals are sent again.
 const RETRY_ELECTION_TIMEOUTS: u32 = 3;
 
 /// A proposal to be sent.
-struct Item {
+struct QueuedProposal {
     number: u64,
     context: Vec<u8>,
     data: Vec<u8>,
@@ -22,23 +22,23 @@ struct Item {
 }
 
 impl Driver {
-    /// Proposes a change for which nobody waits.
+    /// Proposes a change whose result no client waits for.
     pub(super) fn internal(&mut self, order: Order, now: Instant) {
         self.pending.add(PendingProposal { order, reply: None, bytes: 0, since: now, put: None, tries: 0 });
     }
 
     /// Marks all pending proposals to be sent again, since the leader may not have received them. Duplicates are
     /// recognised by their id.
-    pub(super) fn put_again(&mut self) {
-        self.next_put = 0;
+    pub(super) fn resend_all(&mut self) {
+        self.next_to_send = 0;
     }
 
     /// Sends the leader the proposals that it has not received, in order. Returns whether there were any.
-    pub(super) fn put_forward(&mut self, now: Instant) -> bool {
+    pub(super) fn send_proposals(&mut self, now: Instant) -> bool {
         let led = (self.replica.leader(), self.replica.term());
         if led != self.led {
             self.led = led;
-            self.put_again();
+            self.resend_all();
         }
         let mut any = false;
         loop {
@@ -47,14 +47,14 @@ impl Driver {
                 break;
             }
             let numbers: Vec<u64> = batch.iter().map(|item| item.number).collect();
-            let after = numbers.last().map_or(self.next_put, |last| last + 1);
+            let after = numbers.last().map_or(self.next_to_send, |last| last + 1);
             match self.put(batch) {
-                Put::Taken => (any, self.next_put) = (true, after),
-                Put::NoLeader => break,
-                Put::TooMuch => {
+                SubmitResult::Taken => (any, self.next_to_send) = (true, after),
+                SubmitResult::NoLeader => break,
+                SubmitResult::TooMuch => {
                     any = true;
                     self.refuse(&numbers);
-                    self.next_put = after;
+                    self.next_to_send = after;
                 }
             }
         }
@@ -62,9 +62,9 @@ impl Driver {
         any
     }
 
-    /// Returns the next proposals. One that changes the list of members comes alone.
-    fn next_batch(&mut self, now: Instant) -> Vec<Item> {
-        let (next, term) = (self.next_put, self.led.1);
+    /// Returns the next proposals. One that changes the list of members is returned alone.
+    fn next_batch(&mut self, now: Instant) -> Vec<QueuedProposal> {
+        let (next, term) = (self.next_to_send, self.led.1);
         let mut batch = Vec::new();
         let mut bytes = 0;
         let floor = self.pending.proposal_id(0);
@@ -82,7 +82,7 @@ impl Driver {
             waiting.put = Some((term, now));
             waiting.tries += 1;
             let context = ProposalId { count: number, ..floor }.encode();
-            batch.push(Item { number, context, data, change });
+            batch.push(QueuedProposal { number, context, data, change });
             if alone {
                 break;
             }
@@ -90,16 +90,16 @@ impl Driver {
         batch
     }
 
-    fn put(&mut self, mut batch: Vec<Item>) -> Put {
-        if let [Item { context, change: Some(order), .. }] = &mut *batch {
+    fn put(&mut self, mut batch: Vec<QueuedProposal>) -> SubmitResult {
+        if let [QueuedProposal { context, change: Some(order), .. }] = &mut *batch {
             let own = self.replica.id();
             if self.leaving.is_some() {
-                return Put::NoLeader;
+                return SubmitResult::NoLeader;
             }
             if *order == (Order::Remove { id: own }) && self.replica.leads() && !self.replica.alone() {
-                // The next leader carries it out: a leader that leaves would lose what is pending.
+                // The next leader applies it: a leader that leaves would lose the pending proposals.
                 self.hand_over();
-                return Put::NoLeader;
+                return SubmitResult::NoLeader;
             }
             let change = order.conf_change().expect("only such orders come with themselves");
             return self.replica.propose_change(std::mem::take(context), &change);
@@ -136,7 +136,7 @@ impl Driver {
         }
     }
 
-    /// Fails proposals that have waited too long, and sends those again whose result is late.
+    /// Fails proposals that have waited too long, and resends those whose result is overdue.
     pub(super) fn expire_proposals(&mut self, now: Instant) {
         let limit = self.shared.request_timeout;
         while let Some(oldest) = self.pending.oldest()
@@ -153,7 +153,7 @@ impl Driver {
         if late.is_some_and(|(_, at)| {
             now.saturating_duration_since(at) > self.election * RETRY_ELECTION_TIMEOUTS
         }) {
-            self.put_again();
+            self.resend_all();
         }
     }
 }

@@ -4,9 +4,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-#[cfg(test)]
-use super::super::tests::simulation::plant::{Plant, planted};
-
 /// The pending reads.
 pub(super) struct Reads {
     /// Distinguishes this process's requests from another member's.
@@ -31,10 +28,7 @@ impl Reads {
 
     pub(super) fn add(&mut self, reply: oneshot::Sender<()>) {
         self.waiting.push(PendingRead { question: 0, index: None, reply });
-        #[cfg(test)]
-        if planted(Plant::ReadNotAsked) {
-            self.waiting.iter_mut().for_each(|read| read.index = Some(0));
-        }
+        fault!(ReadNotAsked, self.waiting.iter_mut().for_each(|read| read.index = Some(0)));
     }
 
     /// Sends all reads that were not requested yet to the group in one request. `request` returns whether it could
@@ -55,12 +49,12 @@ impl Reads {
         }
     }
 
-    /// Repeats requests without a reply after `patience`: raft silently drops some, for instance when the leader
+    /// Repeats requests without a reply after `timeout`: raft silently drops some, for instance when the leader
     /// changes.
-    pub(super) fn retry(&mut self, now: Instant, patience: Duration) {
+    pub(super) fn retry(&mut self, now: Instant, timeout: Duration) {
         // Reads whose receiver is gone have timed out.
         self.waiting.retain(|read| !read.reply.is_closed());
-        if self.asked_at.is_some_and(|at| now.saturating_duration_since(at) < patience) {
+        if self.asked_at.is_some_and(|at| now.saturating_duration_since(at) < timeout) {
             return;
         }
         self.waiting.iter_mut().filter(|read| read.index.is_none()).for_each(|read| read.question = 0);
@@ -81,9 +75,8 @@ impl Reads {
 
     /// Releases the reads for which the state is new enough.
     pub(super) fn release(&mut self, applied: u64) {
-        #[cfg(test)]
-        let applied = if planted(Plant::ReadNotWaited) { u64::MAX } else { applied };
-        let due = |read: &mut PendingRead| read.index.is_some_and(|index| index <= applied);
+        let newest = fault!(ReadNotWaited, u64::MAX, applied);
+        let due = |read: &mut PendingRead| read.index.is_some_and(|index| index <= newest);
         for read in self.waiting.extract_if(.., due) {
             read.reply.send(()).ok();
         }

@@ -6,18 +6,16 @@ use std::time::{Duration, Instant};
 use raft::prelude::{ConfChangeType, Entry, Message};
 
 use super::super::entry::Order;
-use super::super::error::Failure;
+use super::super::error::MemberFailure;
 use super::super::log::LogId;
 use super::super::outcome::ProposeError;
 use super::super::replica::Effects;
 use super::super::request::Hint;
 use super::super::snapshot;
 use super::super::state::Applied;
-#[cfg(test)]
-use super::super::tests::simulation::plant::{Plant, planted};
 use super::{Driver, answer};
 
-/// With this many unmirrored keys, the mirror must hurry: they take memory.
+/// With this many unmirrored keys, the mirror is written at once: they take memory.
 const MAX_UNMIRRORED_KEYS: usize = 4096;
 /// How many election timeouts a removed leader stays.
 const REMOVED_LEADER_ELECTION_TIMEOUTS: u32 = 3;
@@ -26,7 +24,7 @@ const SLOW_WRITE_THRESHOLD: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Lets the replica do everything that is due.
-    pub(super) fn handle_ready(&mut self, now: Instant) -> Result<(), Failure> {
+    pub(super) fn handle_ready(&mut self, now: Instant) -> Result<(), MemberFailure> {
         loop {
             let Self { reads, replica, .. } = self;
             reads.request(now, |context| replica.read_index(context));
@@ -36,7 +34,7 @@ impl Driver {
                 broadcast.sent(&messages);
                 outbox.send(messages);
             };
-            if !self.replica.turn(&mut effects, &mut send).map_err(Failure::Log)? {
+            if !self.replica.turn(&mut effects, &mut send).map_err(MemberFailure::Log)? {
                 self.broadcast_commit();
                 break;
             }
@@ -74,7 +72,7 @@ impl Driver {
     }
 
     /// Applies committed entries under one lock, then replies. Returns whether the list of members changed.
-    fn apply(&mut self, entries: &[Entry]) -> Result<bool, Failure> {
+    fn apply(&mut self, entries: &[Entry]) -> Result<bool, MemberFailure> {
         if entries.is_empty() {
             return Ok(false);
         }
@@ -94,7 +92,7 @@ impl Driver {
                 let own =
                     change.node_id == self.replica.id() && change.change_type == ConfChangeType::RemoveNode;
                 if !(own && self.replica.leads()) {
-                    self.replica.changed(&change).map_err(Failure::Group)?;
+                    self.replica.changed(&change).map_err(MemberFailure::Group)?;
                 }
                 regrouped = true;
             }
@@ -109,10 +107,10 @@ impl Driver {
         }
         let applied = state.applied;
         let changed = state.keyspace.changed();
-        self.shared.heed(&state.auth);
+        self.shared.set_auth(&state.auth);
         drop(state);
         if regrouped {
-            self.replica.keep_position().map_err(Failure::Log)?;
+            self.replica.keep_position().map_err(MemberFailure::Log)?;
         }
         self.shared.moved(self.replica.committed(), applied.index, applied.term);
         self.shared.counters.pending.store(self.pending.len() as u64, Relaxed);
@@ -129,7 +127,7 @@ impl Driver {
         Ok(roster_changed)
     }
 
-    /// Notifies the persister that `changed` keys wait to be mirrored, and when it should hurry.
+    /// Notifies the persister that `changed` keys wait to be mirrored, and whether that is urgent.
     fn hint(&self, changed: usize) {
         let hint = if changed >= MAX_UNMIRRORED_KEYS { Hint::Hurry } else { Hint::Changed };
         if self.shared.hinted.fetch_max(hint as u8, Relaxed) < hint as u8 {
@@ -139,9 +137,9 @@ impl Driver {
     }
 
     /// Installs the state of a snapshot. Watches continue as far as its events reach back.
-    fn install(&mut self, mark: LogId) -> Result<(), Failure> {
+    fn install(&mut self, mark: LogId) -> Result<(), MemberFailure> {
         let Some((_, mut fresh, path)) = self.fetched.take().filter(|(fetched, ..)| *fetched == mark) else {
-            return Err(Failure::Group(format!(
+            return Err(MemberFailure::Group(format!(
                 "the state of the snapshot at entry {} is missing",
                 mark.index
             )));
@@ -150,14 +148,11 @@ impl Driver {
             tracing::warn!("{error}; the next start tries again");
         }
         let mut state = self.shared.write();
-        #[cfg(test)]
-        if planted(Plant::KeysKept) {
-            std::mem::swap(&mut state.keyspace, &mut fresh.keyspace);
-        }
+        fault!(KeysKept, std::mem::swap(&mut state.keyspace, &mut fresh.keyspace));
         let old = state.keyspace.replace(std::mem::take(&mut fresh.keyspace));
         fresh.keyspace = std::mem::take(&mut state.keyspace);
         *state = *fresh;
-        self.shared.heed(&state.auth);
+        self.shared.set_auth(&state.auth);
         // Under the lock: the persister must not mistake this state for the previous one.
         self.shared.replaced(mark);
         drop(state);
@@ -177,7 +172,7 @@ impl Driver {
                 answer(&self.shared, waiting, Err(ProposeError::TimedOut));
             }
         }
-        self.put_again();
+        self.resend_all();
         tracing::info!("installed a snapshot at log index {}", mark.index);
         self.shared.hints.try_send(Hint::Hurry).ok();
         Ok(())
@@ -189,8 +184,8 @@ impl Driver {
         let leader = Some(leader).filter(|id| *id != raft::INVALID_ID);
         let leads = self.replica.leads();
         match (counters.leads.swap(leads, Relaxed), leads) {
-            (false, true) => self.shared.clock.lead(self.heartbeat),
-            (true, false) => self.shared.clock.left(),
+            (false, true) => self.shared.clock.start_leading(self.heartbeat),
+            (true, false) => self.shared.clock.stop_leading(),
             _ => {}
         }
         if leader == before {
@@ -227,9 +222,9 @@ impl Driver {
 
     /// Leaves the group after its removal. A leader first transfers the leadership and stays for a while: in a
     /// group of two, the other member may not know of the removal yet and needs this one's vote.
-    pub(super) fn leave(&mut self, now: Instant) -> Result<(), Failure> {
+    pub(super) fn leave(&mut self, now: Instant) -> Result<(), MemberFailure> {
         match self.leaving {
-            Some(until) if now >= until => return Err(Failure::Removed),
+            Some(until) if now >= until => return Err(MemberFailure::Removed),
             Some(_) if self.replica.leads() => self.hand_over(),
             _ => {}
         }

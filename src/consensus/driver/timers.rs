@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::entry::Order;
-use super::super::replica::Progress;
+use super::super::replica::MemberProgress;
 use super::Driver;
 use crate::keyspace::{Command, Operation};
 
@@ -26,7 +26,7 @@ pub(super) struct FastElection {
 
 impl Driver {
     /// Returns how long only a request can cause work.
-    pub(super) fn patience(&self, now: Instant) -> Duration {
+    pub(super) fn max_sleep(&self, now: Instant) -> Duration {
         let mut until = self.next_tick;
         if !self.expiring && self.replica.leads() && self.next_expiry < until {
             until = self.next_expiry;
@@ -49,17 +49,17 @@ impl Driver {
             self.publish(now);
             self.promote(now);
             self.retry_offered(now);
-            self.forget_departed();
+            self.remove_dropped_watches();
         }
         self.campaign_early(now);
         self.expire(now);
     }
 
-    fn forget_departed(&self) {
+    fn remove_dropped_watches(&self) {
         // Asked first: the lock for writing would make readers wait at each heartbeat.
-        let departed = self.shared.read().keyspace.has_departed();
+        let departed = self.shared.read().keyspace.has_dropped_watches();
         if departed {
-            self.shared.write().keyspace.forget_departed();
+            self.shared.write().keyspace.remove_dropped_watches();
         }
     }
 
@@ -112,7 +112,7 @@ impl Driver {
         }
         // Under load they are always some rounds behind, so compare with the commit index of a tick ago.
         let committed = std::mem::replace(&mut self.committed_then, self.replica.committed());
-        let near = |progress: &Progress| {
+        let near = |progress: &MemberProgress| {
             progress.active && progress.matched.saturating_add(MAX_PROMOTION_LAG) >= committed
         };
         let caught_up = self.replica.progress().into_iter().filter(|(_, progress)| near(progress));
@@ -173,8 +173,8 @@ impl Driver {
             // Each rank waits differently, so two members that collided once do not collide again.
             fast_election.next = now + CAMPAIGN_STAGGER_DELAY * (fast_election.rank + 2);
             // Do not restart a running election: with a slow disk it takes longer than one turn.
-            if !self.replica.stands() {
-                self.replica.stand();
+            if !self.replica.is_candidate() {
+                self.replica.campaign();
             }
         }
     }

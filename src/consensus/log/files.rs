@@ -1,9 +1,9 @@
 //! The file system that the log's library uses: the ordinary one, with its errors recorded.
 //!
-//! Every failed operation is recorded with its path and the system's error. The library panics when a sync fails,
-//! and rightly so: what the kernel dropped cannot be written again. Here such a sync is recorded instead, every
-//! later operation fails, and the log checks [`Files::broken`] before it relies on a write. The end of a file that
-//! was durable is not cut (`wal_guard`), and each sync is timed.
+//! Every failed operation is recorded with its path and the system's error. The library panics when a sync fails, since
+//! what the kernel dropped cannot be written again. Here such a sync is recorded instead, every later operation fails,
+//! and the log checks [`Files::broken`] before it relies on a write. The end of a file that was durable is not cut
+//! (`wal_guard`), and each sync is timed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
@@ -25,13 +25,13 @@ use crate::disk;
 pub(super) struct Files {
     /// While the log is being opened.
     opening: AtomicBool,
-    common: Arc<Common>,
+    common: Arc<FilesState>,
 }
 
 /// Shared by all files.
-struct Common {
+struct FilesState {
     /// What was found at the end of files, and what was done about it.
-    found: Mutex<Vec<Finding>>,
+    found: Mutex<Vec<TailFinding>>,
     marks: WalMarks,
     counters: Arc<Counters>,
     /// The sync that failed, as a sentence.
@@ -42,7 +42,7 @@ struct Common {
 
 /// What was found at the end of a file during opening.
 #[derive(Clone, Debug)]
-pub(super) struct Finding {
+pub(super) struct TailFinding {
     pub(super) path: PathBuf,
     pub(super) offset: usize,
     /// Whether cutting the file was refused.
@@ -52,12 +52,12 @@ pub(super) struct Finding {
 impl Files {
     pub(super) fn new(marks: WalMarks, counters: Arc<Counters>) -> Self {
         let (broken, failed) = (OnceLock::new(), Mutex::default());
-        let common = Common { found: Mutex::default(), marks, counters, broken, failed };
+        let common = FilesState { found: Mutex::default(), marks, counters, broken, failed };
         Self { opening: AtomicBool::new(true), common: Arc::new(common) }
     }
 
     /// Ends the opening phase and returns the findings.
-    pub(super) fn opened(&self) -> Vec<Finding> {
+    pub(super) fn opened(&self) -> Vec<TailFinding> {
         self.opening.store(false, Relaxed);
         std::mem::take(&mut self.common.found.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -78,7 +78,7 @@ impl Files {
     }
 }
 
-impl Common {
+impl FilesState {
     /// Runs an operation and records why it failed; refuses it once a sync has failed.
     fn run<T>(&self, path: &Path, doing: &str, operation: impl FnOnce() -> Result<T>) -> Result<T> {
         if let Some(broken) = self.broken.get() {
@@ -135,7 +135,7 @@ pub(super) struct LogFile {
     file: File,
     path: PathBuf,
     opening: bool,
-    common: Arc<Common>,
+    common: Arc<FilesState>,
 }
 
 impl LogFile {
@@ -160,7 +160,7 @@ impl Handle for LogFile {
             let tail = judge(self.common.marks, &self.content()?, offset);
             if tail != Tail::Empty {
                 let refused = tail == Tail::Durable;
-                let finding = Finding { path: self.path.clone(), offset, refused };
+                let finding = TailFinding { path: self.path.clone(), offset, refused };
                 self.common.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
             }
             if tail == Tail::Durable {

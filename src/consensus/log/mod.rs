@@ -15,27 +15,25 @@ use raft::Storage as _;
 use raft::prelude::{ConfState, Entry, HardState};
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize, RecoveryMode};
 
-use super::entry::Reader;
+use super::entry::FieldReader;
 use super::error::OpenError;
 use super::folder;
 use super::library;
 use super::metrics::Counters;
-#[cfg(test)]
-use super::tests::simulation::plant::{Plant, planted};
 use super::wal_guard::WalMarks;
 use crate::disk;
-use files::{Files, Finding};
+use files::{Files, TailFinding};
 pub(super) use tidy::Purger;
-use tidy::remove_unborn;
+use tidy::remove_headerless;
 
 /// The log's library can hold many groups; here there is one.
 const RAFT_GROUP_ID: u64 = 1;
 const ROUND: &[u8] = b"round";
 const POSITION: &[u8] = b"position";
 /// The size of a log file; small enough that truncating the log frees space soon.
-const FILE: ReadableSize = ReadableSize::mb(16);
+const FILE_SIZE: ReadableSize = ReadableSize::mb(16);
 /// Files are deleted once the log is longer than this.
-const LONGEST: ReadableSize = ReadableSize::mb(32);
+const PURGE_THRESHOLD_SIZE: ReadableSize = ReadableSize::mb(32);
 /// How many of the last entries are kept in memory, where raft reads them again right after writing them.
 const MAX_CACHED_ENTRIES: usize = 4096;
 const MAX_CACHED_BYTES: usize = 8 << 20;
@@ -68,7 +66,7 @@ pub(super) struct LogId {
 pub(super) struct Log {
     engine: Arc<Engine<Files>>,
     files: Arc<Files>,
-    /// A read that failed; raft would panic on it.
+    /// The error of a read, on which raft would panic.
     unread: RefCell<Option<String>>,
     hard: HardState,
     members: ConfState,
@@ -90,11 +88,11 @@ pub(super) struct Log {
 
 /// How a write treats a full disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Full {
+enum DiskFullPolicy {
     /// It waits until there is room: the member is running.
-    Waits,
+    Wait,
     /// It fails: a caller waits for the end.
-    Fails,
+    Fail,
 }
 
 /// A snapshot on disk that other members may be sent.
@@ -113,14 +111,14 @@ impl Log {
             recovery_threads: 2,
             // The processor is the bottleneck, not the disk.
             batch_compression_threshold: ReadableSize(0),
-            target_file_size: FILE,
+            target_file_size: FILE_SIZE,
             // Old content of a recycled file would look like a torn write.
             enable_log_recycle: false,
-            purge_threshold: LONGEST,
+            purge_threshold: PURGE_THRESHOLD_SIZE,
             ..Config::default()
         };
         let files = Arc::new(Files::new(marks, Arc::clone(&counters)));
-        remove_unborn(path)?;
+        remove_headerless(path)?;
         let opened = library::call(|| Engine::open_with_file_system(config, Arc::clone(&files)));
         let findings = files.opened();
         let opened = opened.unwrap_or_else(|panic| Err(raft_engine::Error::Corruption(panic)));
@@ -133,7 +131,7 @@ impl Log {
             }
             error => damaged(path, &error.to_string(), &findings),
         })?);
-        for Finding { path, offset, .. } in findings {
+        for TailFinding { path, offset, .. } in findings {
             let path = path.display();
             tracing::warn!(
                 "{path}: the last write before the crash was cut off at byte {offset}; unless the disk is at fault, it \
@@ -231,10 +229,10 @@ impl Log {
 
     /// Starts an empty log after `start`, for a new group or a member that starts alone. A full disk is an error.
     pub(super) fn begin(&mut self, start: LogId, term: u64) -> Result<(), String> {
-        self.begin_with(start, term, Full::Fails)
+        self.begin_with(start, term, DiskFullPolicy::Fail)
     }
 
-    fn begin_with(&mut self, start: LogId, term: u64, full: Full) -> Result<(), String> {
+    fn begin_with(&mut self, start: LogId, term: u64, policy: DiskFullPolicy) -> Result<(), String> {
         self.hard.term = self.hard.term.max(term);
         self.hard.commit = start.index;
         let stale = self.engine.last_index(RAFT_GROUP_ID).is_some();
@@ -248,7 +246,7 @@ impl Log {
             }
             Ok(())
         };
-        self.write(&fill, full)
+        self.write(&fill, policy)
     }
 
     /// Replaces the log by a snapshot: the log continues after it.
@@ -256,7 +254,7 @@ impl Log {
         // The offered file does not contain the new members.
         self.offer = None;
         self.cut = None;
-        self.begin_with(start, start.term, Full::Waits)
+        self.begin_with(start, start.term, DiskFullPolicy::Wait)
     }
 
     /// Sets the members of the group, as in the state that belongs to this log.
@@ -274,7 +272,7 @@ impl Log {
         self.offer.as_ref().is_some_and(|offer| offer.mark.index >= self.start.index)
     }
 
-    /// Returns whether raft asked for a snapshot that does not exist yet, and resets that.
+    /// Returns whether raft requested a snapshot that does not exist yet, and resets that.
     pub(super) fn wants_snapshot(&self) -> bool {
         self.wanted.take()
     }
@@ -292,23 +290,12 @@ impl Log {
 
     /// Makes the next round drop the entries up to `to` (they are in a durable snapshot).
     pub(super) fn cut_to(&mut self, to: u64) {
-        #[cfg(test)]
-        let to = if planted(Plant::CutTooFar) { u64::MAX } else { to };
-        let to = to.min(self.last.index);
+        let to = fault!(CutTooFar, u64::MAX, to).min(self.last.index);
         if to > self.start.index
             && let Ok(term) = self.term(to)
         {
             self.cut = Some(LogId { index: to, term });
         }
-    }
-
-    /// Returns `hard` without its new commit index if that bug is planted.
-    #[cfg(test)]
-    pub(super) fn forgetting_commit(&self, mut hard: HardState) -> HardState {
-        if planted(Plant::CommitForgotten) {
-            hard.commit = self.hard.commit;
-        }
-        hard
     }
 
     /// Sets term, vote and commit index, to be saved with the next write.
@@ -326,7 +313,7 @@ impl Log {
             }
             if entries.is_empty() { Ok(()) } else { batch.add_entries::<Entries>(RAFT_GROUP_ID, &entries) }
         };
-        self.write(&fill, Full::Waits)?;
+        self.write(&fill, DiskFullPolicy::Wait)?;
         let bytes: usize = entries.iter().map(|entry| entry.data.len() + ENTRY_OVERHEAD_BYTES).sum();
         self.counters.appended.fetch_add(bytes as u64, Relaxed);
         self.remember(entries);
@@ -337,7 +324,7 @@ impl Log {
     fn write(
         &mut self,
         fill: &dyn Fn(&mut LogBatch) -> raft_engine::Result<()>,
-        full: Full,
+        policy: DiskFullPolicy,
     ) -> Result<(), String> {
         #[cfg(test)]
         super::tests::simulation::plant::power()?;
@@ -354,7 +341,9 @@ impl Log {
             }
             match written {
                 Ok(Ok(_)) => break,
-                Ok(Err(raft_engine::Error::Io(error))) if full == Full::Waits && disk::is_full(&error) => {
+                Ok(Err(raft_engine::Error::Io(error)))
+                    if policy == DiskFullPolicy::Wait && disk::is_full(&error) =>
+                {
                     self.wait_for_room(&error, &mut waited);
                 }
                 Ok(Err(error)) => return Err(self.sentence(&error)),
@@ -408,9 +397,7 @@ impl Log {
     }
 
     fn position(&self) -> Vec<u8> {
-        let vote = self.hard.vote;
-        #[cfg(test)]
-        let vote = if planted(Plant::VoteForgotten) { 0 } else { vote };
+        let vote = fault!(VoteForgotten, 0, self.hard.vote);
         let numbers = [self.hard.term, vote, self.hard.commit, self.start.index, self.start.term];
         numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
     }
@@ -442,7 +429,7 @@ impl Log {
 }
 
 fn read_position(bytes: &[u8]) -> Option<(HardState, LogId)> {
-    let mut read = Reader::new(bytes);
+    let mut read = FieldReader::new(bytes);
     let mut next = || read.number().ok();
     let mut hard = HardState::default();
     (hard.term, hard.vote, hard.commit) = (next()?, next()?, next()?);
@@ -451,16 +438,16 @@ fn read_position(bytes: &[u8]) -> Option<(HardState, LogId)> {
     Some((hard, start))
 }
 
-fn damaged(path: &Path, error: &str, findings: &[Finding]) -> OpenError {
+fn damaged(path: &Path, error: &str, findings: &[TailFinding]) -> OpenError {
     let what = match findings.iter().find(|finding| finding.refused) {
-        Some(Finding { path, offset, .. }) => format!(
+        Some(TailFinding { path, offset, .. }) => format!(
             "{} is unreadable from byte {offset}, and later writes were acknowledged to clients. Nothing was \
-             changed. Put the data folder back from a backup; to go on without those writes, start from the newest \
+             changed. SubmitResult the data folder back from a backup; to go on without those writes, start from the newest \
              snapshot: move the log folder away",
             path.display()
         ),
         None => format!(
-            "{error}. Nothing was changed. Put the data folder back from a backup; to go on from the newest snapshot \
+            "{error}. Nothing was changed. SubmitResult the data folder back from a backup; to go on from the newest snapshot \
              without later writes, move the log folder away"
         ),
     };

@@ -44,10 +44,10 @@ impl Purger {
     }
 }
 
-/// Removes a newest file that has no header yet. It is left when the disk was full as the log started a new file.
-/// The library would consider the previous file, still in use, as closed, and its end as damage. A header is synced
-/// before anything follows it, so such a file is empty.
-pub(super) fn remove_unborn(path: &Path) -> Result<(), OpenError> {
+/// Removes the newest file if it has no header yet. Such a file is left when the disk was full as the log started a new
+/// file. The library would consider the previous file, still in use, as closed, and its end as damage. A header is
+/// synced before anything follows it, so such a file is empty.
+pub(super) fn remove_headerless(path: &Path) -> Result<(), OpenError> {
     let mut files = match std::fs::read_dir(path) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>(),
         Err(_) => return Ok(()),

@@ -46,6 +46,6 @@ where
     exchange(pipe, MAX_HEAD_BYTES, request, take).await.map_err(io::Error::other)?
 }
 
-pub(super) fn late(what: &'static str) -> io::Error {
+pub(super) fn timed_out(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }

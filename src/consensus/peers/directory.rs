@@ -18,7 +18,7 @@ pub(in crate::consensus) struct PeerDirectory {
     pub(in crate::consensus) process: u64,
     /// Of this member's data folder.
     pub(in crate::consensus) incarnation: u64,
-    pub(in crate::consensus) members: BTreeMap<u64, Known>,
+    pub(in crate::consensus) members: BTreeMap<u64, KnownMember>,
     /// Members that other members reported and the log does not contain yet.
     pub(in crate::consensus) unknown_peers: BTreeMap<u64, Member>,
     /// Ids that must never be used again.
@@ -30,20 +30,20 @@ pub(in crate::consensus) struct PeerDirectory {
 
 /// A member as the group knows it.
 #[derive(Clone, Debug)]
-pub(in crate::consensus) struct Known {
+pub(in crate::consensus) struct KnownMember {
     pub(in crate::consensus) member: Member,
     /// Of its data folder; `None` until it is published.
     pub(in crate::consensus) incarnation: Option<u64>,
 }
 
-impl Known {
+impl KnownMember {
     pub(super) fn of(member: &Member) -> Self {
         let incarnation = Some(member.incarnation).filter(|incarnation| *incarnation != 0);
         Self { member: member.clone(), incarnation }
     }
 }
 
-/// The caller and the member that it wants.
+/// The caller and the member that it calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
     pub(super) cluster: u64,

@@ -1,8 +1,8 @@
 //! Discovers members that joined while this one was down.
 //!
-//! The list of members comes from the log, and the log comes from the leader. If the leader is unknown here, both
-//! wait for each other. So an unknown peer that connects is looked up at the known members, and accepted until the
-//! log has caught up.
+//! The list of members comes from the log, and the log comes from the leader. If the leader is not in this member's
+//! list, neither can make progress. So an unknown peer that connects is looked up at the known members, and accepted
+//! until the log has caught up.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(super) async fn run(hub: &PeerHub) -> Infallible {
             && found.cluster_id == directory.cluster
         {
             let met = found.members.into_iter().filter(|member| unknown_peers.contains(&member.id));
-            hub.meet(met.collect());
+            hub.add_unknown_peers(met.collect());
         }
         sleep(LOOKUP_INTERVAL).await;
     }

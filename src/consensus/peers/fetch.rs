@@ -213,7 +213,7 @@ async fn receive(
         let retry = status == StatusCode::FORBIDDEN || status.is_server_error();
         let reason = timeout(IDLE_TIMEOUT, refusal(response))
             .await
-            .map_err(|_| dial::late("its response did not end"));
+            .map_err(|_| dial::timed_out("its response did not end"));
         let reason = reason.flatten().map_or_else(|error| error.to_string(), |refusal| refusal.reason);
         return Err(if retry {
             FetchError::Broken { why: reason, progress: false }

@@ -7,7 +7,7 @@
 use protobuf::{Message as _, ProtobufEnum as _};
 use raft::prelude::{ConfChange, ConfChangeType, Entry, EntryType, Message, MessageType};
 
-use super::super::entry::{Reader, Undecodable};
+use super::super::entry::{FieldReader, Undecodable};
 
 /// The oldest and the newest form that this version speaks.
 pub(super) const OLDEST_VERSION: u32 = 1;
@@ -129,55 +129,24 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Undecodable> {
 /// # Errors
 /// They are not what `encode` writes.
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Message>, Undecodable> {
-    let mut left = BoundedReader { read: Reader::new(bytes), bytes: bytes.len() };
+    let mut read = FieldReader::new(bytes);
     let mut messages = Vec::new();
-    while left.bytes > 0 {
-        messages.push(message(&mut left)?);
+    while read.left() > 0 {
+        messages.push(message(&mut read)?);
     }
     Ok(messages)
 }
 
-/// A reader that knows how many bytes are left, so that it never reserves memory for a false count.
-struct BoundedReader<'b> {
-    read: Reader<'b>,
-    bytes: usize,
+fn small<'b>(read: &mut FieldReader<'b>) -> Result<&'b [u8], Undecodable> {
+    let bytes = read.bytes()?;
+    if bytes.len() > MAX_SMALL_BYTES { Err(Undecodable("a part is too long")) } else { Ok(bytes) }
 }
 
-impl<'b> BoundedReader<'b> {
-    fn take(&mut self, length: usize) -> Result<&'b [u8], Undecodable> {
-        let taken = self.read.take(length)?;
-        self.bytes -= length;
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, Undecodable> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn number(&mut self) -> Result<u64, Undecodable> {
-        Ok(u64::from_le_bytes(self.take(8)?.try_into().expect("eight bytes were taken")))
-    }
-
-    fn count(&mut self) -> Result<usize, Undecodable> {
-        Ok(u32::from_le_bytes(self.take(4)?.try_into().expect("four bytes were taken")) as usize)
-    }
-
-    fn bytes(&mut self) -> Result<&'b [u8], Undecodable> {
-        let length = self.count()?;
-        self.take(length)
-    }
-
-    fn small(&mut self) -> Result<&'b [u8], Undecodable> {
-        let bytes = self.bytes()?;
-        if bytes.len() > MAX_SMALL_BYTES { Err(Undecodable("a part is too long")) } else { Ok(bytes) }
-    }
-}
-
-fn message(left: &mut BoundedReader<'_>) -> Result<Message, Undecodable> {
-    let kind = MessageType::from_i32(i32::from(left.byte()?))
+fn message(read: &mut FieldReader<'_>) -> Result<Message, Undecodable> {
+    let kind = MessageType::from_i32(i32::from(read.byte()?))
         .filter(|kind| !is_local(*kind))
         .ok_or(Undecodable("a kind of message that this version does not know"))?;
-    let flags = left.byte()?;
+    let flags = read.byte()?;
     if flags & !(REJECT_FLAG | SNAPSHOT_FLAG) != 0
         || (flags & SNAPSHOT_FLAG != 0) != (kind == MessageType::MsgSnapshot)
     {
@@ -186,49 +155,50 @@ fn message(left: &mut BoundedReader<'_>) -> Result<Message, Undecodable> {
     let mut message = Message::default();
     message.set_msg_type(kind);
     message.reject = flags & REJECT_FLAG != 0;
-    message.to = left.number()?;
-    message.from = left.number()?;
-    message.term = left.number()?;
-    message.log_term = left.number()?;
-    message.index = left.number()?;
-    message.commit = left.number()?;
-    message.commit_term = left.number()?;
-    message.request_snapshot = left.number()?;
-    message.reject_hint = left.number()?;
-    message.priority = left.number()?.cast_signed();
-    message.deprecated_priority = left.number()?;
-    message.context = left.bytes()?.to_vec().into();
+    message.to = read.number()?;
+    message.from = read.number()?;
+    message.term = read.number()?;
+    message.log_term = read.number()?;
+    message.index = read.number()?;
+    message.commit = read.number()?;
+    message.commit_term = read.number()?;
+    message.request_snapshot = read.number()?;
+    message.reject_hint = read.number()?;
+    message.priority = read.number()?.cast_signed();
+    message.deprecated_priority = read.number()?;
+    message.context = read.bytes()?.to_vec().into();
     if flags & SNAPSHOT_FLAG != 0 {
-        let (index, term) = (left.number()?, left.number()?);
+        let (index, term) = (read.number()?, read.number()?);
         let snapshot = message.mut_snapshot();
         snapshot.mut_metadata().index = index;
         snapshot.mut_metadata().term = term;
-        snapshot.data = left.small()?.to_vec().into();
+        snapshot.data = small(read)?.to_vec().into();
     }
-    let count = left.count()?;
-    if count > left.bytes / ENTRY_OVERHEAD_BYTES {
+    let count = read.length()? as usize;
+    // Never reserves memory for a false count.
+    if count > read.left() / ENTRY_OVERHEAD_BYTES {
         return Err(Undecodable("more entries than there is room for"));
     }
-    let entries = (0..count).map(|_| entry(left)).collect::<Result<Vec<_>, _>>()?;
+    let entries = (0..count).map(|_| entry(read)).collect::<Result<Vec<_>, _>>()?;
     message.entries = entries.into();
     Ok(message)
 }
 
-fn entry(left: &mut BoundedReader<'_>) -> Result<Entry, Undecodable> {
-    let kind = left.byte()?;
-    let mut entry = Entry { term: left.number()?, index: left.number()?, ..Entry::default() };
+fn entry(read: &mut FieldReader<'_>) -> Result<Entry, Undecodable> {
+    let kind = read.byte()?;
+    let mut entry = Entry { term: read.number()?, index: read.number()?, ..Entry::default() };
     match kind {
-        0 => entry.data = left.bytes()?.to_vec().into(),
+        0 => entry.data = read.bytes()?.to_vec().into(),
         1 => {
-            let kind = match left.byte()? {
+            let kind = match read.byte()? {
                 0 => ConfChangeType::AddNode,
                 1 => ConfChangeType::RemoveNode,
                 2 => ConfChangeType::AddLearnerNode,
                 _ => return Err(Undecodable("a change of the membership that this version does not know")),
             };
-            let mut change = ConfChange { id: left.number()?, node_id: left.number()?, ..Default::default() };
+            let mut change = ConfChange { id: read.number()?, node_id: read.number()?, ..Default::default() };
             change.set_change_type(kind);
-            change.context = left.small()?.to_vec().into();
+            change.context = small(read)?.to_vec().into();
             let bytes = change.write_to_bytes().map_err(|_| Undecodable("a change of the membership"))?;
             if bytes.len() > MAX_SMALL_BYTES {
                 return Err(Undecodable("a change of the membership is too long"));
@@ -238,7 +208,7 @@ fn entry(left: &mut BoundedReader<'_>) -> Result<Entry, Undecodable> {
         }
         _ => return Err(Undecodable("a kind of entry that this version does not know")),
     }
-    entry.context = left.bytes()?.to_vec().into();
+    entry.context = read.bytes()?.to_vec().into();
     Ok(entry)
 }
 

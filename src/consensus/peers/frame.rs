@@ -43,12 +43,12 @@ pub(super) enum Frame {
 }
 
 /// A frame that is being appended to a buffer.
-struct Writing<'b> {
+struct FrameWriter<'b> {
     out: &'b mut Vec<u8>,
     start: usize,
 }
 
-impl<'b> Writing<'b> {
+impl<'b> FrameWriter<'b> {
     fn begin(out: &'b mut Vec<u8>, kind: u8) -> Self {
         let start = out.len();
         out.extend([0; HEADER_BYTES]);
@@ -66,7 +66,7 @@ impl<'b> Writing<'b> {
 }
 
 fn put_number(out: &mut Vec<u8>, kind: u8, number: u64) {
-    let frame = Writing::begin(out, kind);
+    let frame = FrameWriter::begin(out, kind);
     frame.out.extend(number.to_le_bytes());
     frame.end();
 }
@@ -84,12 +84,12 @@ pub(super) fn put_snapshot_failed(out: &mut Vec<u8>, index: u64) {
 }
 
 pub(super) fn put_bye(out: &mut Vec<u8>) {
-    Writing::begin(out, BYE).end();
+    FrameWriter::begin(out, BYE).end();
 }
 
 /// Writes messages as one frame. Those without a byte form are skipped and logged.
 pub(super) fn put_messages(out: &mut Vec<u8>, time: Time, messages: &[Message]) {
-    let frame = Writing::begin(out, MESSAGES);
+    let frame = FrameWriter::begin(out, MESSAGES);
     frame.out.extend(time.to_le_bytes());
     for message in messages {
         if let Err(error) = form::encode(message, frame.out) {

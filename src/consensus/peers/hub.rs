@@ -54,7 +54,7 @@ pub(super) struct PeerHub {
     pub(super) peer_queues_changed: Notify,
     /// Bytes of snapshots sent.
     pub(super) served: AtomicU64,
-    directory: RwLock<Arc<PeerDirectory>>,
+    pub(super) directory: RwLock<Arc<PeerDirectory>>,
     sessions: Mutex<BTreeMap<u64, PeerSession>>,
     born: Instant,
 }
@@ -65,7 +65,7 @@ impl fmt::Debug for PeerHub {
     }
 }
 
-/// The stream that currently speaks for a member.
+/// The stream that currently represents a member.
 #[derive(Debug)]
 struct PeerSession {
     process: u64,
@@ -74,7 +74,7 @@ struct PeerSession {
     end: Stop,
 }
 
-/// The right to speak for a member; returned when dropped.
+/// The right to represent a member; released when dropped.
 #[derive(Debug)]
 pub(super) struct SessionGuard {
     hub: Arc<PeerHub>,
@@ -112,13 +112,8 @@ impl PeerHub {
         Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    #[cfg(test)]
-    pub(super) fn set_directory(&self, directory: PeerDirectory) {
-        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
-    }
-
     /// Changes the directory, and the streams that follow from it.
-    pub(super) fn regroup(&self, change: impl FnOnce(&mut PeerDirectory)) {
+    pub(super) fn update_directory(&self, change: impl FnOnce(&mut PeerDirectory)) {
         // Locked to the end: the log and a lookup may change it at the same time.
         let mut slot = self.directory.write().unwrap_or_else(PoisonError::into_inner);
         let mut directory = PeerDirectory::clone(&slot);
@@ -132,8 +127,8 @@ impl PeerHub {
     }
 
     /// Adds members that the log does not contain yet.
-    pub(super) fn meet(&self, members: Vec<Member>) {
-        self.regroup(|directory| {
+    pub(super) fn add_unknown_peers(&self, members: Vec<Member>) {
+        self.update_directory(|directory| {
             for member in members {
                 let known =
                     directory.members.contains_key(&member.id) || directory.removed.contains(&member.id);
@@ -194,8 +189,7 @@ impl PeerHub {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Gives a stream the session of a member, taking it from an older stream of the same process or from one that
-    /// timed out.
+    /// Gives a stream the session of a member. An older stream of the same process, or one that timed out, loses it.
     pub(super) fn open_session(
         self: &Arc<Self>,
         handshake: &Handshake,
@@ -236,7 +230,7 @@ pub(super) fn check(hub: &PeerHub, headers: &hyper::HeaderMap) -> Result<Handsha
 }
 
 impl SessionGuard {
-    /// Bytes arrived: the sender is alive.
+    /// Records that bytes arrived, so the sender is alive.
     pub(super) fn heard(&self) {
         self.heard.store(self.hub.age(), Relaxed);
     }

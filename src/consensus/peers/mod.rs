@@ -50,14 +50,14 @@ use crate::keyspace::Time;
 use crate::stop::{EndedLoop, Loops, Stop};
 use crate::tls::Connector;
 
-pub(super) use self::directory::{Known, PeerDirectory};
+pub(super) use self::directory::{KnownMember, PeerDirectory};
 pub(super) use self::hub::{Deliver, Now};
 pub use self::metrics::{Latency, PeerMetrics};
 pub(super) use self::pins::Pins;
 pub use self::server::PeerServer;
 pub use self::survey::{Survey, survey};
 
-/// How long farewell frames and open connections may take at the stop.
+/// How long goodbye frames and open connections may take at the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What arrives from the other members, for the driver.
@@ -69,8 +69,8 @@ pub(super) enum Inbound {
     Connected(u64),
     /// The stream to it broke, or messages for it had to be dropped.
     Unreachable(u64),
-    /// Its process is certainly gone: its stream ended and its port refuses connections, or it sent a farewell.
-    /// Sent once per loss, before or after `Unreachable`.
+    /// Its process is certainly gone: its stream ended and its port refuses connections, or it sent a goodbye. Sent
+    /// once per loss, before or after `Unreachable`.
     Gone(u64),
     /// The announced snapshot was fetched and checked, and is durable in the snapshots folder, under its name with
     /// the extension `snapshot::FETCHED`.
@@ -102,16 +102,16 @@ pub(super) struct PeersInit {
     pub(super) pins: Pins,
 }
 
-/// The driver's side: queues messages. Never blocks. The default value has no receivers.
-#[derive(Clone, Debug, Default)]
+/// The driver's side: queues messages. Never blocks.
+#[derive(Clone, Debug)]
 pub(super) struct PeerSender {
-    hub: Option<Arc<PeerHub>>,
+    hub: Arc<PeerHub>,
 }
 
 impl PeerSender {
     /// Queues messages for their receivers (`message.to`), in order. A message of an unknown receiver is dropped.
     pub(super) fn send(&self, messages: Vec<Message>) {
-        let Some(hub) = &self.hub else { return };
+        let hub = &self.hub;
         let peer_queues = hub.peer_queues.read().unwrap_or_else(PoisonError::into_inner);
         for message in messages {
             if let Some(peer_queue) = peer_queues.get(&message.to) {
@@ -123,29 +123,11 @@ impl PeerSender {
         }
     }
 
-    /// Opens streams to new members, ends those to members that left, and changes addresses.
-    #[cfg(test)]
-    pub(super) fn set_addresses(&self, others: Addresses) {
-        if let Some(hub) = &self.hub {
-            let own = hub.directory().own;
-            hub.set_addresses(others.into_iter().filter(|(id, _)| *id != own).collect());
-        }
-    }
-
-    /// Changes from whom this member accepts streams. Streams of members that left are closed, and new ones
-    /// refused.
-    #[cfg(test)]
-    pub(super) fn set_directory(&self, directory: PeerDirectory) {
-        if let Some(hub) = &self.hub {
-            hub.set_directory(directory);
-        }
-    }
-
     /// Adopts the group's list of members.
     pub(super) fn set_group(&self, roster: &Roster) {
-        let Some(hub) = &self.hub else { return };
-        hub.regroup(|directory| {
-            directory.members = roster.members.iter().map(|(id, member)| (*id, Known::of(member))).collect();
+        self.hub.update_directory(|directory| {
+            directory.members =
+                roster.members.iter().map(|(id, member)| (*id, KnownMember::of(member))).collect();
             directory.removed.clone_from(&roster.removed);
             directory.cluster_version.clone_from(&roster.version);
             // Members that joined after this one's log ends stay until the log contains them.
@@ -157,8 +139,7 @@ impl PeerSender {
 
     /// Returns the metrics of the others, ordered by id.
     pub(super) fn metrics(&self) -> Vec<PeerMetrics> {
-        let Some(hub) = &self.hub else { return Vec::new() };
-        let peer_queues = hub.peer_queues.read().unwrap_or_else(PoisonError::into_inner);
+        let peer_queues = self.hub.peer_queues.read().unwrap_or_else(PoisonError::into_inner);
         peer_queues.values().map(|peer_queue| peer_queue.metrics.read(peer_queue.id)).collect()
     }
 }
@@ -173,10 +154,10 @@ impl Peers {
     /// Creates both sides. Nothing runs yet.
     pub(super) fn new(beginning: PeersInit) -> (PeerSender, Self) {
         let hub = Arc::new(PeerHub::new(beginning));
-        (PeerSender { hub: Some(Arc::clone(&hub)) }, Self { hub })
+        (PeerSender { hub: Arc::clone(&hub) }, Self { hub })
     }
 
-    /// Runs until the stop, then sends the others a farewell.
+    /// Runs until the stop, then sends the others a goodbye.
     ///
     /// # Errors
     /// A part ended before the stop.

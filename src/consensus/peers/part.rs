@@ -75,10 +75,5 @@ pub(super) async fn tidy(folder: &Path) {
 /// Gives a complete file, which is on disk, its final name.
 pub(super) async fn settle(part: &Path, path: &Path) -> io::Result<()> {
     fs::rename(part, path).await?;
-    File::open(folder(path)).await?.sync_all().await
-}
-
-/// The folder of a file.
-fn folder(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("."))
+    File::open(path.parent().unwrap_or(Path::new("."))).await?.sync_all().await
 }

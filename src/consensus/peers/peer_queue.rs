@@ -68,7 +68,7 @@ enum Overflow {
 pub(super) struct Batch {
     pub(super) messages: Vec<Message>,
     pub(super) failed: Vec<u64>,
-    /// Messages were dropped, which the driver must learn.
+    /// Messages were dropped, which must be reported to the driver.
     pub(super) dropped: bool,
 }
 
@@ -207,7 +207,7 @@ fn is_urgent(message: &Message) -> bool {
         && message.entries.is_empty()
 }
 
-/// Returns whether a message is worth sending a moment late: the election would otherwise wait for its next round.
+/// Returns whether a message is still useful a moment later: without it, the election would wait for its next round.
 fn is_early(message: &Message) -> bool {
     use MessageType::{
         MsgRequestPreVote, MsgRequestPreVoteResponse, MsgRequestVote, MsgRequestVoteResponse, MsgTimeoutNow,

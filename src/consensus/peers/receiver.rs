@@ -42,9 +42,9 @@ where
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = frame::ahead(reader);
     // The sender pings, so it must be the first to notice a loss.
-    let patience = (hub.election * 3).max(PING_INTERVAL * 6);
+    let idle_timeout = (hub.election * 3).max(PING_INTERVAL * 6);
     loop {
-        let (frame, size) = match timeout(patience, frame::read(&mut reader)).await {
+        let (frame, size) = match timeout(idle_timeout, frame::read(&mut reader)).await {
             Err(_) => return "it does not respond".to_owned(),
             Ok(Err(error)) => return error.to_string(),
             Ok(Ok(None)) => return "it was closed".to_owned(),

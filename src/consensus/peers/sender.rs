@@ -39,7 +39,7 @@ const MAX_REASON_BYTES: usize = 4 << 10;
 const STABLE_STREAM_AGE: Duration = Duration::from_secs(1);
 /// The response of a TLS port to plain HTTP, in Go's words.
 const WANTS_TLS: &str = "Client sent an HTTP request to an HTTPS server";
-/// The timeout of the farewell.
+/// The timeout of the goodbye.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The path at which a stream is requested.
@@ -51,9 +51,9 @@ pub(super) const PROTOCOL: &str = "retune-peers";
 pub(super) const FORM: &str = "Retune-Form";
 
 /// Why there is no stream.
-enum Missed {
+enum ConnectError {
     /// Nothing listens at any of its URLs.
-    Nobody,
+    NotRunning,
     /// It refused.
     Refused(HandshakeError),
     Failed(String),
@@ -99,33 +99,33 @@ async fn work(peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) {
                     continue;
                 }
             }
-            Err(Missed::Nobody) if known => hub.report_gone(id).await,
-            Err(missed) => log_missed(hub, peer_queue, missed).await,
+            Err(ConnectError::NotRunning) if known => hub.report_gone(id).await,
+            Err(connect_error) => log_connect_error(hub, peer_queue, connect_error).await,
         }
         tokio::select! { () = sleep(backoff.next()) => {}, () = stop.wait() => return }
     }
 }
 
 /// Logs once why there is no stream.
-async fn log_missed(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
+async fn log_connect_error(hub: &PeerHub, peer_queue: &PeerQueue, connect_error: ConnectError) {
     let (id, shown) = (peer_queue.id, hub.directory().shown(peer_queue.id));
-    let words = match missed {
-        Missed::Nobody => {
+    let words = match connect_error {
+        ConnectError::NotRunning => {
             format!("member {shown} is not running, or not at its peer URLs {}", peer_queue.urls().join(", "))
         }
-        Missed::Refused(refusal) if refusal.reason.starts_with(WANTS_TLS) => {
+        ConnectError::Refused(refusal) if refusal.reason.starts_with(WANTS_TLS) => {
             format!(
                 "member {shown} speaks TLS at {}, and its URL must begin with https:// (ctl member update {id:x} URL)",
                 peer_queue.urls().join(", ")
             )
         }
-        Missed::Refused(refusal) => {
+        ConnectError::Refused(refusal) => {
             if refusal.status == StatusCode::GONE {
                 hub.report(Inbound::Removed).await;
             }
             format!("member {shown} refuses to listen: {} ({})", refusal.reason, refusal.status.as_u16())
         }
-        Missed::Failed(error) => format!("member {shown} cannot be reached: {error}"),
+        ConnectError::Failed(error) => format!("member {shown} cannot be reached: {error}"),
     };
     if hub.log_throttle.due_exact(&words) {
         tracing::warn!("{words}");
@@ -133,26 +133,26 @@ async fn log_missed(hub: &PeerHub, peer_queue: &PeerQueue, missed: Missed) {
 }
 
 /// Tries each URL in turn.
-async fn connect(peer_queue: &PeerQueue, hub: &PeerHub) -> Result<Upgraded, Missed> {
-    let (mut nobody, mut missed) = (true, Missed::Nobody);
+async fn connect(peer_queue: &PeerQueue, hub: &PeerHub) -> Result<Upgraded, ConnectError> {
+    let (mut nobody, mut connect_error) = (true, ConnectError::NotRunning);
     for url in peer_queue.urls() {
         match shake_hands(&url, peer_queue.id, hub).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(refusal)) => {
                 nobody = false;
-                missed = Missed::Refused(refusal);
+                connect_error = ConnectError::Refused(refusal);
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) => {
                 nobody = false;
                 let error = dial::explain(&url, &hub.tls, error);
-                if !matches!(missed, Missed::Refused(_)) {
-                    missed = Missed::Failed(format!("{url}: {error}"));
+                if !matches!(connect_error, ConnectError::Refused(_)) {
+                    connect_error = ConnectError::Failed(format!("{url}: {error}"));
                 }
             }
         }
     }
-    Err(if nobody { Missed::Nobody } else { missed })
+    Err(if nobody { ConnectError::NotRunning } else { connect_error })
 }
 
 async fn shake_hands(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upgraded, HandshakeError>> {
@@ -175,7 +175,7 @@ async fn shake_hands(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upg
     });
     timeout(HANDSHAKE_TIMEOUT, asked)
         .await
-        .map_err(|_| dial::late("it did not respond to the handshake in time"))?
+        .map_err(|_| dial::timed_out("it did not respond to the handshake in time"))?
 }
 
 /// Makes a GET of `path` with the handshake's headers.
@@ -230,7 +230,7 @@ async fn listen(
 ) -> io::Result<()> {
     loop {
         let read = timeout(hub.election + PING_INTERVAL, frame::read(reader)).await;
-        let read = read.map_err(|_| dial::late("no reply for longer than the election timeout"))??;
+        let read = read.map_err(|_| dial::timed_out("no reply for longer than the election timeout"))??;
         match read {
             None => return Ok(()),
             Some((Frame::Pong(nonce), _)) => {

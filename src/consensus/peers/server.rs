@@ -30,17 +30,17 @@ const TLS: [u8; 2] = [0x16, 0x03];
 /// Bound peer ports, which accept connections once [`super::Peers::run`] runs.
 #[derive(Debug, Default)]
 pub struct PeerServer {
-    pub(super) listeners: Vec<Listener>,
+    pub(super) listeners: Vec<PeerListener>,
 }
 
 /// One bound socket.
-pub(super) struct Listener {
+pub(super) struct PeerListener {
     socket: TcpListener,
     url: String,
     tls: Option<Acceptor>,
 }
 
-impl fmt::Debug for Listener {
+impl fmt::Debug for PeerListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url)
     }
@@ -55,7 +55,7 @@ impl PeerServer {
         // The outgoing side is created later, after the data folder: bad files must be found before anything is
         // created there.
         Connector::open(&settings.peer_tls).map_err(|error| OpenError::Settings(error.to_string()))?;
-        let secure = settings.listen_peer_urls.iter().any(|url| url.starts_with("https://"));
+        let secure = ListenUrl::any_secure(&settings.listen_peer_urls);
         let acceptor = secure.then(|| Acceptor::open(&settings.peer_tls)).transpose();
         let acceptor = acceptor.map_err(|error| OpenError::Settings(error.to_string()))?;
         Self::bind(&settings.listen_peer_urls, acceptor.as_ref()).map_err(OpenError::Settings)
@@ -66,7 +66,7 @@ impl PeerServer {
     /// # Errors
     /// A URL cannot be listened on; the message says what to do.
     pub(in crate::consensus) fn bind(urls: &[String], tls: Option<&Acceptor>) -> Result<Self, String> {
-        let listeners = urls.iter().map(|url| Listener::bind(url, tls)).collect::<Result<_, _>>()?;
+        let listeners = urls.iter().map(|url| PeerListener::bind(url, tls)).collect::<Result<_, _>>()?;
         Ok(Self { listeners })
     }
 
@@ -77,7 +77,7 @@ impl PeerServer {
     }
 }
 
-impl Listener {
+impl PeerListener {
     fn bind(url: &str, tls: Option<&Acceptor>) -> Result<Self, String> {
         let bad = |why: &dyn fmt::Display| format!("--listen-peer-urls: {url}: {why}");
         let place = ListenUrl::parse(url).map_err(|why| bad(&why))?;

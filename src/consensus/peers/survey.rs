@@ -45,16 +45,16 @@ struct ListedMember {
     client_urls: Option<Vec<String>>,
 }
 
-/// Asks all `urls` (peer URLs) at once for the list of members; returns the first valid response within `patience`.
+/// Asks all `urls` (peer URLs) at once for the list of members; returns the first valid response within `limit`.
 ///
 /// # Errors
 /// Why none of them returned one.
-pub async fn survey(urls: &[String], tls: &Connector, patience: Duration) -> Result<Survey, String> {
+pub async fn survey(urls: &[String], tls: &Connector, limit: Duration) -> Result<Survey, String> {
     let mut failed: BTreeMap<&String, String> =
-        urls.iter().map(|url| (url, format!("{url}: no response within {patience:?}"))).collect();
+        urls.iter().map(|url| (url, format!("{url}: no response within {limit:?}"))).collect();
     let mut asked: FuturesUnordered<_> =
         urls.iter().map(|url| async move { one(url, tls).await.map_err(|error| (url, error)) }).collect();
-    let found = timeout(patience, async {
+    let found = timeout(limit, async {
         while let Some(answer) = asked.next().await {
             match answer {
                 Ok(survey) => return Some(survey),

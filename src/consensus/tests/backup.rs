@@ -7,7 +7,7 @@ use raft::prelude::{Entry, HardState};
 use tempfile::TempDir;
 
 use super::super::entry::Order;
-use super::super::folder::{Before, Folder};
+use super::super::folder::{Folder, InitialFolder};
 use super::super::identity::Identity;
 use super::super::metrics::Counters;
 use super::super::recover::{FOUNDING, begin};
@@ -94,7 +94,7 @@ fn what_was_in_a_data_folder_before_a_restore_that_failed_is_there_after_it() {
         } else {
             std::fs::create_dir(&member).unwrap();
         }
-        let before = Before::of(&data);
+        let before = InitialFolder::of(&data);
         let folder = Folder::open(&data).unwrap();
         std::fs::write(folder.identity(), "half").unwrap();
         drop(folder);
@@ -106,7 +106,7 @@ fn what_was_in_a_data_folder_before_a_restore_that_failed_is_there_after_it() {
     }
     let dir = TempDir::new().unwrap();
     let data = dir.path().join("data");
-    let before = Before::of(&data);
+    let before = InitialFolder::of(&data);
     drop(Folder::open(&data).unwrap());
     before.restore();
     assert!(!data.exists());

@@ -6,7 +6,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::super::entry::{Order, ProposalId};
 use super::super::member::Member;
 use super::super::roster::Roster;
-use super::super::state_codec::Head;
+use super::super::state_codec::StateHead;
 use crate::keyspace::{Command, Operation};
 
 fn orders() -> Vec<Order> {
@@ -33,7 +33,7 @@ fn orders() -> Vec<Order> {
     ]
 }
 
-fn head() -> Head {
+fn head() -> StateHead {
     let member = Member {
         id: 3,
         name: "n".to_owned(),
@@ -43,7 +43,7 @@ fn head() -> Head {
         incarnation: 5,
     };
     let roster = Roster { members: [(3, member)].into(), removed: [1, 2].into(), version: "v".to_owned() };
-    Head { index: 9, seen: -4, roster, ..Head::default() }
+    StateHead { index: 9, seen: -4, roster, ..StateHead::default() }
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn orders_and_heads_come_back_as_they_were() {
     for order in orders() {
         assert_eq!(Order::decode(&order.encode()), Ok(order));
     }
-    assert_eq!(Head::decode(&head().encode()), Ok(head()));
+    assert_eq!(StateHead::decode(&head().encode()), Ok(head()));
     let proposal_id = ProposalId { process: 3, count: u64::MAX, floor: 2 };
     assert_eq!(ProposalId::decode(&proposal_id.encode()), Some(proposal_id));
     assert_eq!(ProposalId::decode(b"short"), None);
@@ -89,7 +89,7 @@ fn changed_bytes_are_refused_or_mean_something_but_never_harm() {
         if let Ok(roster) = Roster::decode(&bytes) {
             assert_eq!(Roster::decode(&roster.encode()), Ok(roster), "seed {seed}");
         }
-        if let Ok(changed) = Head::decode(&bytes) {
+        if let Ok(changed) = StateHead::decode(&bytes) {
             assert_eq!(changed, head(), "a checksum let damage pass, seed {seed}");
         }
     }

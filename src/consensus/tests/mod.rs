@@ -54,7 +54,7 @@ pub(super) fn settings(data_dir: &Path) -> Settings {
 struct Running {
     handle: Handle,
     stop: Stop,
-    end: tokio::task::JoinHandle<Result<(), super::Failure>>,
+    end: tokio::task::JoinHandle<Result<(), super::MemberFailure>>,
 }
 
 impl Running {

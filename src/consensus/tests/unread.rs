@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use raft::prelude::{ConfState, Entry, Message, MessageType};
 use tempfile::TempDir;
 
-use super::super::error::Failure;
+use super::super::error::MemberFailure;
 use super::super::log::{Log, LogId};
 use super::super::replica::Replica;
 use super::super::wal_guard::WalMarks;
@@ -46,6 +46,6 @@ fn a_log_that_cannot_be_read_while_an_append_is_judged_is_a_disk_error() {
     // Entries in memory are still compared.
     replica.step(append(ENTRIES)).unwrap();
     let failure = replica.step(append(200)).unwrap_err();
-    let Failure::Log(says) = &failure else { panic!("{failure}") };
+    let MemberFailure::Log(says) = &failure else { panic!("{failure}") };
     assert!(says.contains(&folder.path().display().to_string()), "{says}");
 }

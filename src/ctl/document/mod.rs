@@ -35,6 +35,11 @@ impl Item {
         Self { kind: ItemKind::File(value.to_owned()), ttl: None, index: 0 }
     }
 
+    /// Returns whether it is a directory.
+    pub(super) fn is_dir(&self) -> bool {
+        matches!(self.kind, ItemKind::Dir(_))
+    }
+
     /// Returns how many files it is or contains.
     pub(super) fn files(&self) -> usize {
         match &self.kind {

@@ -8,23 +8,22 @@ use super::{Format, Item, ItemKind};
 
 /// Parses a document. An error names the place.
 pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
-    let node = match format {
-        Format::Json => parse_json(text),
-        Format::Toml => parse_toml(text),
-        Format::Yaml => parse_yaml(text),
-    };
-    item(&node?, "")
+    item(&parse(text, format)?, "")
 }
 
 /// Parses a document, and returns the key in it, if there is one.
 pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(Item, Option<String>), String> {
-    let mut node = match format {
+    let mut node = parse(text, format)?;
+    let key = own_key(&mut node)?;
+    Ok((item(&node, "")?, key))
+}
+
+fn parse(text: &str, format: Format) -> Result<Node, String> {
+    match format {
         Format::Json => parse_json(text),
         Format::Toml => parse_toml(text),
         Format::Yaml => parse_yaml(text),
-    }?;
-    let key = own_key(&mut node)?;
-    Ok((item(&node, "")?, key))
+    }
 }
 
 fn item(node: &Node, path: &str) -> Result<Item, String> {

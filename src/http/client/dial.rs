@@ -43,8 +43,8 @@ impl Dialer {
             }
             None => connect(endpoint).await,
         }?;
-        // Without these, data to a machine that lost power or its cable would be sent again for a quarter of an hour,
-        // and responses awaited forever.
+        // Without these, data to a machine that vanished would be retransmitted for a quarter of an hour, and a
+        // response awaited for ever.
         tcp::send_at_once(&stream);
         Liveness::TO_SERVER.set(&stream);
         if let Some(limit) = write {

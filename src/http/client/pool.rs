@@ -36,7 +36,7 @@ impl Pool {
         endpoint: &Endpoint,
         mut outgoing: OutgoingRequest,
     ) -> Result<(Response<Incoming>, Connection), String> {
-        let again = harmless(&outgoing).then(|| outgoing.clone());
+        let again = is_safe(&outgoing).then(|| outgoing.clone());
         while let Some(mut connection) = self.take_idle(endpoint) {
             match (connection.send(outgoing).await, &again) {
                 (Ok(response), _) => return Ok((response, connection)),
@@ -97,6 +97,6 @@ impl Pool {
 }
 
 /// Returns whether a request is safe to repeat.
-fn harmless(outgoing: &OutgoingRequest) -> bool {
+fn is_safe(outgoing: &OutgoingRequest) -> bool {
     matches!(*outgoing.method(), Method::GET | Method::HEAD)
 }

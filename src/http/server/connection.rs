@@ -43,9 +43,9 @@ pub(crate) enum ConnPhase {
     /// A head is being received (or the first is awaited).
     Head,
     /// Idle, after a response.
-    Rest,
+    Idle,
     /// A request is being handled.
-    Work,
+    Busy,
     /// A watch is open.
     Watch,
 }
@@ -56,7 +56,7 @@ pub(crate) trait Service: Debug + Send + Sync + Sized + 'static {
     fn context(&self) -> &Arc<ServerContext>;
 
     /// Handles a request. Its errors are in the response.
-    fn response(
+    fn handle(
         conn: &Arc<ConnState<Self>>,
         head: Parts,
         body: Incoming,
@@ -79,7 +79,7 @@ pub(crate) struct ConnState<S> {
     /// Whether the first byte was that of a TLS handshake, which is never HTTP.
     spoke_tls: AtomicBool,
     head_time: Duration,
-    /// How much of its time the first head had used before this was created.
+    /// How much of the time limit of the first head had passed before this was created.
     used: Duration,
 }
 
@@ -104,7 +104,7 @@ impl<S> ConnState<S> {
         self
     }
 
-    /// Sets how long ago the client arrived.
+    /// Sets how long ago the client connected.
     pub(crate) fn after(mut self, used: Duration) -> Self {
         self.used = used;
         self
@@ -143,15 +143,15 @@ impl<S> ConnState<S> {
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum ConnectionEnd {
     /// By the client, a deadline, or the stop.
-    Usual,
+    Closed,
     /// Its first bytes were TLS and were parsed as bad HTTP.
     SpokeTls,
 }
 
 /// Serves `stream` until it ends.
-pub(crate) async fn serve<T, S>(stream: T, conn: ConnState<S>) -> End
+pub(crate) async fn serve<T, S>(stream: T, conn: ConnState<S>) -> ConnectionEnd
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
     S: Service,
@@ -167,7 +167,7 @@ where
             .serve_connection(io, service)
     );
     let mut closing = pin!(conn.shared.context().closing.notify.notified());
-    let mut late = IdleTimer { used: conn.used, ..IdleTimer::default() };
+    let mut timer = IdleTimer { used: conn.used, ..IdleTimer::default() };
     let (mut registered, mut told) = (false, false);
     std::future::poll_fn(|cx| {
         // Once is enough: the task's waker stays the same, and the flag shows why it was woken.
@@ -182,25 +182,25 @@ where
                 connection.as_mut().graceful_shutdown();
             }
         }
-        // An error here is the client's: it disconnected or sent no HTTP, and a log line would help nobody.
-        if connection.as_mut().poll(cx).is_ready() || late.poll(&conn, cx) {
+        // An error here is the client's fault: it disconnected, or it sent no HTTP. It is not worth a log line.
+        if connection.as_mut().poll(cx).is_ready() || timer.poll(&conn, cx) {
             return Poll::Ready(());
         }
         Poll::Pending
     })
     .await;
-    if conn.spoke_tls.load(Ordering::Relaxed) { End::SpokeTls } else { End::Usual }
+    if conn.spoke_tls.load(Ordering::Relaxed) { ConnectionEnd::SpokeTls } else { ConnectionEnd::Closed }
 }
 
 async fn respond<S: Service>(
     conn: Arc<ConnState<S>>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    conn.enter(ConnPhase::Work);
+    conn.enter(ConnPhase::Busy);
     let (head, body) = request.into_parts();
-    let response = S::response(&conn, head, body).await;
+    let response = S::handle(&conn, head, body).await;
     if matches!(response.body(), Body::Whole(_)) {
-        conn.enter(ConnPhase::Rest);
+        conn.enter(ConnPhase::Idle);
     }
     Ok(response)
 }
@@ -221,7 +221,7 @@ enum AwaitedInput {
 struct IdleTimer {
     awaited: AwaitedInput,
     timer: Option<Pin<Box<Sleep>>>,
-    /// How much of its time the first head has already used.
+    /// How much of the time limit of the first head has passed.
     used: Duration,
 }
 
@@ -243,8 +243,8 @@ impl IdleTimer {
     }
 }
 
-/// A stream that notices the first byte of a head, and when a client reads its response. A head that starts in the
-/// same packet as the previous request goes unnoticed: such a connection occupies no more than an idle one.
+/// A stream that detects the first byte of a head, and when a client reads its response. It misses a head that starts
+/// in the same packet as the previous request: such a connection costs no more than an idle one.
 #[derive(Debug)]
 struct IdleTimeoutStream<T, S> {
     stream: T,
@@ -264,7 +264,7 @@ impl<T: AsyncRead + Unpin, S> AsyncRead for IdleTimeoutStream<T, S> {
             if !std::mem::replace(&mut self.begun, true) {
                 self.conn.spoke_tls.store(*first == TLS_HANDSHAKE_RECORD, Ordering::Relaxed);
             }
-            if self.conn.is(ConnPhase::Rest) {
+            if self.conn.is(ConnPhase::Idle) {
                 self.conn.enter(ConnPhase::Head);
             }
         }
@@ -305,7 +305,7 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
 #[cfg(test)]
 impl<S> ConnState<S> {
     /// Shortens the timeout of heads.
-    pub(crate) fn impatient(mut self, head_time: Duration) -> Self {
+    pub(crate) fn with_head_timeout(mut self, head_time: Duration) -> Self {
         self.head_time = head_time;
         self
     }

@@ -51,7 +51,7 @@ impl ServerContext {
         if !self.logged.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 limit = self.limit,
-                "all client connections are taken: further ones are refused until some end; the limit follows \
+                "the limit of client connections is reached: further ones are refused until some end; the limit follows \
                  the number of open files this process may have (ulimit -n, LimitNOFILE=)"
             );
         }

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::accept::accept_until;
-use super::connection::{self, ConnState, End, HEAD_TIMEOUT, Service, TLS_HANDSHAKE_RECORD};
+use super::connection::{self, ConnState, ConnectionEnd, HEAD_TIMEOUT, Service, TLS_HANDSHAKE_RECORD};
 use super::context::{Closing, Permit};
 use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
@@ -115,7 +115,7 @@ impl AcceptedConn {
         let conn = ConnState::new(service, acceptor.is_some()).of(self.from.ip()).after(arrived.elapsed());
         match acceptor {
             None => {
-                if connection::serve(stream, conn).await == End::SpokeTls {
+                if connection::serve(stream, conn).await == ConnectionEnd::SpokeTls {
                     self.log_failure(
                         "it spoke TLS, and this port speaks plain HTTP: its URL must begin with http://",
                     );
@@ -126,12 +126,12 @@ impl AcceptedConn {
                 let handshake =
                     Box::pin(until(closing, timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream))));
                 match handshake.await {
-                    // The stop has come.
+                    // The stop was requested.
                     None => {}
                     Some(Ok(Ok(stream))) => {
                         connection::serve(stream, conn).await;
                     }
-                    // Probes and scanners do that all day.
+                    // Probes and scanners do this often.
                     Some(Ok(Err(error))) if disconnected(&error) => {
                         tracing::debug!(%error, "a client left during its TLS handshake");
                     }
@@ -210,7 +210,7 @@ mod tests {
             &self.0
         }
 
-        async fn response(_: &Arc<ConnState<Self>>, _: Parts, _: Incoming) -> Response<Body> {
+        async fn handle(_: &Arc<ConnState<Self>>, _: Parts, _: Incoming) -> Response<Body> {
             Response::new(Body::Whole(Bytes::new()))
         }
     }

@@ -17,7 +17,7 @@ pub(crate) use accept::accept_until;
 pub(crate) use body::{Body, BodyStream, Broken};
 pub(crate) use connection::{ConnPhase, ConnState, Service};
 #[cfg(test)]
-pub(crate) use connection::{End, serve};
+pub(crate) use connection::{ConnectionEnd, serve};
 pub(crate) use context::ServerContext;
 pub(crate) use listener::{Listener, Schemes};
 pub(crate) use request_body::{BodyError, BufferedBody, discard, read_off, take};

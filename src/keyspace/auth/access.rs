@@ -32,7 +32,7 @@ impl Auth {
             .any(|name| name == ROOT || self.roles.get(name).is_some_and(|role| role.allows(asked)))
     }
 
-    /// Returns whether clients without credentials may. For a subtree only its top is checked, as in etcd.
+    /// Returns whether clients without credentials are allowed to. For a subtree only its top is checked, as in etcd.
     #[must_use]
     pub fn allows_guests(&self, asked: KeyAccess<'_>) -> bool {
         let asked = KeyAccess { recursive: false, ..asked };

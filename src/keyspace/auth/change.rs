@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Auth, GUEST, MAX_BYTES, ROOT, Role, User};
+use super::{Auth, GUEST, MAX_BYTES, ROOT, Role, User, length};
 
 /// The number of writes by which etcd creates its directories for users and roles.
 const INITIAL_WRITES: u64 = 4;
@@ -320,10 +320,6 @@ fn attach(name: &str, roles: &mut Option<Vec<String>>) {
     if name == ROOT && !roles.iter().flatten().any(|role| role == ROOT) {
         roles.get_or_insert_default().push(ROOT.to_owned());
     }
-}
-
-fn length(list: &Option<Vec<String>>) -> usize {
-    list.iter().flatten().map(|item| item.len() + 2).sum()
 }
 
 /// Merges two lists, sorted; the error is an element of both.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Auth, Change, Role, User};
 use crate::keyspace::Undecodable;
-use crate::keyspace::bytes::{Reader, put_bytes, put_varint};
+use crate::keyspace::bytes::{ByteReader, bit, put_bytes, put_varint};
 
 const STATE_VERSION: u8 = 1;
 const CHANGE_VERSION: u8 = 1;
@@ -25,7 +25,7 @@ impl Auth {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + self.weight());
         out.push(STATE_VERSION);
-        out.push(flag(self.enabled, ENABLED) | flag(self.begun, BEGUN));
+        out.push(bit(ENABLED, self.enabled) | bit(BEGUN, self.begun));
         put_varint(&mut out, self.users.len() as u64);
         for (name, user) in &self.users {
             put_bytes(&mut out, name.as_bytes());
@@ -45,7 +45,7 @@ impl Auth {
     /// # Errors
     /// The bytes are not what [`Auth::encode`] made.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let mut read = Reader::new(bytes);
+        let mut read = ByteReader::new(bytes);
         read.version(STATE_VERSION)?;
         let flags = read.flags(ENABLED | BEGUN)?;
         let users = map(&mut read, |read| Ok(User { hash: text(read)?, roles: list(read)? }))?;
@@ -65,7 +65,7 @@ impl Change {
             Self::PutUser { name, hash, roles, grant, revoke } => {
                 out.push(2);
                 put_bytes(out, name.as_bytes());
-                out.push(flag(hash.is_some(), WITH_HASH));
+                out.push(bit(WITH_HASH, hash.is_some()));
                 if let Some(hash) = hash {
                     put_bytes(out, hash.as_bytes());
                 }
@@ -81,7 +81,7 @@ impl Change {
                 out.push(4);
                 put_bytes(out, name.as_bytes());
                 put_role(out, permissions);
-                out.push(flag(grant.is_some(), WITH_GRANT) | flag(revoke.is_some(), WITH_REVOKE));
+                out.push(bit(WITH_GRANT, grant.is_some()) | bit(WITH_REVOKE, revoke.is_some()));
                 for part in [grant, revoke].into_iter().flatten() {
                     put_role(out, part);
                 }
@@ -98,7 +98,7 @@ impl Change {
     /// # Errors
     /// The bytes are not what [`Change::encode`] made.
     pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let mut read = Reader::new(bytes);
+        let mut read = ByteReader::new(bytes);
         read.version(CHANGE_VERSION)?;
         let change = match read.byte()? {
             0 => Self::Enable,
@@ -126,10 +126,6 @@ impl Change {
     }
 }
 
-const fn flag(set: bool, bit: u8) -> u8 {
-    if set { bit } else { 0 }
-}
-
 fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
     put_varint(out, texts.len() as u64);
     texts.iter().for_each(|text| put_bytes(out, text.as_bytes()));
@@ -150,7 +146,7 @@ fn put_role(out: &mut Vec<u8>, role: &Role) {
     put_list(out, role.write.as_deref());
 }
 
-fn text(read: &mut Reader<'_>) -> Result<String, Undecodable> {
+fn text(read: &mut ByteReader<'_>) -> Result<String, Undecodable> {
     let bytes = read.bytes()?;
     let text = std::str::from_utf8(bytes).map_err(|_| read.wrong("a text that is not UTF-8"))?;
     Ok(text.to_owned())
@@ -158,31 +154,31 @@ fn text(read: &mut Reader<'_>) -> Result<String, Undecodable> {
 
 /// Reads `count` texts. Each takes at least one byte, so a count beyond the input is refused before memory is
 /// reserved.
-fn counted(read: &mut Reader<'_>, count: u64) -> Result<Vec<String>, Undecodable> {
+fn counted(read: &mut ByteReader<'_>, count: u64) -> Result<Vec<String>, Undecodable> {
     if count > read.left() as u64 {
         return Err(read.wrong("cut short"));
     }
     (0..count).map(|_| text(read)).collect()
 }
 
-fn texts(read: &mut Reader<'_>) -> Result<Vec<String>, Undecodable> {
+fn texts(read: &mut ByteReader<'_>) -> Result<Vec<String>, Undecodable> {
     let count = read.varint()?;
     counted(read, count)
 }
 
-fn list(read: &mut Reader<'_>) -> Result<Option<Vec<String>>, Undecodable> {
+fn list(read: &mut ByteReader<'_>) -> Result<Option<Vec<String>>, Undecodable> {
     let count = read.varint()?;
     count.checked_sub(1).map(|count| counted(read, count)).transpose()
 }
 
-fn role(read: &mut Reader<'_>) -> Result<Role, Undecodable> {
+fn role(read: &mut ByteReader<'_>) -> Result<Role, Undecodable> {
     Ok(Role { read: list(read)?, write: list(read)? })
 }
 
 /// Reads a map; its names must be sorted and unique.
 fn map<V>(
-    read: &mut Reader<'_>,
-    value: impl Fn(&mut Reader<'_>) -> Result<V, Undecodable>,
+    read: &mut ByteReader<'_>,
+    value: impl Fn(&mut ByteReader<'_>) -> Result<V, Undecodable>,
 ) -> Result<BTreeMap<String, V>, Undecodable> {
     let mut all = BTreeMap::new();
     for _ in 0..read.varint()? {

@@ -32,7 +32,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     enabled: bool,
-    /// Whether etcd would already have created the directories for its users, which it counts as writes.
+    /// Whether etcd would have created its directories for users by now, which count as writes.
     begun: bool,
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Role>,
@@ -121,12 +121,15 @@ impl Auth {
 
     /// Returns the approximate size in bytes.
     fn weight(&self) -> usize {
-        let list =
-            |list: &Option<Vec<String>>| list.iter().flatten().map(|item| item.len() + 2).sum::<usize>();
         let users =
-            self.users.iter().map(|(name, user)| name.len() + user.hash.len() + list(&user.roles) + 8);
+            self.users.iter().map(|(name, user)| name.len() + user.hash.len() + length(&user.roles) + 8);
         let roles =
-            self.roles.iter().map(|(name, role)| name.len() + list(&role.read) + list(&role.write) + 8);
+            self.roles.iter().map(|(name, role)| name.len() + length(&role.read) + length(&role.write) + 8);
         users.chain(roles).sum()
     }
+}
+
+/// Returns the approximate size of a list in bytes.
+fn length(list: &Option<Vec<String>>) -> usize {
+    list.iter().flatten().map(|item| item.len() + 2).sum()
 }

@@ -97,14 +97,14 @@ fn numbers_have_one_spelling() {
     for number in (0..64).flat_map(|shift| [(1_u64 << shift) - 1, 1 << shift]).chain([u64::MAX]) {
         let mut bytes = vec![];
         bytes::put_varint(&mut bytes, number);
-        assert_eq!(bytes::Reader::new(&bytes).varint(), Ok(number));
+        assert_eq!(bytes::ByteReader::new(&bytes).varint(), Ok(number));
         let mut bytes = vec![];
         bytes::put_signed(&mut bytes, number as i64);
-        assert_eq!(bytes::Reader::new(&bytes).signed(), Ok(number as i64));
+        assert_eq!(bytes::ByteReader::new(&bytes).signed(), Ok(number as i64));
     }
     for bad in [&[0x80, 0][..], &[0xff; 10], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], &[]]
     {
-        assert!(bytes::Reader::new(bad).varint().is_err(), "{bad:?}");
+        assert!(bytes::ByteReader::new(bad).varint().is_err(), "{bad:?}");
     }
 }
 
@@ -145,46 +145,40 @@ fn records_and_events_come_back_from_their_bytes_and_survive_none_that_are_not()
 #[test]
 fn an_image_that_was_tampered_with_is_refused_or_is_another_image() {
     let mut rng = StdRng::seed_from_u64(6);
-    let mut image = vec![];
-    stirred(7).write_image(&mut image).unwrap();
+    let image = stirred(7).image();
     for length in (0..image.len()).step_by(97) {
-        assert!(Keyspace::read_image(&image[..length]).is_err(), "{length} bytes");
+        assert!(Keyspace::of_image(&image[..length]).is_err(), "{length} bytes");
     }
     let mut longer = image.clone();
     longer.push(0);
-    assert!(Keyspace::read_image(&longer).is_err());
+    assert!(Keyspace::of_image(&longer).is_err());
     for _ in 0..400 {
         let mut bytes = image.clone();
         let at = rng.random_range(0..bytes.len());
         bytes[at] = rng.random();
-        if let Ok(mut space) = Keyspace::read_image(&bytes) {
-            let mut again = vec![];
-            space.write_image(&mut again).unwrap();
-            assert_eq!(again, bytes);
+        if let Ok(mut space) = Keyspace::of_image(&bytes) {
+            assert_eq!(space.image(), bytes);
             stir(&mut space, &mut rng, 20, &mut NOW.clone());
         }
     }
 }
 
 #[test]
-fn an_image_of_too_many_levels_or_an_index_out_of_reach_is_refused() {
-    let chain = |levels: u64| {
-        let mut bytes = vec![1, 1, 0];
+fn a_state_of_too_many_levels_or_an_index_out_of_reach_is_refused() {
+    let chain = |levels: usize| {
+        let mut loader = Loader::default();
         for depth in 1..=levels {
-            bytes::put_varint(&mut bytes, depth);
-            bytes::put_bytes(&mut bytes, b"x");
-            Record { dir: true, value: None, created: 1, modified: 1, expires: Some(NOW) }.put(&mut bytes);
+            loader.node("/x".repeat(depth).as_bytes(), Record { expires: Some(NOW), ..dir(1) })?;
         }
-        bytes.push(0);
-        Keyspace::read_image(&bytes)
+        loader.finish(1)
     };
     assert_eq!(chain(2_000).unwrap().nodes().count(), 2_000);
     assert!(chain(500_000).is_err());
-    let mut far = vec![1];
+    let mut far = vec![];
     bytes::put_varint(&mut far, u64::MAX);
     far.extend_from_slice(&[0, 0]);
-    assert!(Keyspace::read_image(&far).is_err());
-    assert!(Loader::new().finish(u64::MAX).is_err());
+    assert!(Keyspace::of_image(&far).is_err());
+    assert!(Loader::default().finish(u64::MAX).is_err());
 }
 
 fn file(index: u64) -> Record {
@@ -197,12 +191,12 @@ fn dir(index: u64) -> Record {
 
 #[test]
 fn a_loader_takes_nodes_in_any_order_and_misses_a_directory_at_the_end() {
-    let mut loader = Loader::new();
+    let mut loader = Loader::default();
     loader.node(b"/a/b/c", file(3)).unwrap();
     loader.node(b"/a", dir(1)).unwrap();
     let error = loader.finish(3).unwrap_err();
     assert!(error.to_string().starts_with("/a/b:"), "{error}");
-    let mut loader = Loader::new();
+    let mut loader = Loader::default();
     for (key, record) in [(&b"/a/b/c"[..], file(3)), (b"/a/b", dir(2)), (b"/a", dir(1))] {
         loader.node(key, record).unwrap();
     }
@@ -213,7 +207,7 @@ fn a_loader_takes_nodes_in_any_order_and_misses_a_directory_at_the_end() {
 #[test]
 fn a_loader_refuses_what_cannot_be() {
     let misfit = |nodes: &[(&str, Record)]| {
-        let mut loader = Loader::new();
+        let mut loader = Loader::default();
         nodes.iter().any(|(key, record)| loader.node(key.as_bytes(), record.clone()).is_err())
     };
     assert!(!misfit(&[("/a", dir(1)), ("/a/b", file(1))]));
@@ -226,11 +220,11 @@ fn a_loader_refuses_what_cannot_be() {
     assert!(misfit(&[("/a", Record { created: 2, ..file(1) })]));
     assert!(misfit(&[("/a", Record { value: None, ..file(1) })]));
     assert!(misfit(&[("/a", Record { dir: true, ..file(1) })]));
-    let mut loader = Loader::new();
+    let mut loader = Loader::default();
     loader.node(b"/a", file(5)).unwrap();
     assert!(loader.finish(4).is_err());
     let entry = HistoryEntry::Event(Keyspace::new().ok(set_op("/k", "v")));
-    let mut loader = Loader::new();
+    let mut loader = Loader::default();
     assert!(loader.event(2, entry.clone()).is_err() && loader.event(2, entry.cleared()).is_err());
     assert!(loader.event(1, entry).is_ok());
     assert!(loader.finish(0).is_err());
@@ -238,14 +232,14 @@ fn a_loader_refuses_what_cannot_be() {
 
 #[test]
 fn a_state_without_its_past_knows_none_of_it() {
-    let mut space = Loader::new().finish(50).unwrap();
+    let mut space = Loader::default().finish(50).unwrap();
     let what = |since| WatchFor { recursive: true, stream: false, since };
     assert_eq!(
         space.watch(b"/", what(50)).unwrap_err().cause,
         b"the requested history has been cleared [51/50]"
     );
     assert!(space.watch(b"/", what(51)).is_ok());
-    let mut loader = Loader::new();
+    let mut loader = Loader::default();
     loader.event(40, HistoryEntry::NoKey).unwrap();
     let mut space = loader.finish(50).unwrap();
     assert!(space.watch(b"/", what(39)).is_err() && space.watch(b"/", what(40)).is_ok());

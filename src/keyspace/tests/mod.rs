@@ -4,6 +4,7 @@ mod cleared;
 mod edges;
 mod forms;
 pub(crate) mod golden;
+mod image;
 mod model;
 mod random;
 mod replace;
@@ -74,7 +75,7 @@ impl Keyspace {
 
     /// Returns the state of a member that has the past without the values of some events.
     fn without_values_of(&self, cleared: impl Fn(u64) -> bool) -> Self {
-        let mut loader = Loader::new();
+        let mut loader = Loader::default();
         for (key, record) in self.nodes() {
             loader.node(&key, record).expect("a node that fits");
         }

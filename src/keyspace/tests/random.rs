@@ -205,7 +205,7 @@ fn a_mirror_that_carries_out_the_changes_rebuilds_the_same_state() {
             if seed % 2 == 0 {
                 entries.reverse();
             }
-            let mut loader = Loader::new();
+            let mut loader = Loader::default();
             for (key, bytes) in entries {
                 loader.node(key, Record::decode(bytes).unwrap()).unwrap();
             }
@@ -218,9 +218,7 @@ fn a_mirror_that_carries_out_the_changes_rebuilds_the_same_state() {
                 stir(space, &mut StdRng::seed_from_u64(seed), 20, &mut clock.clone());
             };
             onward(&mut rebuilt);
-            let mut image = vec![];
-            space.write_image(&mut image).unwrap();
-            let mut copy = Keyspace::read_image(&image).unwrap();
+            let mut copy = Keyspace::of_image(&space.image()).unwrap();
             assert_eq!(copy.digest(), space.digest(), "seed {seed}");
             onward(&mut copy);
             assert_eq!(rebuilt.digest(), copy.digest(), "seed {seed}: they also go on alike");

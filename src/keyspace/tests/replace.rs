@@ -11,9 +11,7 @@ use super::*;
 
 /// Returns the state after a snapshot of `space`.
 fn snapshot(space: &Keyspace) -> Keyspace {
-    let mut image = vec![];
-    space.write_image(&mut image).unwrap();
-    Keyspace::read_image(&image).unwrap()
+    Keyspace::of_image(&space.image()).unwrap()
 }
 
 /// Returns a state, and a copy of it that continued with `more`.

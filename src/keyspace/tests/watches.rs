@@ -108,17 +108,17 @@ fn a_dropped_watch_keeps_nothing_of_the_task_that_waited_for_it() {
         drop(watch);
         drop(waker);
         assert!(
-            space.has_departed() && space.hub.held() == 1,
+            space.has_dropped_watches() && space.hub.held() == 1,
             "the hub does not know yet that it is dropped"
         );
         assert_eq!(Arc::strong_count(&bell), 1);
-        space.forget_departed();
-        assert!(!space.has_departed() && space.hub.held() == 0);
+        space.remove_dropped_watches();
+        assert!(!space.has_dropped_watches() && space.hub.held() == 0);
     }
 }
 
 #[test]
-fn all_watchers_of_a_key_are_told() {
+fn all_watchers_of_a_key_are_notified() {
     let mut space = Keyspace::new();
     let mut watches: Vec<_> = (0..2_000).map(|n| space.watching("/k", n % 2 == 0, n % 3 == 0, 0)).collect();
     space.ok(set_op("/k", "v"));

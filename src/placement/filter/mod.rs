@@ -1,7 +1,7 @@
 //! The filters, in the order in which Swarm applies them.
 
+mod affinity;
 mod labels;
-mod near;
 mod ports;
 
 use std::str::FromStr;
@@ -91,7 +91,7 @@ impl Filter {
             Self::Port => ports::apply(request, nodes, dialect),
             Self::ContainerSlots => keep(nodes, has_a_slot)
                 .ok_or_else(|| "No node with enough open slots available in the cluster".to_owned()),
-            Self::Dependency => near::dependencies(request, nodes),
+            Self::Dependency => affinity::dependencies(request, nodes),
             Self::Affinity | Self::Constraint | Self::Whitelist => {
                 let mut nodes = nodes;
                 for expr in wishes.iter().filter(|expr| Some(expr.kind) == self.kind()) {
@@ -113,7 +113,7 @@ impl Filter {
             Self::Health => Vec::new(),
             Self::Port => ports::conditions(request),
             Self::ContainerSlots => vec!["available container slots".to_owned()],
-            Self::Dependency => near::asked(request),
+            Self::Dependency => affinity::asked(request),
             Self::Affinity => parsed(ExpressionKind::Affinity)
                 .map(|expr| format!("{} (soft={})", expr.words(), expr.soft.is_some()))
                 .collect(),
@@ -126,7 +126,7 @@ impl Filter {
 /// Returns whether a node meets an expression, soft or not.
 pub(super) fn meets(expr: &Expression, node: &Node, dialect: Dialect) -> bool {
     match expr.kind {
-        ExpressionKind::Affinity => near::meets(expr, node, dialect),
+        ExpressionKind::Affinity => affinity::meets(expr, node, dialect),
         ExpressionKind::Constraint => labels::meets(expr, node, dialect),
         ExpressionKind::Whitelist => labels::is_listed(expr, node, dialect),
     }

@@ -95,7 +95,7 @@ fn what_makes_no_sense_is_an_error_whatever_else_holds() {
 }
 
 #[test]
-fn each_node_is_told_what_refuses_it_first() {
+fn each_node_gets_the_first_reason_that_refuses_it() {
     let mut wanted = request(&["constraint:region==us*", "constraint:st==~none"]);
     wanted.ports = vec![port("127.0.0.2", "80", "tcp")];
     let why = Rules::default().why(&wanted, &nodes()).expect("it makes sense");

@@ -6,10 +6,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::{Reason, RecvStream};
 use hyper::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
 use hyper::{Method, Request, StatusCode, Version};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Target;
-use super::net::{AGENT, CheckStage, Inside, connect, connect_with, innermost, uri};
+use super::CheckTarget;
+use super::net::{CHECK_USER_AGENT, CheckStage, innermost, open, uri};
 use crate::http::client::driven;
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
@@ -41,21 +40,11 @@ const SERVING: u64 = 1;
 /// `tls`: whether to use TLS, and whether to verify the certificate.
 pub(super) async fn probe(
     service: &str,
-    target: &Target,
+    target: &CheckTarget,
     tls: Option<bool>,
     stage: &CheckStage,
 ) -> Result<(), String> {
-    let stream = connect(target).await?;
-    let Some(verify) = tls else { return exchange(stream, service, target, stage).await };
-    stage.now("TLS handshake");
-    let stream = connect_with(target, stream, verify, Inside::Http2).await?;
-    exchange(stream, service, target, stage).await
-}
-
-async fn exchange<S>(stream: S, service: &str, target: &Target, stage: &CheckStage) -> Result<(), String>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+    let stream = open(target, tls, b"h2", stage).await?;
     stage.now("gRPC response");
     let request = Request::builder()
         .method(Method::POST)
@@ -63,7 +52,7 @@ where
         .uri(uri(target, PATH)?)
         .header(CONTENT_TYPE, "application/grpc")
         .header(TE, "trailers")
-        .header(USER_AGENT, AGENT)
+        .header(USER_AGENT, CHECK_USER_AGENT)
         .body(())
         .map_err(|error| format!("cannot build the request: {error}"))?;
     let (sender, connection) = h2::client::Builder::new()

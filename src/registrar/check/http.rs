@@ -4,10 +4,9 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::Request;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, USER_AGENT};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Target;
-use super::net::{AGENT, CheckStage, Inside, connect, connect_with, innermost, uri};
+use super::CheckTarget;
+use super::net::{CHECK_USER_AGENT, CheckStage, innermost, open, uri};
 use crate::http::client;
 use crate::registrar::service::address;
 
@@ -28,49 +27,16 @@ pub(super) struct HttpProbe<'a> {
 /// `tls`: whether to use TLS, and whether to verify the certificate.
 pub(super) async fn probe(
     question: &HttpProbe<'_>,
-    target: &Target,
+    target: &CheckTarget,
     tls: Option<bool>,
     stage: &CheckStage,
 ) -> Result<(), String> {
     let request = request(question, target)?;
-    let stream = connect(target).await?;
-    let Some(verify) = tls else {
-        return exchange(stream, request, question.any_status, stage).await;
-    };
-    stage.now("TLS handshake");
-    let stream = connect_with(target, stream, verify, Inside::Http1).await?;
-    exchange(stream, request, question.any_status, stage).await
-}
-
-fn request(question: &HttpProbe<'_>, target: &Target) -> Result<Request<Empty<Bytes>>, String> {
-    let whole = uri(target, question.path)?;
-    let path = whole.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::builder()
-        .method(question.method)
-        .uri(path)
-        .header(HOST, address(&target.host, target.port))
-        .header(USER_AGENT, AGENT)
-        .header(ACCEPT, "*/*")
-        .header(CONNECTION, "close");
-    if question.method == "POST" {
-        request = request.header(CONTENT_LENGTH, 0);
-    }
-    request.body(Empty::new()).map_err(|error| format!("cannot build the request: {error}"))
-}
-
-async fn exchange<S>(
-    stream: S,
-    request: Request<Empty<Bytes>>,
-    any_status: bool,
-    stage: &CheckStage,
-) -> Result<(), String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+    let stream = open(target, tls, b"http/1.1", stage).await?;
     stage.now("HTTP response");
     let answer = client::exchange(stream, MAX_HEAD_BYTES, request, async |response| {
         let status = response.status();
-        if any_status {
+        if question.any_status {
             return Ok(());
         }
         if !(200..400).contains(&status.as_u16()) {
@@ -81,6 +47,22 @@ where
         read.map(drop).map_err(|error| format!("its response broke off: {}", innermost(&error)))
     });
     answer.await.map_err(|error| no_answer(&error))?
+}
+
+fn request(question: &HttpProbe<'_>, target: &CheckTarget) -> Result<Request<Empty<Bytes>>, String> {
+    let whole = uri(target, question.path)?;
+    let path = whole.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::builder()
+        .method(question.method)
+        .uri(path)
+        .header(HOST, address(&target.host, target.port))
+        .header(USER_AGENT, CHECK_USER_AGENT)
+        .header(ACCEPT, "*/*")
+        .header(CONNECTION, "close");
+    if question.method == "POST" {
+        request = request.header(CONTENT_LENGTH, 0);
+    }
+    request.body(Empty::new()).map_err(|error| format!("cannot build the request: {error}"))
 }
 
 fn no_answer(error: &hyper::Error) -> String {

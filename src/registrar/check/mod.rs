@@ -25,6 +25,8 @@ use super::service::Service;
 use super::settings::{CheckAddress, Checks, Health};
 use net::CheckStage;
 
+pub(super) use spec::{of, unknown_words};
+
 /// A check: what it does, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Check {
@@ -51,7 +53,7 @@ pub(super) enum CheckKind {
 
 /// The address that a check connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct CheckTarget {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) container: String,
@@ -59,23 +61,12 @@ pub(super) struct Target {
 
 /// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
-    Well,
+pub(super) enum CheckResult {
+    Passed,
     /// The check failed: the reason, in a few words.
-    Ill(String),
+    Failed(String),
     /// The engine did not run the command, and why. The service's health is unknown.
     Unknown(String),
-}
-
-/// Returns the check that a service's attributes define; `None`: they define none. An error says what is wrong with
-/// them.
-pub(super) fn of(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
-    spec::read(service, defaults)
-}
-
-/// Lists the service's unknown `SERVICE_CHECK_*` attributes: a typo would leave the service unchecked, silently.
-pub(super) fn unknown_words(service: &Service) -> Vec<String> {
-    spec::unknown_words(service)
 }
 
 /// Returns the check of a service that has neither a check nor a HEALTHCHECK; `None`: a running container is enough.
@@ -106,38 +97,38 @@ fn with(defaults: &Checks, kind: CheckKind) -> Check {
 
 /// Returns where a service is checked. A container without its own address is checked at the address that consumers
 /// use.
-pub(super) fn target(service: &Service, defaults: &Checks) -> Target {
+pub(super) fn target(service: &Service, defaults: &Checks) -> CheckTarget {
     let container = service.container.clone();
     match (defaults.via, service.inner) {
         (CheckAddress::Container, Some(inner)) => {
-            Target { host: inner.to_canonical().to_string(), port: service.port.number, container }
+            CheckTarget { host: inner.to_canonical().to_string(), port: service.port.number, container }
         }
         _ => {
             let bare = service.ip.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            Target { host: bare.unwrap_or(&service.ip).to_owned(), port: service.public, container }
+            CheckTarget { host: bare.unwrap_or(&service.ip).to_owned(), port: service.public, container }
         }
     }
 }
 
 impl Check {
-    /// Runs the check once. Tells a failing service from an engine that cannot run the command; a command that times
-    /// out counts as failed.
-    pub(super) async fn find(&self, target: &Target, engine: &Engine) -> Finding {
+    /// Runs the check once. Distinguishes a failing service from an engine that cannot run the command; a command that
+    /// times out counts as failed.
+    pub(super) async fn run(&self, target: &CheckTarget, engine: &Engine) -> CheckResult {
         let CheckKind::Command(argv) = &self.kind else {
-            return self.reach(target).await.map_or_else(Finding::Ill, |()| Finding::Well);
+            return self.reach(target).await.map_or_else(CheckResult::Failed, |()| CheckResult::Passed);
         };
         let begun = Instant::now();
-        let late = || Finding::Ill(format!("the command did not end within {:?}", self.timeout));
+        let timed_out = || CheckResult::Failed(format!("the command did not end within {:?}", self.timeout));
         match timeout(self.timeout, engine.exec(&target.container, argv, self.timeout)).await {
-            Ok(Ok(ran)) => command::verdict(&ran).map_or_else(Finding::Ill, |()| Finding::Well),
-            Err(_) => late(),
-            Ok(Err(_)) if begun.elapsed() >= self.timeout => late(),
-            Ok(Err(error)) => Finding::Unknown(format!("the command cannot be run: {}", error.why)),
+            Ok(Ok(ran)) => command::verdict(&ran).map_or_else(CheckResult::Failed, |()| CheckResult::Passed),
+            Err(_) => timed_out(),
+            Ok(Err(_)) if begun.elapsed() >= self.timeout => timed_out(),
+            Ok(Err(error)) => CheckResult::Unknown(format!("the command cannot be run: {}", error.why)),
         }
     }
 
     /// Runs a network check.
-    async fn reach(&self, target: &Target) -> Result<(), String> {
+    async fn reach(&self, target: &CheckTarget) -> Result<(), String> {
         let stage = CheckStage::new("connection");
         let asked = async {
             match &self.kind {

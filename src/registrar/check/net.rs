@@ -12,16 +12,16 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use super::Target;
+use super::CheckTarget;
 use crate::client::{Trust, tls_config};
+use crate::http::Pipe;
 use crate::http::error::{self, AnyError, without_number};
 use crate::registrar::service::address;
 use crate::tls::identity::version_1;
 
 /// The User-Agent of every check, so that applications can filter checks out of their logs.
-pub(super) const AGENT: &str = concat!("retune/", env!("CARGO_PKG_VERSION"), " (health check)");
+pub(super) const CHECK_USER_AGENT: &str = concat!("retune/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// What a check is waiting for; named in the timeout message.
 #[derive(Debug)]
@@ -41,46 +41,34 @@ impl CheckStage {
     }
 }
 
-/// The protocol spoken inside TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Inside {
-    Http1,
-    Http2,
-}
-
-impl Inside {
-    const fn alpn(self) -> &'static [u8] {
-        match self {
-            Self::Http1 => b"http/1.1",
-            Self::Http2 => b"h2",
-        }
-    }
-}
-
-pub(super) async fn connect(target: &Target) -> Result<TcpStream, String> {
-    TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|error| {
-        format!("no connection to {}: {}", address(&target.host, target.port), without_number(&error))
-    })
-}
-
-pub(super) async fn connect_with(
-    target: &Target,
-    stream: TcpStream,
-    verify: bool,
-    inside: Inside,
-) -> Result<TlsStream<TcpStream>, String> {
+/// Opens a connection. `tls`: whether to use TLS, and whether to verify the certificate; `protocol` is spoken inside.
+pub(super) async fn open(
+    target: &CheckTarget,
+    tls: Option<bool>,
+    protocol: &[u8],
+    stage: &CheckStage,
+) -> Result<Pipe, String> {
+    let stream = connect(target).await?;
+    let Some(verify) = tls else { return Ok(Box::new(stream)) };
+    stage.now("TLS handshake");
     let name = ServerName::try_from(target.host.clone())
         .map_err(|_| format!("{:?} is neither a host name nor an IP address", target.host))?;
     let mut config = trust(verify).await?;
-    config.alpn_protocols = vec![inside.alpn().to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     let stream =
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| refused(&error))?;
     match stream.get_ref().1.alpn_protocol() {
-        Some(chosen) if chosen != inside.alpn() => {
+        Some(chosen) if chosen != protocol => {
             Err("its TLS negotiated another protocol than requested".to_owned())
         }
-        _ => Ok(stream),
+        _ => Ok(Box::new(stream)),
     }
+}
+
+pub(super) async fn connect(target: &CheckTarget) -> Result<TcpStream, String> {
+    TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|error| {
+        format!("no connection to {}: {}", address(&target.host, target.port), without_number(&error))
+    })
 }
 
 /// Returns the TLS settings. The first call loads the system's certificate authorities, which blocks for milliseconds.
@@ -119,7 +107,7 @@ fn refused(error: &io::Error) -> String {
 }
 
 /// Returns `http://host:port/path`.
-pub(super) fn uri(target: &Target, path: &str) -> Result<Uri, String> {
+pub(super) fn uri(target: &CheckTarget, path: &str) -> Result<Uri, String> {
     let (host, wrong) =
         (address(&target.host, target.port), |_| format!("cannot build a URL from {:?}", target.host));
     let path = path.parse::<PathAndQuery>().map_err(|_| format!("{path:?} is not a path"))?;

@@ -43,8 +43,9 @@ const KNOWN_ATTRIBUTES: [&str; 17] = [
     "check_ttl",
 ];
 
-/// Lists the unknown attributes, each with the closest known one. Does not show values.
-pub(super) fn unknown_words(service: &Service) -> Vec<String> {
+/// Lists the service's unknown `SERVICE_CHECK_*` attributes, each with the closest known one: a typo would leave the
+/// service unchecked, silently. Does not show values.
+pub(in crate::registrar) fn unknown_words(service: &Service) -> Vec<String> {
     let words = service.attributes.keys().filter(|key| key.starts_with("check"));
     let unknown = words.filter(|key| !KNOWN_ATTRIBUTES.contains(&key.as_str()));
     unknown
@@ -63,8 +64,9 @@ pub(super) fn unknown_words(service: &Service) -> Vec<String> {
         .collect()
 }
 
-/// Returns the check that a service's attributes define; `None`: they define none.
-pub(super) fn read(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
+/// Returns the check that a service's attributes define; `None`: they define none. An error says what is wrong with
+/// them.
+pub(in crate::registrar) fn of(service: &Service, defaults: &Checks) -> Result<Option<Check>, String> {
     let Some(kind) = kind(service)? else { return Ok(None) };
     if service.port.protocol != Protocol::Tcp && !matches!(kind, CheckKind::Command(_)) {
         let how = match &kind {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use super::Target;
+use super::CheckTarget;
 use super::net::{CheckStage, connect};
 use crate::http::error::without_number;
 
@@ -16,7 +16,7 @@ use crate::http::error::without_number;
 const MIN_CONNECTION_AGE: Duration = Duration::from_millis(100);
 
 /// `within` is the time limit of the whole check; at most half of it is spent watching whether the connection stays.
-pub(super) async fn probe(target: &Target, within: Duration, stage: &CheckStage) -> Result<(), String> {
+pub(super) async fn probe(target: &CheckTarget, within: Duration, stage: &CheckStage) -> Result<(), String> {
     let mut stream = connect(target).await?;
     stage.now("connection that stays");
     let mut some = [0; 512];

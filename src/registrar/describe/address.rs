@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::super::container::Container;
 use super::super::settings::Rules;
-use super::home::{NO_HOST, shown};
+use super::network_owner::{NO_HOST, shown};
 
 /// The sources of an address, in this order: the container's label, the rules, then the port.
 pub(super) struct Addresses<'p> {

@@ -9,7 +9,7 @@ pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;
 
 /// The facts that a key and its value are made of. The field order is the order in the JSON value.
 #[derive(Serialize)]
-pub(super) struct Facts<'f> {
+pub(super) struct ServiceFacts<'f> {
     /// `ip:port`.
     pub(super) address: String,
     pub(super) ip: &'f str,

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::super::service;
 use super::super::settings::{Layout, Rules, Value};
-use super::facts::{Facts, MAX_VALUE_BYTES};
-use super::home::shown;
+use super::facts::{MAX_VALUE_BYTES, ServiceFacts};
+use super::network_owner::shown;
 use super::template::Templates;
 use crate::key;
 
@@ -40,7 +40,7 @@ impl<'r> Layouts<'r> {
     }
 
     /// Returns the key and the value of a service. An error is for the user.
-    pub(super) fn render(&self, facts: &Facts<'_>) -> Result<(String, String), String> {
+    pub(super) fn render(&self, facts: &ServiceFacts<'_>) -> Result<(String, String), String> {
         let prefix = self.rules.prefix.as_str();
         let (key, value) = match &self.rules.layout {
             Layout::Registrator => (key_of(prefix, &own_path(facts))?, self.plain(facts, &facts.address)),
@@ -68,7 +68,7 @@ impl<'r> Layouts<'r> {
         Ok((key, value))
     }
 
-    fn plain(&self, facts: &Facts<'_>, text: &str) -> String {
+    fn plain(&self, facts: &ServiceFacts<'_>, text: &str) -> String {
         match self.rules.value {
             Value::Address => text.to_owned(),
             Value::Json => json(facts),
@@ -76,7 +76,7 @@ impl<'r> Layouts<'r> {
     }
 }
 
-fn own_path(facts: &Facts<'_>) -> String {
+fn own_path(facts: &ServiceFacts<'_>) -> String {
     format!("{}/{}", facts.name, facts.id)
 }
 
@@ -119,14 +119,18 @@ fn key_of(prefix: &str, path: &str) -> Result<String, String> {
     Ok(key)
 }
 
-/// Checks that the rules make valid keys, and different ones for different services.
-pub(super) fn check(rules: &Rules) -> Result<(), String> {
+/// Checks that the rules make valid keys, and different ones for different services, so that a broken template is
+/// reported before any container runs.
+///
+/// # Errors
+/// What is wrong with the template, directory, domain or prefix.
+pub(in crate::registrar) fn check(rules: &Rules) -> Result<(), String> {
     let layouts = Layouts::new(rules)?;
     if let Some(templates) = &layouts.templates {
         templates.check()?;
     }
     let none = BTreeMap::new();
-    let sample = |name, id, ip: &'static str, port| Facts {
+    let sample = |name, id, ip: &'static str, port| ServiceFacts {
         address: service::address(ip, port),
         ip,
         port,

@@ -1,6 +1,6 @@
 //! Turns a container into keys: ports, names, addresses, layouts. Pure.
 //!
-//! Owns: parsing `SERVICE_*` ([`metadata`]), whose network a container uses ([`home`]), which ports are reachable and
+//! Owns: parsing `SERVICE_*` ([`metadata`]), whose network a container uses ([`network_owner`]), which ports are reachable and
 //! how ([`ports`]), names with their suffix and ids ([`name`]), addresses ([`address`]), tags ([`tags`]), and the path
 //! and the value of a key ([`layout`], [`template`]).
 //! Promises: environment and labels mean exactly what they mean to Registrator, including its three generations of
@@ -9,10 +9,10 @@
 
 mod address;
 mod facts;
-mod home;
 mod layout;
 mod metadata;
 mod name;
+mod network_owner;
 mod ports;
 mod tags;
 mod template;
@@ -23,11 +23,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub(super) use address::host_address;
+pub(super) use layout::check as check_templates;
 
-use self::facts::Facts;
-use self::home::NetworkOwner;
+use self::address::Addresses;
+use self::facts::ServiceFacts;
 use self::layout::Layouts;
 use self::metadata::{Meta, Metadata};
+use self::network_owner::NetworkOwner;
 use self::ports::{Candidate, PortMapping, Ports};
 use super::container::{Container, ContainerState, Port};
 use super::service::{self, Described, Service, Skipped};
@@ -52,28 +54,33 @@ pub(super) fn describe(
     context: &DescribeContext<'_>,
     other: &dyn Fn(&str) -> Option<Container>,
 ) -> Described {
+    described(container, context, other)
+        .unwrap_or_else(|skipped| Described { services: Vec::new(), skipped: vec![skipped] })
+}
+
+/// The error is why there is nothing to register at all.
+fn described(
+    container: &Container,
+    context: &DescribeContext<'_>,
+    other: &dyn Fn(&str) -> Option<Container>,
+) -> Result<Described, Skipped> {
     let mut described = Described::default();
-    let home = match NetworkOwner::of(container, other) {
-        Ok(home) => home,
-        Err(_) if container.run_state == ContainerState::Nothing => return ignored(NO_PORTS),
-        Err(why) => return refused(why),
-    };
-    let layouts = match Layouts::new(context.rules) {
-        Ok(layouts) => layouts,
-        Err(why) => return refused(why),
-    };
-    let v6 = address::Addresses { container, rules: context.rules, host: context.host }.are_v6();
-    let (mut ports, missing) = ports::of(container, &home, context.rules.internal, v6).only(context.own);
+    let no_ports = || Skipped::Ignored("no published ports".to_owned());
+    let home = NetworkOwner::of(container, other).map_err(|why| match container.run_state {
+        ContainerState::Nothing => no_ports(),
+        _ => Skipped::Refused(why),
+    })?;
+    let layouts = Layouts::new(context.rules).map_err(Skipped::Refused)?;
+    let addresses = Addresses { container, rules: context.rules, host: context.host };
+    let (mut ports, missing) =
+        ports::of(container, &home, context.rules.internal, addresses.are_v6()).only(context.own);
     described.skipped.extend(missing.into_iter().map(Skipped::Refused));
     if ports.candidates.is_empty() {
-        if described.skipped.is_empty() {
-            return ignored(NO_PORTS);
-        }
-        return described;
+        return if described.skipped.is_empty() { Err(no_ports()) } else { Ok(described) };
     }
     described.skipped.extend(address::missing_label(container, context.rules).map(Skipped::Ignored));
     let candidates = std::mem::take(&mut ports.candidates);
-    let maker = Maker { container, context, home: &home, layouts: &layouts, ports: &ports };
+    let maker = Maker { container, context, home: &home, layouts: &layouts, ports: &ports, addresses };
     let metadata = Metadata::read(container);
     let mut taken: BTreeMap<String, Port> = BTreeMap::new();
     for candidate in &candidates {
@@ -88,26 +95,7 @@ pub(super) fn describe(
             Err(skipped) => described.skipped.push(skipped),
         }
     }
-    described
-}
-
-/// Checks that the rules make a key and a value for a typical service, so that a broken template is reported before
-/// any container runs.
-///
-/// # Errors
-/// What is wrong with the template, directory, domain or prefix.
-pub(super) fn check_templates(rules: &Rules) -> Result<(), String> {
-    layout::check(rules)
-}
-
-const NO_PORTS: &str = "no published ports";
-
-fn ignored(why: &str) -> Described {
-    Described { services: Vec::new(), skipped: vec![Skipped::Ignored(why.to_owned())] }
-}
-
-fn refused(why: String) -> Described {
-    Described { services: Vec::new(), skipped: vec![Skipped::Refused(why)] }
+    Ok(described)
 }
 
 fn twice(service: &Service, first: Port) -> String {
@@ -125,6 +113,7 @@ struct Maker<'d> {
     home: &'d NetworkOwner<'d>,
     layouts: &'d Layouts<'d>,
     ports: &'d Ports,
+    addresses: Addresses<'d>,
 }
 
 impl Maker<'_> {
@@ -141,14 +130,14 @@ impl Maker<'_> {
         let (ip, public) = self.reached(candidate, meta)?;
         let name = name::of(self.container, port, meta, rules.suffix, self.ports);
         let id = meta.id.clone().unwrap_or_else(|| name::id(self.context.node, self.container, port));
-        // Readers of the key have no use for checks, and a check's command may hold a password.
+        // Readers of the key do not need the checks, and a check's command may contain a password.
         let attributes: BTreeMap<String, String> = meta
             .attributes
             .iter()
             .filter(|(name, _)| !name.starts_with("check_") && *name != "network")
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        let facts = Facts {
+        let facts = ServiceFacts {
             address: service::address(&ip, public),
             ip: &ip,
             port: public,
@@ -185,15 +174,10 @@ impl Maker<'_> {
     fn reached(&self, candidate: &Candidate, meta: &Meta) -> Result<(String, u16), Skipped> {
         let port = candidate.port;
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
-        let places = address::Addresses {
-            container: self.container,
-            rules: self.context.rules,
-            host: self.context.host,
-        };
         let (ip, public) = match &candidate.way {
             PortMapping::Unpublished => return Err(refuse(ports::UNPUBLISHED.to_owned())),
             PortMapping::Wrong(why) => return Err(refuse(why.clone())),
-            PortMapping::Through { ip, port } => (places.through(ip), *port),
+            PortMapping::Through { ip, port } => (self.addresses.through(ip), *port),
             PortMapping::Own => match self.home.address(self.context.host, meta.network()) {
                 Err(_) if self.container.run_state == ContainerState::Nothing => {
                     return Err(Skipped::Ignored(format!(
@@ -201,7 +185,7 @@ impl Maker<'_> {
                         port.number
                     )));
                 }
-                own => (places.own(own), port.number),
+                own => (self.addresses.own(own), port.number),
             },
         };
         Ok((ip.map_err(refuse)?, public))

@@ -1,4 +1,4 @@
-//! A service's name, and the id that tells it from others of that name.
+//! A service's name, and the id that distinguishes it from others of that name.
 
 use super::super::container::{Container, Port, Protocol};
 use super::super::settings::Suffix;
@@ -35,10 +35,6 @@ fn is_id(image: &str) -> bool {
 
 /// Returns `<node>:<container>:<port>`, with the protocol when it is not TCP.
 pub(super) fn id(node: &str, container: &Container, port: Port) -> String {
-    let tail = match port.protocol {
-        Protocol::Tcp => "",
-        Protocol::Udp => ":udp",
-        Protocol::Sctp => ":sctp",
-    };
-    format!("{node}:{}:{}{tail}", container.name, port.number)
+    let id = format!("{node}:{}:{}", container.name, port.number);
+    if port.protocol == Protocol::Tcp { id } else { format!("{id}:{}", port.protocol.word()) }
 }

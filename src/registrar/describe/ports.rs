@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::super::container::{Container, Port, Published};
+use super::super::container::{Container, Port, PublishedPort};
 use super::super::settings::OwnContainer;
-use super::home::{NetworkOwner, shown};
+use super::network_owner::{NetworkOwner, shown};
 
 /// What to do about a port that was configured by number and is not published.
 pub(super) const UNPUBLISHED: &str = "it is not published on the host; publish it (`docker run -p`), or register \
@@ -40,7 +40,7 @@ pub(super) enum PortMapping {
     Wrong(String),
 }
 
-/// Returns the ports of `container`, which uses the network of `home`. `internal`: register its own address. `v6`:
+/// Returns the ports of `container`, which uses the network of `owner`. `internal`: register its own address. `v6`:
 /// consumers connect by IPv6.
 ///
 /// With its own network, these are exactly the ports that the engine reports as published while it runs; configured
@@ -52,7 +52,7 @@ pub(super) fn of(container: &Container, home: &NetworkOwner<'_>, internal: bool,
     let asked = || container.asked.keys().copied();
     let published = || container.ports.keys().copied();
     let (ports, known): (BTreeSet<Port>, BTreeSet<Port>) = match home {
-        NetworkOwner::Nowhere => (BTreeSet::new(), BTreeSet::new()),
+        NetworkOwner::NoNetwork => (BTreeSet::new(), BTreeSet::new()),
         NetworkOwner::Host => {
             let chosen: BTreeSet<Port> = match () {
                 () if internal => exposed().into_iter().chain(asked()).collect(),
@@ -61,7 +61,7 @@ pub(super) fn of(container: &Container, home: &NetworkOwner<'_>, internal: bool,
             };
             (chosen.clone(), chosen)
         }
-        NetworkOwner::Lent(_) => {
+        NetworkOwner::Other(_) => {
             let own: BTreeSet<Port> = exposed().into_iter().chain(asked()).collect();
             (own.clone(), own)
         }
@@ -104,11 +104,11 @@ fn mapping(port: Port, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> Por
         );
     }
     match home {
-        NetworkOwner::Nowhere => PortMapping::Unpublished,
+        NetworkOwner::NoNetwork => PortMapping::Unpublished,
         NetworkOwner::Host => PortMapping::Through { ip: None, port: port.number },
-        NetworkOwner::Own(_) | NetworkOwner::Lent(_) if internal => PortMapping::Own,
+        NetworkOwner::Own(_) | NetworkOwner::Other(_) if internal => PortMapping::Own,
         NetworkOwner::Own(owner) => through(owner, port, v6),
-        NetworkOwner::Lent(owner) => through(owner, port, v6),
+        NetworkOwner::Other(owner) => through(owner, port, v6),
     }
 }
 
@@ -116,7 +116,7 @@ fn mapping(port: Port, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> Por
 /// chooses host ports, it may choose different ones for IPv4 and IPv6.
 fn through(owner: &Container, port: Port, v6: bool) -> PortMapping {
     let all = owner.ports.get(&port).map_or(&[][..], Vec::as_slice);
-    let fits = |published: &&Published| {
+    let fits = |published: &&PublishedPort| {
         let ip = published.ip.trim();
         ip.is_empty() || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6() == v6)
     };

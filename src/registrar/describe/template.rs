@@ -12,7 +12,7 @@ use std::sync::Arc;
 use minijinja::value::Object;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, context};
 
-use super::facts::{Facts, MAX_VALUE_BYTES};
+use super::facts::{MAX_VALUE_BYTES, ServiceFacts};
 
 /// The step limit of one rendering.
 const RENDER_FUEL: u64 = 10_000;
@@ -65,12 +65,20 @@ impl<'t> Templates<'t> {
     }
 
     /// Returns the path below the prefix, and the value if it has a template.
-    pub(super) fn render(&self, facts: &Facts<'_>, prefix: &str) -> Result<(String, Option<String>), String> {
+    pub(super) fn render(
+        &self,
+        facts: &ServiceFacts<'_>,
+        prefix: &str,
+    ) -> Result<(String, Option<String>), String> {
         self.render_all(facts, prefix, Value::from_pairs(facts.attributes.clone()))
     }
 
     /// Renders for a sample service that has every possible attribute.
-    pub(super) fn sample(&self, facts: &Facts<'_>, prefix: &str) -> Result<(String, Option<String>), String> {
+    pub(super) fn sample(
+        &self,
+        facts: &ServiceFacts<'_>,
+        prefix: &str,
+    ) -> Result<(String, Option<String>), String> {
         self.render_all(facts, prefix, Value::from_object(AnyAttribute))
     }
 
@@ -95,7 +103,7 @@ impl<'t> Templates<'t> {
 
     fn render_all(
         &self,
-        facts: &Facts<'_>,
+        facts: &ServiceFacts<'_>,
         prefix: &str,
         attrs: Value,
     ) -> Result<(String, Option<String>), String> {

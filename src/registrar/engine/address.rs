@@ -8,7 +8,8 @@ use reqwest::Url;
 use super::EngineError;
 use crate::registrar::settings::EngineAt;
 
-const FORMS: &str = "write unix:///path/to/socket, tcp://host:port, http://host:port or https://host:port";
+const FORMS: &str =
+    "write unix:///PATH, tcp://HOST:PORT, http://HOST:PORT, https://HOST:PORT or the path of a socket";
 
 /// A parsed address.
 #[derive(Clone, Debug)]
@@ -38,15 +39,22 @@ impl Address {
             "http" | "https" => host(text, &scheme, rest, None),
             "ssh" => Err(refused(
                 text,
-                "ssh is not supported; forward the socket (ssh -L /tmp/engine.sock:/var/run/docker.sock host) \
+                "ssh is not supported; forward its socket (ssh -L /tmp/engine.sock:/var/run/docker.sock host) \
                  and write unix:///tmp/engine.sock",
             )),
-            "npipe" => Err(refused(text, &format!("named pipes exist only on Windows; {FORMS}"))),
+            "npipe" => Err(refused(
+                text,
+                &format!(
+                    "npipe:// is not a scheme of a container engine here: named pipes exist only on Windows; {FORMS}"
+                ),
+            )),
             "fd" => Err(refused(
                 text,
                 &format!("fd:// is a setting of the engine itself, for an inherited socket; {FORMS}"),
             )),
-            other => Err(refused(text, &format!("{other}:// is not supported; {FORMS}"))),
+            other => {
+                Err(refused(text, &format!("{other}:// is not a scheme of a container engine; {FORMS}")))
+            }
         }
     }
 }
@@ -62,9 +70,7 @@ fn socket(text: &str, path: &str) -> Result<Address, EngineError> {
 
 fn host(text: &str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Address, EngineError> {
     if rest.contains('@') {
-        // Not shown: the text before the @ may be a password.
-        let why = format!("an engine's address cannot have a user or a password; {FORMS}");
-        return Err(EngineError::new(why));
+        return Err(refused(text, &format!("it has a user or a password; {FORMS}")));
     }
     let mut base = Url::parse(&format!("{scheme}://{rest}"))
         .map_err(|error| refused(text, &format!("{error}; {FORMS}")))?;
@@ -83,7 +89,9 @@ fn host(text: &str, scheme: &str, rest: &str, port: Option<u16>) -> Result<Addre
 }
 
 fn refused(text: &str, why: &str) -> EngineError {
-    EngineError::new(format!("the engine's address {text:?}: {why}"))
+    // The text before an @ may be a password.
+    let shown = if text.contains('@') { "this".to_owned() } else { format!("{text:?}") };
+    EngineError::new(format!("{shown} is not the address of a container engine: {why}"))
 }
 
 #[cfg(test)]

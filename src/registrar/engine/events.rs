@@ -8,8 +8,8 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::send::{EngineRequest, REQUEST_TIMEOUT, whole};
-use super::{Engine, EngineError, Event, EventSubject, Events, signal};
+use super::send::{EngineRequest, REQUEST_TIMEOUT, RequestContext, whole};
+use super::{Engine, EngineError, EngineEvent, EventSubject, signal};
 use crate::client::no_answer;
 
 /// Old Podman sends nothing, not even a status, before the first event; every other engine responds sooner than this.
@@ -18,12 +18,20 @@ const RESPONSE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_EVENT_BYTES: usize = 1 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
-type Head = Pin<Box<dyn Future<Output = Result<Response, EngineError>> + Send>>;
+type ResponseHead = Pin<Box<dyn Future<Output = Result<Response, EngineError>> + Send>>;
+
+/// An event stream that the engine has accepted.
+#[derive(Debug)]
+pub(in crate::registrar) struct Events {
+    place: RequestContext,
+    phase: StreamPhase,
+    objects: Objects,
+}
 
 /// How far the response has come.
-pub(super) enum StreamPhase {
+enum StreamPhase {
     /// The status has not arrived.
-    Asked(Head),
+    Asked(ResponseHead),
     Open(Response),
     Ended,
 }
@@ -39,7 +47,10 @@ impl fmt::Debug for StreamPhase {
 }
 
 impl Engine {
-    pub(super) async fn subscribe(&self, since: Option<i64>) -> Result<Events, EngineError> {
+    /// Subscribes to events of containers, images, networks and the engine itself, from `since` on: nanoseconds since
+    /// 1970 by the engine's clock. Returns when the engine has accepted, or after 2 seconds, because some engines send
+    /// nothing before the first event; a later error then comes from [`Events::next`].
+    pub(in crate::registrar) async fn events(&self, since: Option<i64>) -> Result<Events, EngineError> {
         let filters = r#"{"type":["container","image","network","daemon"]}"#;
         let since = since.map(|at| {
             let at = at.max(0);
@@ -49,7 +60,7 @@ impl Engine {
         query.extend(since.as_deref().map(|since| ("since", since)));
         let (request, place) = self.prepare(&EngineRequest::get(&["events"], &query)).await?;
         let at = place.clone();
-        let mut head: Head = Box::pin(async move {
+        let mut head: ResponseHead = Box::pin(async move {
             let response = request.send().await.map_err(|error| at.broken(&error))?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
@@ -66,8 +77,8 @@ impl Engine {
 }
 
 impl Events {
-    /// Returns the next relevant event.
-    pub(super) async fn following(&mut self) -> Result<Option<Event>, EngineError> {
+    /// Returns the next relevant event; `None`: the engine ended the stream. Has no timeout. Cancel-safe.
+    pub(in crate::registrar) async fn next(&mut self) -> Result<Option<EngineEvent>, EngineError> {
         loop {
             while let Some(object) = self.objects.next().map_err(|why| self.place.fault(why))? {
                 if let Some(event) = serde_json::from_slice(&object).ok().and_then(|reply| read(&reply)) {
@@ -100,7 +111,7 @@ impl Events {
 
 /// Splits a byte stream into JSON objects by their braces: some engines write a newline after each, some nothing.
 #[derive(Debug, Default)]
-pub(super) struct Objects {
+struct Objects {
     buffer: Vec<u8>,
     /// How much of the buffer's front was already returned.
     taken: usize,
@@ -155,20 +166,20 @@ impl Objects {
     }
 }
 
-/// Decides what an event leads to. The words of both engines, by type:
+/// Returns what an event causes. The words of both engines, by type:
 ///
 /// | type | action | leads to |
 /// |---|---|---|
 /// | container | `kill` with a signal that ends it, `die` (Podman: `died`) | its keys are removed at once, then it is inspected |
 /// | container | `create`, `init`, `start`, `restart`, `stop`, `oom`, `pause`, `unpause`, `rename`, `update`, `health_status`, `destroy` (Podman: `remove`, `cleanup`), `checkpoint`, `restore`, and every unknown action | it is inspected |
-/// | container | `HARMLESS`, `exec…` | nothing: the container is unchanged |
+/// | container | `IGNORED_ACTIONS`, `exec…` | nothing: the container is unchanged |
 /// | network | `connect`, `disconnect` | the container is inspected; Docker names it in an attribute, Podman as the actor |
 /// | network | `create`, `destroy`, `remove`, `update`, `prune` | nothing: no container is in it, or each has its own event |
 /// | image | every one | images are listed |
 /// | daemon | `reload` | the host's information is fetched again, and containers are listed |
 /// | daemon | `shutdown` | nothing: the stream ends |
 /// | volume, plugin, node, service, secret, config, builder; Podman's pod, system, volume, machine | every one | nothing: they do not affect ports, names or health |
-fn read(reply: &Value) -> Option<Event> {
+fn read(reply: &Value) -> Option<EngineEvent> {
     let word = |newer: &Value, older: &Value| {
         let newer = newer.as_str().filter(|word| !word.is_empty());
         newer.or(older.as_str()).unwrap_or("").to_owned()
@@ -201,7 +212,7 @@ fn read(reply: &Value) -> Option<Event> {
     let at = at.or_else(|| reply["time"].as_i64()?.checked_mul(1_000_000_000)).filter(|at| *at > 0);
     let attribute = &reply["Actor"]["Attributes"]["signal"];
     let signal = attribute.as_str().and_then(signal::number).or_else(|| attribute.as_i64()?.try_into().ok());
-    Some(Event { of, action: action.to_owned(), id, at, signal })
+    Some(EngineEvent { of, action: action.to_owned(), id, at, signal })
 }
 
 /// Returns the type of an action for engines before API 1.22, which send no type; their images have few actions.
@@ -212,9 +223,8 @@ fn kind_of_old(action: &str) -> &'static str {
     }
 }
 
-/// Actions that leave a container unchanged. Some are frequent: each HEALTHCHECK is three commands, and people watch
-/// `docker top`.
-const HARMLESS: [&str; 13] = [
+/// Actions that leave a container unchanged. Some are frequent: each HEALTHCHECK is three commands.
+const IGNORED_ACTIONS: [&str; 13] = [
     "archive-path",
     "attach",
     "commit",
@@ -231,7 +241,7 @@ const HARMLESS: [&str; 13] = [
 ];
 
 fn is_harmless(action: &str) -> bool {
-    HARMLESS.contains(&action) || action.starts_with("exec_")
+    IGNORED_ACTIONS.contains(&action) || action.starts_with("exec_")
 }
 
 #[cfg(test)]

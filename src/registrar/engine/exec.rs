@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::send::{Bound, EngineRequest, REQUEST_TIMEOUT, whole};
+use super::send::{EngineRequest, REQUEST_TIMEOUT, ResponseLimits, whole};
 use super::{Engine, EngineError, ExecResult};
 use crate::registrar::container::short;
 
@@ -14,7 +14,8 @@ const MAX_OUTPUT_BYTES: usize = 4096;
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 impl Engine {
-    pub(super) async fn run(
+    /// Runs a command in a container. A timeout is an error; the command may keep running inside.
+    pub(in crate::registrar) async fn exec(
         &self,
         id: &str,
         argv: &[String],
@@ -30,7 +31,7 @@ impl Engine {
     }
 
     async fn run_to_completion(&self, id: &str, argv: &[String]) -> Result<ExecResult, EngineError> {
-        let bound = Bound { bytes: MAX_RESPONSE_BYTES, within: REQUEST_TIMEOUT };
+        let bound = ResponseLimits { bytes: MAX_RESPONSE_BYTES, within: REQUEST_TIMEOUT };
         let body = json!({ "AttachStdout": true, "AttachStderr": true, "Cmd": argv });
         let created =
             self.send(&EngineRequest::post(&["containers", id, "exec"], &[], Some(&body)), bound).await?;
@@ -62,7 +63,7 @@ impl Engine {
     }
 
     /// Returns the exit code. The output may end a moment before the engine knows that the command has exited.
-    async fn exit_code(&self, exec: &str, bound: Bound) -> Result<i64, EngineError> {
+    async fn exit_code(&self, exec: &str, bound: ResponseLimits) -> Result<i64, EngineError> {
         let mut pause = Duration::from_millis(20);
         loop {
             let response = self.send(&EngineRequest::get(&["exec", exec, "json"], &[]), bound).await?;

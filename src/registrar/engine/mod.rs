@@ -27,7 +27,8 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use self::address::Address;
-use self::send::{Bound, EngineRequest, REQUEST_TIMEOUT, RequestContext};
+pub(super) use self::events::Events;
+use self::send::{EngineRequest, REQUEST_TIMEOUT, ResponseLimits};
 use self::version::Version;
 use super::container::{Container, ListedContainer};
 use super::settings::EngineAt;
@@ -36,9 +37,9 @@ use crate::placement::Image;
 use crate::tcp::Liveness;
 
 /// A host may run thousands of containers at a kilobyte or two each; a longer list is an error.
-const LIST_LIMITS: Bound = Bound { bytes: 64 << 20, within: Duration::from_secs(30) };
-/// Inspections hold the last outputs of health checks, and people put files into labels.
-const INSPECTION_LIMITS: Bound = Bound { bytes: 16 << 20, within: REQUEST_TIMEOUT };
+const LIST_LIMITS: ResponseLimits = ResponseLimits { bytes: 64 << 20, within: Duration::from_secs(30) };
+/// Inspections contain the last outputs of health checks, and some labels contain whole files.
+const INSPECTION_LIMITS: ResponseLimits = ResponseLimits { bytes: 16 << 20, within: REQUEST_TIMEOUT };
 /// How long the engine may take to stop a container whose stop timeout is unknown here.
 const UNKNOWN_STOP_TIMEOUT: Duration = Duration::from_secs(600);
 /// What a stop may take on top of the stop timeout: the kill, and the engine's cleanup.
@@ -50,7 +51,7 @@ const STOP_OVERHEAD_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct EngineError {
     /// What went wrong, and what to do.
     pub(super) why: String,
-    /// The socket is mounted as a file, and was replaced on the host since: nobody will ever listen on the mounted one.
+    /// The socket is mounted as a file and was replaced on the host: nothing will ever listen on the mounted one.
     pub(super) stale_socket: bool,
 }
 
@@ -78,7 +79,7 @@ pub(super) struct Info {
 
 /// An event of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Event {
+pub(super) struct EngineEvent {
     pub(super) of: EventSubject,
     /// The action without its details: `start`, `die`, `kill`, `health_status`, …; Podman's `died` and `remove` become
     /// `die` and `destroy`. A network's `connect` and `disconnect` become events of the container.
@@ -118,12 +119,13 @@ pub(super) struct Engine {
     version: Mutex<Option<Version>>,
 }
 
-/// An event stream that the engine has accepted.
-#[derive(Debug)]
-pub(super) struct Events {
-    place: RequestContext,
-    phase: events::StreamPhase,
-    objects: events::Objects,
+/// Checks the URL of an engine. The error says what to write instead, and contains no password.
+///
+/// # Errors
+/// It is not one.
+pub fn check_engine_url(url: &str) -> Result<(), String> {
+    let at = EngineAt { url: url.to_owned(), trust: Trust::default(), tls: false };
+    Address::read(&at).map(drop).map_err(|error| error.why)
 }
 
 impl Engine {
@@ -194,30 +196,13 @@ impl Engine {
         Ok(lines.into_iter().map(|line| line.0).collect())
     }
 
-    /// Subscribes to events of containers, images, networks and the engine itself, from `since` on: nanoseconds since
-    /// 1970 by the engine's clock. Returns when the engine has accepted, or after 2 seconds, because some engines send
-    /// nothing before the first event; a later error then comes from [`Events::next`].
-    pub(super) async fn events(&self, since: Option<i64>) -> Result<Events, EngineError> {
-        self.subscribe(since).await
-    }
-
-    /// Runs a command in a container. A timeout is an error; the command may keep running inside.
-    pub(super) async fn exec(
-        &self,
-        id: &str,
-        argv: &[String],
-        within: Duration,
-    ) -> Result<ExecResult, EngineError> {
-        self.run(id, argv, within).await
-    }
-
     /// Stops a container; `grace` is the time between its stop signal and the kill, `None` the container's own.
     /// Succeeds for a container that does not run.
     pub(super) async fn stop(&self, id: &str, grace: Option<Duration>) -> Result<(), EngineError> {
         let seconds = grace.map(|grace| grace.as_millis().div_ceil(1000).to_string());
         let query: Vec<_> = seconds.as_deref().map(|seconds| ("t", seconds)).into_iter().collect();
         let within = grace.unwrap_or(UNKNOWN_STOP_TIMEOUT).saturating_add(STOP_OVERHEAD_TIMEOUT);
-        let bound = Bound { bytes: 1 << 20, within };
+        let bound = ResponseLimits { bytes: 1 << 20, within };
         let response =
             self.send(&EngineRequest::post(&["containers", id, "stop"], &query, None), bound).await?;
         match response.status {
@@ -230,7 +215,7 @@ impl Engine {
     async fn read<T: serde::de::DeserializeOwned>(
         &self,
         call: &EngineRequest<'_>,
-        bound: Bound,
+        bound: ResponseLimits,
     ) -> Result<T, EngineError> {
         let response = self.send(call, bound).await?;
         if response.status == StatusCode::OK { response.json() } else { Err(response.refusal()) }
@@ -243,11 +228,4 @@ fn is_missing_container(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     let names_container = message.contains("container") || message.contains("no such id");
     names_container && (message.contains("no such") || message.contains("no container"))
-}
-
-impl Events {
-    /// Returns the next event; `None`: the engine ended the stream. Has no timeout. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Result<Option<Event>, EngineError> {
-        self.following().await
-    }
 }

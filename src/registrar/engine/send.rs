@@ -51,7 +51,7 @@ impl<'a> EngineRequest<'a> {
 
 /// The limits of a response: bytes and time.
 #[derive(Clone, Copy)]
-pub(super) struct Bound {
+pub(super) struct ResponseLimits {
     pub(super) bytes: usize,
     pub(super) within: Duration,
 }
@@ -101,7 +101,7 @@ impl Engine {
     pub(super) async fn send(
         &self,
         call: &EngineRequest<'_>,
-        bound: Bound,
+        bound: ResponseLimits,
     ) -> Result<EngineResponse, EngineError> {
         let asked = timeout(bound.within, async {
             let (request, place) = self.prepare(call).await?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Info, signal};
 use crate::placement::Image;
 use crate::registrar::container::{
-    Container, ContainerState, Healthcheck, ListedContainer, Network, Port, Published,
+    Container, ContainerState, Healthcheck, ListedContainer, Network, Port, PublishedPort,
 };
 
 const SIGTERM: i32 = 15;
@@ -163,10 +163,10 @@ fn address(json: &Value) -> Option<IpAddr> {
     text(json).parse().ok()
 }
 
-fn published(json: &Value) -> BTreeMap<Port, Vec<Published>> {
+fn published(json: &Value) -> BTreeMap<Port, Vec<PublishedPort>> {
     fields(json)
         .filter_map(|(port, at)| {
-            let at = items(at).map(|at| Published {
+            let at = items(at).map(|at| PublishedPort {
                 ip: text(&at["HostIp"]).to_owned(),
                 port: text_or_number(&at["HostPort"]),
             });

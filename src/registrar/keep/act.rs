@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::dirs;
-use super::request::{DIRECTORY, EXISTS, NEWEST, NO_DIRECTORY, NOT_FOUND, OTHER, refusal, soon};
+use super::request::{
+    COMPARE_FAILED, KEY_EXISTS, NEWEST, NOT_A_DIRECTORY, NOT_A_FILE, NOT_FOUND, keys_of, refusal,
+};
 use crate::client::cluster::{Cluster, Delete, Node, RequestError, Set};
 
 /// How often a write is attempted on a key that keeps changing.
@@ -27,11 +29,14 @@ pub(super) struct Write {
 /// One request of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteStep {
+    /// Write the key if it does not exist; if it does, decide by its value.
     Create,
+    /// Write another value, if the key was last written at this index.
     Swap(u64),
+    /// Renew the lease, if the key was last written at this index; without a lease, check that it still exists.
     Renew(u64),
     /// Read the key, then decide.
-    Look,
+    Read,
 }
 
 /// How a write ended.
@@ -46,7 +51,7 @@ pub(super) enum WriteEffect {
     Found,
 }
 
-/// What became of a key that was to be written.
+/// The result of writing a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
     /// The key has the wanted value, last written at this index.
@@ -55,7 +60,7 @@ pub(super) enum WriteOutcome {
     Taken { value: String },
 }
 
-/// What became of a key whose lease was to be renewed.
+/// The result of renewing a key's lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RenewOutcome {
     /// The key has this value of ours, last written at this index, and its lease is renewed.
@@ -64,13 +69,13 @@ pub(super) enum RenewOutcome {
     Lost,
 }
 
-/// What became of a key that was to be deleted.
+/// The result of deleting a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RemoveOutcome {
     /// No value of ours is left.
     Gone,
     /// The key has another owner's value by now.
-    Successor,
+    Taken,
 }
 
 /// Why an action did not succeed.
@@ -102,16 +107,16 @@ pub(super) async fn write(cluster: &Cluster, write: &Write) -> Result<WriteOutco
     let (mut step, mut how) = (
         write.first,
         match write.first {
-            WriteStep::Create | WriteStep::Look => WriteEffect::Added,
+            WriteStep::Create | WriteStep::Read => WriteEffect::Added,
             WriteStep::Swap(_) => WriteEffect::Changed,
             WriteStep::Renew(_) => WriteEffect::Renewed,
         },
     );
-    let known = !matches!(write.first, WriteStep::Create | WriteStep::Look);
+    let known = !matches!(write.first, WriteStep::Create | WriteStep::Read);
     for _ in 0..MAX_ATTEMPTS * 2 {
-        let (key, keys) = (write.key.as_bytes(), soon(cluster));
+        let (key, keys) = (write.key.as_bytes(), keys_of(cluster));
         let answer = match step {
-            WriteStep::Look => keys.get(key, NEWEST).await,
+            WriteStep::Read => keys.get(key, NEWEST).await,
             WriteStep::Renew(guard) => match renewal(write, guard) {
                 Some(set) => keys.set(key, b"", &set).await,
                 None => keys.get(key, NEWEST).await,
@@ -127,7 +132,7 @@ pub(super) async fn write(cluster: &Cluster, write: &Write) -> Result<WriteOutco
         };
         match answer {
             Ok(event)
-                if step == WriteStep::Look
+                if step == WriteStep::Read
                     || (matches!(step, WriteStep::Renew(_)) && write.ttl.is_none()) =>
             {
                 (step, how) = match decide(write, &event.node, how)? {
@@ -137,7 +142,7 @@ pub(super) async fn write(cluster: &Cluster, write: &Write) -> Result<WriteOutco
             }
             Ok(event) => return Ok(WriteOutcome::Written { index: event.node.modified, how }),
             Err(error) => match error.code() {
-                Some(EXISTS | OTHER) => step = WriteStep::Look,
+                Some(KEY_EXISTS | COMPARE_FAILED) => step = WriteStep::Read,
                 Some(NOT_FOUND) => {
                     (step, how) =
                         (WriteStep::Create, if known { WriteEffect::AddedAgain } else { WriteEffect::Added });
@@ -178,17 +183,17 @@ fn decide(write: &Write, node: &Node, how: WriteEffect) -> Result<ObservedKey, A
 }
 
 /// Reads which value of ours a key holds, and renews its lease if it has one.
-pub(super) async fn tend(
+pub(super) async fn renew_ours(
     cluster: &Cluster,
     key: &str,
     mine: &BTreeSet<String>,
     ttl: Option<u64>,
 ) -> Result<RenewOutcome, ActionError> {
     for _ in 0..MAX_ATTEMPTS {
-        let node = match soon(cluster).get(key.as_bytes(), NEWEST).await {
+        let node = match keys_of(cluster).get(key.as_bytes(), NEWEST).await {
             Ok(event) if !event.node.dir && mine.contains(&event.node.value) => event.node,
             Ok(_) => return Ok(RenewOutcome::Lost),
-            Err(error) if matches!(error.code(), Some(NOT_FOUND | NO_DIRECTORY)) => {
+            Err(error) if matches!(error.code(), Some(NOT_FOUND | NOT_A_DIRECTORY)) => {
                 return Ok(RenewOutcome::Lost);
             }
             Err(error) => return Err(error.into()),
@@ -198,9 +203,9 @@ pub(super) async fn tend(
         };
         let set =
             Set { refresh: true, exists: Some(true), previous_index: node.modified, ttl, ..Set::default() };
-        match soon(cluster).set(key.as_bytes(), b"", &set).await {
+        match keys_of(cluster).set(key.as_bytes(), b"", &set).await {
             Ok(event) => return Ok(RenewOutcome::Renewed { value: node.value, index: event.node.modified }),
-            Err(error) if matches!(error.code(), Some(OTHER | NOT_FOUND)) => {}
+            Err(error) if matches!(error.code(), Some(COMPARE_FAILED | NOT_FOUND)) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -220,9 +225,9 @@ pub(super) async fn remove(
         let answer = match guard {
             Some(index) => {
                 let how = Delete { previous_index: index, ..Delete::default() };
-                soon(cluster).delete(key.as_bytes(), &how).await.map(|_| None)
+                keys_of(cluster).delete(key.as_bytes(), &how).await.map(|_| None)
             }
-            None => soon(cluster).get(key.as_bytes(), NEWEST).await.map(Some),
+            None => keys_of(cluster).get(key.as_bytes(), NEWEST).await.map(Some),
         };
         match answer {
             Ok(None) => {
@@ -232,17 +237,17 @@ pub(super) async fn remove(
             Ok(Some(event)) if !event.node.dir && mine.contains(&event.node.value) => {
                 guard = Some(event.node.modified);
             }
-            Ok(Some(_)) => return Ok(RemoveOutcome::Successor),
+            Ok(Some(_)) => return Ok(RemoveOutcome::Taken),
             Err(error) => match error.code() {
-                Some(OTHER) => guard = None,
+                Some(COMPARE_FAILED) => guard = None,
                 Some(NOT_FOUND) => {
                     dirs::remove_empty(cluster, key, prefix).await;
                     return Ok(RemoveOutcome::Gone);
                 }
                 // A file replaced the directory, so our key was deleted before.
-                Some(NO_DIRECTORY) => return Ok(RemoveOutcome::Gone),
+                Some(NOT_A_DIRECTORY) => return Ok(RemoveOutcome::Gone),
                 // We never write directories.
-                Some(DIRECTORY) => return Ok(RemoveOutcome::Successor),
+                Some(NOT_A_FILE) => return Ok(RemoveOutcome::Taken),
                 _ => return Err(error.into()),
             },
         }

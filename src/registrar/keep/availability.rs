@@ -16,7 +16,7 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Logs the beginning and the end of an outage once each, and says how long to wait before the next try.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct StoreAvailability {
     down: Option<Outage>,
 }
@@ -29,10 +29,6 @@ struct Outage {
 }
 
 impl StoreAvailability {
-    pub(super) const fn fair() -> Self {
-        Self { down: None }
-    }
-
     pub(super) const fn is_down(&self) -> bool {
         self.down.is_some()
     }

@@ -2,8 +2,9 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::owned::{self, Reading};
-use super::request::{NEWEST, NOT_FOUND, one_line, refusal, soon};
+use super::act::ActionError;
+use super::owned::{self, ListRead};
+use super::request::{NEWEST, NOT_FOUND, keys_of, one_line, refusal};
 use super::{ReconcilerConfig, WantedKeys};
 use crate::client::cluster::{Cluster, RequestError};
 use crate::protocol::quoted;
@@ -21,13 +22,14 @@ pub(in crate::registrar) async fn difference(
     config: &ReconcilerConfig,
     wanted: &WantedKeys,
 ) -> Result<Vec<String>, String> {
-    let list = match owned::read(cluster, config).await.map_err(|error| one_line(&error))? {
-        Reading::Ours { keys, .. } => keys,
-        Reading::Foreign { .. } | Reading::Refused { .. } => BTreeMap::new(),
+    let list = match owned::read(cluster, config).await {
+        Ok(ListRead::Ours { keys, .. }) => keys,
+        Ok(ListRead::Foreign { .. }) | Err(ActionError::Refused { .. }) => BTreeMap::new(),
+        Err(ActionError::Failed(error)) => return Err(one_line(&error)),
     };
     let keys: BTreeSet<String> = wanted.keys.keys().chain(list.keys()).cloned().collect();
     let reads = keys.into_iter().map(|key| async move {
-        match soon(cluster).get(key.as_bytes(), NEWEST).await {
+        match keys_of(cluster).get(key.as_bytes(), NEWEST).await {
             Ok(event) if event.node.dir => Ok((key, Some(None))),
             Ok(event) => Ok((key, Some(Some(event.node.value)))),
             Err(RequestError::Etcd(error)) if error.code == NOT_FOUND => Ok((key, None)),

@@ -1,6 +1,6 @@
 //! Removes directories that are left empty.
 
-use super::request::{NOT_FOUND, soon};
+use super::request::{NOT_FOUND, keys_of};
 use crate::client::cluster::{Cluster, Delete};
 use crate::key;
 
@@ -11,7 +11,7 @@ pub(super) async fn remove_empty(cluster: &Cluster, key: &str, prefix: &str) {
         // Not recursive: the store itself rejects the deletion of a directory that is not empty, also if a key came
         // just now.
         let how = Delete { dir: true, ..Delete::default() };
-        match soon(cluster).delete(dir.as_bytes(), &how).await {
+        match keys_of(cluster).delete(dir.as_bytes(), &how).await {
             Ok(_) => tracing::debug!("removed the empty directory {dir}"),
             Err(error) if error.code() == Some(NOT_FOUND) => {}
             Err(_) => return,

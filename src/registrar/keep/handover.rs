@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::held::{HeldKey, KeyState, Owner, Service};
-#[cfg(test)]
-use super::{Planted, is_planted};
+use super::held::{HeldKey, KeyState, Owner, ServiceRef};
 use super::{Registration, WantedKeys};
 use crate::registrar::container::short;
 
@@ -21,8 +19,7 @@ use crate::registrar::container::short;
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same for an old key whose address the container no longer has: another container may get that address.
 const OLD_ADDRESS_HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same for a key that an earlier run left for a container that is not inspected yet; inspection has its own
-/// timeout.
+/// The same for a key of an earlier run whose container is not inspected yet; inspection has its own timeout.
 const UNKNOWN_HANDOVER_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// The suffix of a stand-in key: the name of the key it stands in for, this, then the id of its container.
 const STAND_IN: &str = "~moving";
@@ -40,9 +37,9 @@ pub(super) fn mark(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, no
         held.values_mut().for_each(|known| known.waits.clear());
         return;
     }
-    let places: BTreeMap<Service<'_>, (&String, &Registration)> =
+    let places: BTreeMap<ServiceRef<'_>, (&String, &Registration)> =
         wanted.keys.iter().map(|(key, registration)| (registration.by(), (key, registration))).collect();
-    let present = Present { wanted, places, missing, held };
+    let present = CurrentKeys { wanted, places, missing, held };
     let waits: Vec<_> = held.iter().map(|(key, known)| present.wait(key, known)).collect();
     for (known, reasons) in held.values_mut().zip(waits) {
         known.wait_for(reasons, now);
@@ -50,30 +47,33 @@ pub(super) fn mark(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, no
 }
 
 /// What decides how long keys wait.
-struct Present<'k> {
+struct CurrentKeys<'k> {
     wanted: &'k WantedKeys,
     /// The key and registration of each wanted service.
-    places: BTreeMap<Service<'k>, (&'k String, &'k Registration)>,
+    places: BTreeMap<ServiceRef<'k>, (&'k String, &'k Registration)>,
     /// The containers with a key that is not confirmed.
     missing: BTreeSet<&'k str>,
     held: &'k BTreeMap<String, HeldKey>,
 }
 
-impl Present<'_> {
+impl CurrentKeys<'_> {
     /// Returns what a key waits for: the values that must not be lost, and how long each may stay.
     fn wait(&self, key: &String, known: &HeldKey) -> Vec<(String, Duration)> {
         if known.left.is_some() || self.wanted.released.contains(key) {
             return Vec::new();
         }
         let desired = self.wanted.keys.get(key);
-        #[cfg(test)]
-        if is_planted(Planted::NoWait) || (desired.is_some() && is_planted(Planted::NoWaitForAnothers)) {
-            return Vec::new();
-        }
+        fault!(NoWait, return Vec::new());
+        fault!(
+            NoWaitForAnothers,
+            if desired.is_some() {
+                return Vec::new();
+            }
+        );
         let others = known
             .possible()
             .filter(|(_, owner)| desired.is_none_or(|registration| registration.by() != owner.by()));
-        // Any of them may be the one that consumers find under the key, so none may lose it.
+        // Consumers may find any of them under the key, so none may lose it.
         others.filter_map(|(value, owner)| Some((value.clone(), self.wait_for(owner, key, known)?))).collect()
     }
 
@@ -86,9 +86,8 @@ impl Present<'_> {
             return Some(UNKNOWN_HANDOVER_TIMEOUT);
         }
         let Some((new_key, registration)) = places.get(&owner.by()) else {
-            let unplaced = wanted.unplaced.contains(&(owner.id.clone(), owner.port.clone()));
-            #[cfg(test)]
-            let unplaced = unplaced && !is_planted(Planted::NoWaitForUnplaced);
+            let beaten = (owner.id.clone(), owner.port.clone());
+            let unplaced = fault!(NoWaitForUnplaced, false, wanted.unplaced.contains(&beaten));
             // Another configuration may describe the same container with other ports.
             let unknown = known.before && missing.contains(owner.id.as_str());
             return (unplaced || unknown).then_some(HANDOVER_TIMEOUT);
@@ -124,7 +123,7 @@ pub(super) fn stand_ins(
     held: &BTreeMap<String, HeldKey>,
     now: Instant,
 ) -> BTreeMap<String, Registration> {
-    let places: BTreeMap<Service<'_>, (&String, &Registration)> =
+    let places: BTreeMap<ServiceRef<'_>, (&String, &Registration)> =
         wanted.keys.iter().map(|(key, registration)| (registration.by(), (key, registration))).collect();
     // Maps a key that another service is to get to the key that its present service waits for.
     let next = |key: &String| {

@@ -10,10 +10,10 @@ use super::Registration;
 use crate::registrar::container::short;
 
 /// A service: the beginning of its container's id, and its port.
-pub(super) type Service<'k> = (&'k str, &'k str);
+pub(super) type ServiceRef<'k> = (&'k str, &'k str);
 
 impl Registration {
-    pub(super) fn by(&self) -> Service<'_> {
+    pub(super) fn by(&self) -> ServiceRef<'_> {
         (short(&self.container), &self.port)
     }
 }
@@ -42,7 +42,7 @@ impl Owner {
         }
     }
 
-    pub(super) fn by(&self) -> Service<'_> {
+    pub(super) fn by(&self) -> ServiceRef<'_> {
         (&self.id, &self.port)
     }
 }
@@ -66,7 +66,7 @@ pub(super) struct HeldKey {
     pub(super) mine: BTreeMap<String, Owner>,
     /// When to look at the key again.
     pub(super) due: Instant,
-    /// Known only from the list of an earlier run; nobody has wanted it in this one.
+    /// Known only from the list of an earlier run; not wanted so far in this one.
     pub(super) before: bool,
     /// For a key that is left to its lease: when it is no longer ours.
     pub(super) left: Option<Instant>,
@@ -80,9 +80,7 @@ pub(super) struct HeldKey {
 
 impl HeldKey {
     /// Returns a key about which nothing is known.
-    pub(super) const fn new(due: Instant) -> Self {
-        let nobody =
-            Owner { id: String::new(), port: String::new(), address: String::new(), service: String::new() };
+    pub(super) fn new(due: Instant) -> Self {
         Self {
             key_state: KeyState::Unknown,
             mine: BTreeMap::new(),
@@ -90,7 +88,7 @@ impl HeldKey {
             before: false,
             left: None,
             waits: BTreeMap::new(),
-            owner: nobody,
+            owner: Owner::default(),
         }
     }
 
@@ -109,7 +107,7 @@ impl HeldKey {
         self.mine.iter().filter(move |(value, _)| kept.is_none_or(|kept| kept == *value))
     }
 
-    /// Returns whether a service other than that of `registration` may be found under the key.
+    /// Returns whether consumers may find a service other than that of `registration` under the key.
     pub(super) fn may_be_anothers(&self, registration: &Registration) -> bool {
         self.owners().any(|owner| owner.by() != registration.by())
     }
@@ -126,7 +124,7 @@ impl HeldKey {
         self.waits.values().max().copied()
     }
 
-    /// Waits for each of `reasons`, a value and how long it may stay; a wait that goes on keeps its end.
+    /// Waits for each of `reasons`, a value and how long it may stay; a wait that continues keeps its end.
     pub(super) fn wait_for(&mut self, reasons: Vec<(String, Duration)>, now: Instant) {
         let mut before = std::mem::take(&mut self.waits);
         self.waits = reasons
@@ -143,15 +141,16 @@ impl HeldKey {
         self.waits_until().is_some_and(|until| now < until)
     }
 
-    /// Notes that a request is about to change or delete the key: until its response arrives, the key confirms nothing.
-    pub(super) fn in_motion(&mut self) {
+    /// Notes that a request is about to change or delete the key: until its response arrives, the key's value is not
+    /// confirmed.
+    pub(super) fn request_started(&mut self) {
         if matches!(self.key_state, KeyState::Kept { .. }) {
-            self.lost_sight(self.due);
+            self.value_unknown(self.due);
         }
     }
 
     /// Notes that the key's value is unknown from now on; it may be read from `due` on.
-    pub(super) fn lost_sight(&mut self, due: Instant) {
+    pub(super) fn value_unknown(&mut self, due: Instant) {
         self.key_state = KeyState::Unknown;
         self.due = due;
     }

@@ -12,16 +12,14 @@ mod act;
 mod availability;
 mod difference;
 mod dirs;
-mod ending;
 mod handover;
 mod held;
 mod outcome;
 mod owned;
-#[cfg(test)]
-mod planted;
 mod reconcile;
 mod reconciler;
 pub(super) mod request;
+mod shutdown;
 
 #[cfg(test)]
 mod tests;
@@ -38,8 +36,6 @@ use crate::stop::Stop;
 use reconciler::Reconciler;
 
 pub(super) use difference::difference;
-#[cfg(test)]
-pub(super) use planted::{Planted, is as is_planted, planted};
 
 /// The keys that should exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

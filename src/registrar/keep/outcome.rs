@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::act::{ActionError, RemoveOutcome, RenewOutcome, Write, WriteEffect, WriteOutcome};
 use super::held::{KeyState, Owner};
-use super::owned::{Entry, OwnedListState, Reading, Writing};
+use super::owned::{ListRead, OwnedKey, OwnedListState};
 use super::reconciler::{Done, Reconciler};
 use crate::client::cluster::RequestError;
 use crate::protocol::quoted;
@@ -27,20 +27,11 @@ impl Reconciler {
         match done {
             Done::Written { write, outcome, sent } => self.written(&write, outcome, sent),
             Done::Removed { key, outcome } => self.removed(&key, outcome),
-            Done::Tended { key, outcome, sent } => self.tended(&key, outcome, sent),
-            Done::ListRead(result) => {
-                (self.listing, self.list_at) = (false, None);
-                match result {
-                    Ok(reading) => {
-                        self.store_responded();
-                        self.list_read(reading);
-                    }
-                    Err(error) => self.failed(&error, None),
-                }
-            }
+            Done::OursRenewed { key, outcome, sent } => self.ours_renewed(&key, outcome, sent),
+            Done::ListRead(read) => self.list_read(read),
             Done::ListWritten { keys, result } => self.list_written(keys, result),
-            Done::Pinged(None) => self.store_responded(),
-            Done::Pinged(Some(error)) => self.failed(&error, None),
+            Done::Pinged(Err(ActionError::Failed(error))) => self.failed(&error, None),
+            Done::Pinged(_) => self.store_responded(),
         }
     }
 
@@ -98,7 +89,7 @@ impl Reconciler {
                     // This was logged before.
                     KeyState::Blocked { .. } => held.due = now,
                     KeyState::Kept { .. } | KeyState::Unknown => {
-                        held.lost_sight(now);
+                        held.value_unknown(now);
                         self.report(key, false, "the store is unavailable");
                     }
                 }
@@ -161,7 +152,7 @@ impl Reconciler {
                         self.count(Count::Removed);
                         tracing::info!("removed: {id} {service}");
                     }
-                    RemoveOutcome::Successor => tracing::warn!(
+                    RemoveOutcome::Taken => tracing::warn!(
                         "left alone: {id} {service}: the key {key} belongs to another owner now"
                     ),
                 }
@@ -171,13 +162,13 @@ impl Reconciler {
                 self.failed(&error, Some(key));
                 if let Some(held) = self.held.get_mut(key) {
                     // Whether the key is gone is unknown, which matters if it becomes wanted again meanwhile.
-                    held.lost_sight(Instant::now());
+                    held.value_unknown(Instant::now());
                 }
             }
         }
     }
 
-    fn tended(&mut self, key: &str, outcome: Result<RenewOutcome, ActionError>, sent: Instant) {
+    fn ours_renewed(&mut self, key: &str, outcome: Result<RenewOutcome, ActionError>, sent: Instant) {
         self.ended(key, &outcome);
         let due = sent + self.period(key);
         match outcome {
@@ -201,18 +192,18 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn list_read(&mut self, reading: Reading) {
+    pub(super) fn list_read(&mut self, read: Result<ListRead, ActionError>) {
         let now = Instant::now();
-        self.list_at = None;
-        self.owned_list = match reading {
-            Reading::Ours { index, keys } => {
+        (self.listing, self.list_at) = (false, None);
+        self.owned_list = match read {
+            Ok(ListRead::Ours { index, keys }) => {
                 // Was another host's until now: treat its keys like those of an earlier run.
                 if std::mem::take(&mut self.foreign_said) {
                     self.adopt(&keys);
                 }
                 OwnedListState::Ours { index, written: keys, at: now, stale: None }
             }
-            Reading::Foreign { host } => {
+            Ok(ListRead::Foreign { host }) => {
                 if !std::mem::replace(&mut self.foreign_said, true) {
                     tracing::error!(
                         "another host ({host}), or this one before a recent reboot, uses the node name {}: give each host its own \
@@ -223,8 +214,10 @@ impl Reconciler {
                 }
                 OwnedListState::Foreign { from: now + self.retry_delay() }
             }
-            Reading::Refused { why } => self.without_list(&why),
+            Err(ActionError::Refused { why }) => self.without_list(&why),
+            Err(ActionError::Failed(error)) => return self.failed(&error, None),
         };
+        self.store_responded();
     }
 
     fn without_list(&self, why: &str) -> OwnedListState {
@@ -235,18 +228,17 @@ impl Reconciler {
         OwnedListState::Off
     }
 
-    fn list_written(&mut self, keys: BTreeMap<String, Entry>, result: Result<Writing, RequestError>) {
+    fn list_written(&mut self, keys: BTreeMap<String, OwnedKey>, result: Result<Option<u64>, ActionError>) {
         let now = Instant::now();
         (self.listing, self.list_at) = (false, None);
-        match result {
-            Ok(Writing::Done { index }) => {
-                self.owned_list =
-                    OwnedListState::Ours { index: Some(index), written: keys, at: now, stale: None };
+        self.owned_list = match result {
+            Ok(Some(index)) => {
+                OwnedListState::Ours { index: Some(index), written: keys, at: now, stale: None }
             }
-            Ok(Writing::Changed) => self.owned_list = OwnedListState::Unread { from: now },
-            Ok(Writing::Refused { why }) => self.owned_list = self.without_list(&why),
-            Err(error) => return self.failed(&error, None),
-        }
+            Ok(None) => OwnedListState::Unread { from: now },
+            Err(ActionError::Refused { why }) => self.without_list(&why),
+            Err(ActionError::Failed(error)) => return self.failed(&error, None),
+        };
         self.answered();
     }
 

@@ -1,4 +1,4 @@
-//! The list of this node's keys, kept in the store: after a crash it tells our keys from those of others.
+//! The list of this node's keys, kept in the store: after a crash it distinguishes our keys from those of others.
 //!
 //! A value goes on the list before it is written to its key, so after a crash the list has every key.
 
@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ReconcilerConfig;
+use super::act::ActionError;
 use super::held::Owner;
-use super::request::{EXISTS, NEWEST, NOT_FOUND, OTHER, refusal, soon};
-use crate::client::cluster::{Cluster, Delete, RequestError, Set};
+use super::request::{COMPARE_FAILED, KEY_EXISTS, NEWEST, NOT_FOUND, keys_of};
+use crate::client::cluster::{Cluster, Delete, Set};
 use crate::registrar::node;
 
 /// The directory of all nodes' lists. Hidden: a listing of the root does not show it.
@@ -29,7 +30,7 @@ const LIST_REMOVAL_DELAY: Duration =
 /// The entry of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Entry {
+pub(super) struct OwnedKey {
     /// The values that are ours and may be at the key, each with its service; two while a value changes.
     pub(super) values: BTreeMap<String, Owner>,
 }
@@ -37,9 +38,9 @@ pub(super) struct Entry {
 /// The content of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct List {
+struct OwnedList {
     host: String,
-    keys: BTreeMap<String, Entry>,
+    keys: BTreeMap<String, OwnedKey>,
 }
 
 /// Returns the path of a registrar's list.
@@ -49,97 +50,74 @@ pub(super) fn place(config: &ReconcilerConfig) -> String {
 
 /// The result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum ListRead {
     /// This host may write the list; `None`: there is none yet.
-    Ours { index: Option<u64>, keys: BTreeMap<String, Entry> },
+    Ours { index: Option<u64>, keys: BTreeMap<String, OwnedKey> },
     /// Another running host uses this node's name.
     Foreign { host: String },
-    /// The store denies it.
-    Refused { why: String },
 }
 
 /// Reads the list and determines its owner.
-pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result<Reading, RequestError> {
-    let event = match soon(cluster).get(place(config).as_bytes(), NEWEST).await {
+pub(super) async fn read(cluster: &Cluster, config: &ReconcilerConfig) -> Result<ListRead, ActionError> {
+    let event = match keys_of(cluster).get(place(config).as_bytes(), NEWEST).await {
         Ok(event) => event,
-        Err(error) => {
-            return match error {
-                RequestError::Etcd(error) if error.code == NOT_FOUND => {
-                    Ok(Reading::Ours { index: None, keys: BTreeMap::new() })
-                }
-                RequestError::Etcd(error) => Ok(Reading::Refused { why: refusal(&error) }),
-                error => Err(error),
-            };
+        Err(error) if error.code() == Some(NOT_FOUND) => {
+            return Ok(ListRead::Ours { index: None, keys: BTreeMap::new() });
         }
+        Err(error) => return Err(error.into()),
     };
     let index = Some(event.node.modified);
-    let list: List = serde_json::from_str(&event.node.value).unwrap_or_else(|error| {
+    let list: OwnedList = serde_json::from_str(&event.node.value).unwrap_or_else(|error| {
         tracing::warn!(
             "the list of this node's keys at {} is unreadable; starting a new one: {error}",
             event.node.key
         );
-        List { host: config.host.clone(), ..List::default() }
+        OwnedList { host: config.host.clone(), ..OwnedList::default() }
     });
     if list.host == config.host {
-        return Ok(Reading::Ours { index, keys: list.keys });
+        return Ok(ListRead::Ours { index, keys: list.keys });
     }
     if let Some(host) = node::living(cluster, &config.node).await?.filter(|host| *host != config.host) {
-        return Ok(Reading::Foreign { host });
+        return Ok(ListRead::Foreign { host });
     }
     // The list is of this host before a reboot, or of a host whose name it took over. Without node records that host
     // may still be running: then its keys expire by themselves, and its list causes no deletions.
     let keys = if config.publishes { list.keys } else { BTreeMap::new() };
-    Ok(Reading::Ours { index, keys })
+    Ok(ListRead::Ours { index, keys })
 }
 
-/// The result of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Writing {
-    Done {
-        index: u64,
-    },
-    /// The list was changed by somebody else.
-    Changed,
-    Refused {
-        why: String,
-    },
-}
-
-/// Writes the list, if nobody else changed it.
+/// Writes the list, if nobody else changed it; returns its new index. `None`: somebody changed it.
 pub(super) async fn write(
     cluster: &Cluster,
     config: &ReconcilerConfig,
     guard: Option<u64>,
-    keys: &BTreeMap<String, Entry>,
-) -> Result<Writing, RequestError> {
-    let list = List { host: config.host.clone(), keys: keys.clone() };
+    keys: &BTreeMap<String, OwnedKey>,
+) -> Result<Option<u64>, ActionError> {
+    let list = OwnedList { host: config.host.clone(), keys: keys.clone() };
     let body = serde_json::to_string(&list).unwrap_or_default();
     if body.len() > MAX_LIST_BYTES {
-        return Ok(Writing::Refused { why: format!("it is longer than {} KiB", MAX_LIST_BYTES >> 10) });
+        return Err(ActionError::Refused { why: format!("it is longer than {} KiB", MAX_LIST_BYTES >> 10) });
     }
     let ttl = config.lease.ttl.map_or(0, |ttl| (ttl * 10).max(MIN_LIST_TTL).as_secs());
     let how = match guard {
         Some(index) => Set { previous_index: index, ttl, ..Set::default() },
         None => Set { exists: Some(false), ttl, ..Set::default() },
     };
-    match soon(cluster).set(place(config).as_bytes(), body.as_bytes(), &how).await {
-        Ok(event) => Ok(Writing::Done { index: event.node.modified }),
-        Err(RequestError::Etcd(error)) => Ok(match error.code {
-            NOT_FOUND | OTHER | EXISTS => Writing::Changed,
-            _ => Writing::Refused { why: refusal(&error) },
-        }),
-        Err(error) => Err(error),
+    match keys_of(cluster).set(place(config).as_bytes(), body.as_bytes(), &how).await {
+        Ok(event) => Ok(Some(event.node.modified)),
+        Err(error) if matches!(error.code(), Some(NOT_FOUND | COMPARE_FAILED | KEY_EXISTS)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Deletes the list, if nobody else changed it.
 pub(super) async fn delete(cluster: &Cluster, config: &ReconcilerConfig, guard: u64) {
     let how = Delete { previous_index: guard, ..Delete::default() };
-    // On failure it expires by itself, and until then states nothing false.
-    soon(cluster).delete(place(config).as_bytes(), &how).await.ok();
+    // On failure it expires by itself, and until then it is correct.
+    keys_of(cluster).delete(place(config).as_bytes(), &how).await.ok();
 }
 
-/// What this reconciler knows of the list.
+/// The state of the list as this reconciler knows it.
 #[derive(Clone, Debug)]
 pub(super) enum OwnedListState {
     /// To be read at this time.
@@ -149,7 +127,7 @@ pub(super) enum OwnedListState {
     /// The store rejects it: this reconciler works without a list.
     Off,
     /// The content as last written.
-    Ours { index: Option<u64>, written: BTreeMap<String, Entry>, at: Instant, stale: Option<Instant> },
+    Ours { index: Option<u64>, written: BTreeMap<String, OwnedKey>, at: Instant, stale: Option<Instant> },
 }
 
 impl OwnedListState {
@@ -165,9 +143,13 @@ impl OwnedListState {
     }
 
     /// Returns when the list must be written so that it matches `now_ours`; `None`: it matches.
-    pub(super) fn write_at(&mut self, now_ours: &BTreeMap<String, Entry>, now: Instant) -> Option<Instant> {
+    pub(super) fn write_at(
+        &mut self,
+        now_ours: &BTreeMap<String, OwnedKey>,
+        now: Instant,
+    ) -> Option<Instant> {
         let Self::Ours { written, at, stale, index } = self else { return None };
-        let has = |key: &String, entry: &Entry| {
+        let has = |key: &String, entry: &OwnedKey| {
             written
                 .get(key)
                 .is_some_and(|known| entry.values.keys().all(|value| known.values.contains_key(value)))

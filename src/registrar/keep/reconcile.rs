@@ -5,134 +5,124 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::act::WriteStep;
 use super::held::{HeldKey, KeyState};
 use super::{Registration, WantedKeys};
+use ActionKind::{Forget, Leave, Remove, RenewOurs, Write};
 
-/// A renewal overdue by this much goes before everything else.
+/// A renewal overdue by this much is done before everything else.
 const URGENT_RENEWAL_DELAY: Duration = Duration::from_secs(2);
 
 /// One action on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Write the key if it does not exist; if it does, decide by its value.
-    Create { key: String },
-    /// Write another value, if the key is unchanged.
-    Replace { key: String, guard: u64 },
-    /// Renew the lease, if the key is unchanged; without a lease, check that the key still exists.
-    Renew { key: String, guard: u64 },
-    /// Renew the lease if the key holds a value of ours: it may still become wanted, or its successor is not confirmed.
-    Tend { key: String },
-    /// Delete the key if it is unchanged; without a guard, if it holds a value of ours.
-    Remove { key: String, guard: Option<u64> },
-    /// Leave the key to its lease, and remember it until then: a container that returns finds its own key.
-    Leave { key: String },
-    /// Forget the key, without a request to the store.
-    Forget { key: String },
+pub(super) struct KeyAction {
+    pub(super) key: String,
+    pub(super) what: ActionKind,
 }
 
-impl Action {
-    pub(super) fn key(&self) -> &str {
-        match self {
-            Self::Create { key }
-            | Self::Replace { key, .. }
-            | Self::Renew { key, .. }
-            | Self::Tend { key }
-            | Self::Leave { key }
-            | Self::Remove { key, .. }
-            | Self::Forget { key } => key,
-        }
-    }
+/// What to do with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ActionKind {
+    /// Write or renew it, beginning with this request.
+    Write(WriteStep),
+    /// Renew the lease if the key holds a value of ours: it may still become wanted, or its successor is not confirmed.
+    RenewOurs,
+    /// Delete the key if it was last written at this index; `None`: if it holds a value of ours.
+    Remove(Option<u64>),
+    /// Leave the key to its lease, and remember it until then: a container that returns finds its own key.
+    Leave,
+    /// Forget the key, without a request to the store.
+    Forget,
+}
 
+impl ActionKind {
     /// Actions that change something for consumers go first.
-    const fn rank(&self) -> u8 {
+    const fn rank(self) -> u8 {
         match self {
-            Self::Forget { .. } | Self::Leave { .. } => 0,
-            Self::Remove { .. } | Self::Replace { .. } | Self::Create { .. } => 1,
-            Self::Renew { .. } | Self::Tend { .. } => 2,
+            Forget | Leave => 0,
+            Remove(_) | Write(WriteStep::Create | WriteStep::Swap(_) | WriteStep::Read) => 1,
+            Write(WriteStep::Renew(_)) | RenewOurs => 2,
         }
     }
 }
 
 /// Returns all actions that are due, the urgent ones first.
-pub(super) fn reconcile(wanted: &WantedKeys, held: &BTreeMap<String, HeldKey>, now: Instant) -> Vec<Action> {
+pub(super) fn reconcile(
+    wanted: &WantedKeys,
+    held: &BTreeMap<String, HeldKey>,
+    now: Instant,
+) -> Vec<KeyAction> {
+    let action = |key: &String, what| KeyAction { key: key.clone(), what };
     let mut actions = Vec::new();
     for (key, registration) in &wanted.keys {
-        actions.extend(for_wanted(key, registration, held.get(key), now));
+        actions.extend(for_wanted(registration, held.get(key), now).map(|what| action(key, what)));
     }
     for (key, held) in held {
         if !wanted.keys.contains_key(key) {
-            actions.extend(unwanted(wanted, key, held, now));
+            actions.extend(unwanted(wanted, key, held, now).map(|what| action(key, what)));
         }
     }
-    actions.sort_by_key(|action| if is_late(action, held, now) { 0 } else { action.rank() });
+    actions.sort_by_key(|action| if is_late(action, held, now) { 0 } else { action.what.rank() });
     actions
 }
 
 /// Returns whether a renewal has waited for other requests so long that its key could expire.
-fn is_late(action: &Action, held: &BTreeMap<String, HeldKey>, now: Instant) -> bool {
-    let renewal = matches!(action, Action::Renew { .. } | Action::Tend { .. });
-    renewal && held.get(action.key()).is_some_and(|held| held.due + URGENT_RENEWAL_DELAY <= now)
+fn is_late(action: &KeyAction, held: &BTreeMap<String, HeldKey>, now: Instant) -> bool {
+    let renewal = matches!(action.what, Write(WriteStep::Renew(_)) | RenewOurs);
+    renewal && held.get(&action.key).is_some_and(|held| held.due + URGENT_RENEWAL_DELAY <= now)
 }
 
-/// Moves the actions after that of `stuck` to the front, since that one failed last. Late renewals stay in front of
-/// writes: otherwise a store that takes no new keys would get only those, one at a time, until the leases expire.
+/// Moves the actions after that of `stuck` to the front, since that one failed last. Overdue renewals stay in front of
+/// writes: otherwise a store that rejects new keys would get only writes, one at a time, until the leases expire.
 pub(super) fn go_on_after(
     stuck: &str,
-    actions: &mut [Action],
+    actions: &mut [KeyAction],
     held: &BTreeMap<String, HeldKey>,
     now: Instant,
 ) {
-    let Some(at) = actions.iter().position(|action| action.key() == stuck) else { return };
+    let Some(at) = actions.iter().position(|action| action.key == stuck) else { return };
     let late = actions.iter().take_while(|action| is_late(action, held, now)).count();
     let from = if at < late { 0 } else { late };
     actions[from..].rotate_left(at + 1 - from);
 }
 
-fn for_wanted(
-    key: &str,
-    registration: &Registration,
-    held: Option<&HeldKey>,
-    now: Instant,
-) -> Option<Action> {
-    let key = key.to_owned();
-    let Some(held) = held else { return Some(Action::Create { key }) };
+fn for_wanted(registration: &Registration, held: Option<&HeldKey>, now: Instant) -> Option<ActionKind> {
+    let create = Some(Write(WriteStep::Create));
+    let Some(held) = held else { return create };
+    let is_due = held.due <= now;
     // A stand-in also waits as its service's old key, but the cycle opens only once it is confirmed.
     if held.waits(now) && held.may_be_anothers(registration) {
-        return (held.due <= now).then_some(Action::Tend { key });
+        return is_due.then_some(RenewOurs);
     }
     match &held.key_state {
-        KeyState::Unknown => Some(Action::Create { key }),
-        KeyState::Blocked { desired, .. } => {
-            (*desired != registration.value || held.due <= now).then_some(Action::Create { key })
-        }
+        KeyState::Unknown => create,
+        KeyState::Blocked { desired, .. } => create.filter(|_| *desired != registration.value || is_due),
         KeyState::Kept { value, index } if *value != registration.value => {
-            Some(Action::Replace { key, guard: *index })
+            Some(Write(WriteStep::Swap(*index)))
         }
         // A key that an earlier run left is taken over at once: until then its service counts as not registered.
-        KeyState::Kept { index, .. } => {
-            (held.before || held.due <= now).then_some(Action::Renew { key, guard: *index })
-        }
+        KeyState::Kept { index, .. } => (held.before || is_due).then_some(Write(WriteStep::Renew(*index))),
     }
 }
 
-fn unwanted(wanted: &WantedKeys, key: &str, held: &HeldKey, now: Instant) -> Option<Action> {
-    let key = key.to_owned();
+fn unwanted(wanted: &WantedKeys, key: &str, held: &HeldKey, now: Instant) -> Option<ActionKind> {
+    let is_due = held.due <= now;
     if held.mine.is_empty() {
-        return Some(Action::Forget { key });
+        return Some(Forget);
     }
     if let Some(until) = held.left {
-        return (until <= now).then_some(Action::Forget { key });
+        return (until <= now).then_some(Forget);
     }
-    if wanted.released.contains(&key) {
-        return Some(Action::Leave { key });
+    if wanted.released.contains(key) {
+        return Some(Leave);
     }
     if may_become_wanted(wanted, held) || held.waits(now) {
-        return (held.due <= now).then_some(Action::Tend { key });
+        return is_due.then_some(RenewOurs);
     }
     match held.key_state {
-        KeyState::Kept { index, .. } => Some(Action::Remove { key, guard: Some(index) }),
-        KeyState::Unknown => Some(Action::Remove { key, guard: None }),
-        KeyState::Blocked { .. } => (held.due <= now).then_some(Action::Remove { key, guard: None }),
+        KeyState::Kept { index, .. } => Some(Remove(Some(index))),
+        KeyState::Unknown => Some(Remove(None)),
+        KeyState::Blocked { .. } => is_due.then_some(Remove(None)),
     }
 }
 

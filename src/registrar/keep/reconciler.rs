@@ -14,14 +14,12 @@ use super::act::{self, ActionError, RemoveOutcome, RenewOutcome, Write, WriteOut
 use super::availability::StoreAvailability;
 use super::handover;
 use super::held::{HeldKey, KeyState, Owner};
-use super::owned::{self, Entry, OwnedListState, Reading, Writing};
-use super::reconcile::{Action, dues, go_on_after, reconcile};
+use super::owned::{self, ListRead, OwnedKey, OwnedListState};
+use super::reconcile::{ActionKind, KeyAction, dues, go_on_after, reconcile};
 use super::request::one_line;
-#[cfg(test)]
-use super::{Planted, is_planted};
 use super::{ReconcilerConfig, WantedKeys};
 use crate::backoff::Backoff;
-use crate::client::cluster::{Cluster, RequestError};
+use crate::client::cluster::Cluster;
 use crate::registrar::status_board::{Count, KeyStatus, StatusBoard};
 use crate::stop::Stop;
 
@@ -39,18 +37,18 @@ pub(super) enum Done {
         key: String,
         outcome: Result<RemoveOutcome, ActionError>,
     },
-    Tended {
+    OursRenewed {
         key: String,
         outcome: Result<RenewOutcome, ActionError>,
         sent: Instant,
     },
-    ListRead(Result<Reading, RequestError>),
+    ListRead(Result<ListRead, ActionError>),
     ListWritten {
-        keys: BTreeMap<String, Entry>,
-        result: Result<Writing, RequestError>,
+        keys: BTreeMap<String, OwnedKey>,
+        result: Result<Option<u64>, ActionError>,
     },
     /// Sent only to see whether the store responds.
-    Pinged(Option<RequestError>),
+    Pinged(Result<ListRead, ActionError>),
 }
 
 type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -71,13 +69,13 @@ pub(super) struct Reconciler {
     pub(super) busy: BTreeSet<String>,
     /// Whether a read or write of the list is in progress.
     pub(super) listing: bool,
-    queue: VecDeque<Action>,
+    queue: VecDeque<KeyAction>,
     /// When the queue was computed.
     planned: Instant,
     /// When to read or write the list; outer `None`: not computed yet.
     pub(super) list_at: Option<Option<Instant>>,
-    /// The key of the last failed request. During an outage the next probe uses another key, so that one bad key cannot
-    /// be all that is tried.
+    /// The key of the last failed request. During an outage the next probe uses another key, so that one bad key does
+    /// not block all probes.
     pub(super) stuck: Option<String>,
     /// Whether the log already says that another host uses our name.
     pub(super) foreign_said: bool,
@@ -96,7 +94,7 @@ impl Reconciler {
             desired: WantedKeys::default(),
             held: BTreeMap::new(),
             owned_list: OwnedListState::Unread { from: Instant::now() },
-            availability: StoreAvailability::fair(),
+            availability: StoreAvailability::default(),
             running: FuturesUnordered::new(),
             stand_ins: Vec::new(),
             busy: BTreeSet::new(),
@@ -114,15 +112,14 @@ impl Reconciler {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             let error = match owned::read(&self.cluster, &self.config).await {
-                Ok(reading) => {
-                    self.availability.answered(&self.status_board);
-                    if let Reading::Ours { keys, .. } = &reading {
+                Err(ActionError::Failed(error)) => error,
+                read => {
+                    if let Ok(ListRead::Ours { keys, .. }) = &read {
                         self.adopt(keys);
                     }
-                    self.list_read(reading);
+                    self.list_read(read);
                     return Ok(());
                 }
-                Err(error) => error,
             };
             self.availability.failed(&error, &self.status_board);
             let pause = backoff.next();
@@ -139,7 +136,7 @@ impl Reconciler {
     }
 
     /// Adopts the keys of an earlier run; whether they exist and are wanted is not known yet.
-    pub(super) fn adopt(&mut self, keys: &BTreeMap<String, Entry>) {
+    pub(super) fn adopt(&mut self, keys: &BTreeMap<String, OwnedKey>) {
         let due = Instant::now();
         for (key, entry) in keys {
             let (mine, owner) = (entry.values.clone(), entry.values.values().next_back().cloned());
@@ -178,15 +175,12 @@ impl Reconciler {
     fn plan(&mut self) {
         self.planned = Instant::now();
         self.hand_over(self.planned);
-        let actions = reconcile(&self.desired, &self.held, self.planned);
-        self.queue.clear();
-        for action in actions {
-            match action {
-                Action::Forget { key } if !self.busy.contains(&key) => self.forget(&key),
-                Action::Leave { key } if !self.busy.contains(&key) => self.leave(&key),
-                Action::Forget { .. } | Action::Leave { .. } => {}
-                other => self.queue.push_back(other),
-            }
+        let (now, later) = reconcile(&self.desired, &self.held, self.planned)
+            .into_iter()
+            .partition::<Vec<_>, _>(|action| matches!(action.what, ActionKind::Forget | ActionKind::Leave));
+        self.queue = later.into();
+        for action in now {
+            self.start_one(action);
         }
         if let Some(stuck) = &self.stuck {
             go_on_after(stuck, self.queue.make_contiguous(), &self.held, self.planned);
@@ -203,7 +197,7 @@ impl Reconciler {
             if !self.held.contains_key(&key) {
                 self.list_at = None;
             }
-            // A service may want a key with the name of a stand-in: that key stays when the stand-in goes.
+            // A service may want a key with the name of a stand-in: that key stays when the stand-in is removed.
             if let std::collections::btree_map::Entry::Vacant(free) = self.desired.keys.entry(key.clone()) {
                 free.insert(registration);
                 self.stand_ins.push(key);
@@ -242,24 +236,24 @@ impl Reconciler {
         }
         if self.availability.is_down() && self.running.is_empty() {
             let (cluster, config) = (Arc::clone(&self.cluster), Arc::clone(&self.config));
-            self.running
-                .push(Box::pin(async move { Done::Pinged(owned::read(&cluster, &config).await.err()) }));
+            self.running.push(Box::pin(async move { Done::Pinged(owned::read(&cluster, &config).await) }));
         }
     }
 
-    pub(super) fn start_one(&mut self, action: Action) {
-        if self.busy.contains(action.key()) {
+    pub(super) fn start_one(&mut self, KeyAction { key, what }: KeyAction) {
+        if self.busy.contains(&key) {
             return;
         }
-        let (key, first) = match action {
-            Action::Create { key } => (key, WriteStep::Create),
-            Action::Replace { key, guard } => (key, WriteStep::Swap(guard)),
-            Action::Renew { key, guard } => (key, WriteStep::Renew(guard)),
-            Action::Remove { key, guard } => return self.start_removal(key, guard),
-            Action::Tend { key } => return self.tend(key),
-            Action::Forget { key } => return self.forget(&key),
-            Action::Leave { key } => return self.leave(&key),
-        };
+        match what {
+            ActionKind::Write(first) => self.start_write(key, first),
+            ActionKind::Remove(guard) => self.start_removal(key, guard),
+            ActionKind::RenewOurs => self.start_renewing_ours(key),
+            ActionKind::Forget => self.forget(&key),
+            ActionKind::Leave => self.leave(&key),
+        }
+    }
+
+    fn start_write(&mut self, key: String, first: WriteStep) {
         let Some(registration) = self.desired.keys.get(&key) else { return };
         let value = registration.value.clone();
         if !matches!(first, WriteStep::Renew(_)) && !self.owned_list.covers(&key, &value) {
@@ -268,11 +262,11 @@ impl Reconciler {
         let held = self.held.entry(key.clone()).or_insert_with(|| HeldKey::new(Instant::now()));
         // A key of an earlier run mostly exists; reading it first turns the write into a renewal.
         let adopts = held.before && matches!(first, WriteStep::Create | WriteStep::Renew(_));
-        let first = if adopts { WriteStep::Look } else { first };
+        let first = if adopts { WriteStep::Read } else { first };
         let tried = !held.before && held.mine.contains_key(&value);
         (held.before, held.left, held.owner) = (false, None, Owner::of(registration));
         if !matches!(&held.key_state, KeyState::Kept { value: kept, .. } if *kept == value) {
-            held.in_motion();
+            held.request_started();
         }
         let mine = held.mine.keys().cloned().collect();
         held.mine.insert(value.clone(), held.owner.clone());
@@ -288,12 +282,14 @@ impl Reconciler {
     }
 
     /// Renews the lease of a key of an earlier run, until it is known whether the key is wanted.
-    fn tend(&mut self, key: String) {
-        #[cfg(test)]
-        if is_planted(Planted::NotRenewed) && self.held.get(&key).is_some_and(|held| !held.waits.is_empty()) {
-            return;
-        }
+    fn start_renewing_ours(&mut self, key: String) {
         let Some(held) = self.held.get_mut(&key) else { return };
+        fault!(
+            NotRenewed,
+            if !held.waits.is_empty() {
+                return;
+            }
+        );
         let sent = Instant::now();
         let ttl = self.config.lease.ttl.map(|ttl| ttl.as_secs().max(1));
         let unclear = held.mine.len() > 1 && held.key_state == KeyState::Unknown;
@@ -305,14 +301,14 @@ impl Reconciler {
         let (mine, cluster) = (held.mine.keys().cloned().collect(), Arc::clone(&self.cluster));
         self.busy.insert(key.clone());
         self.running.push(Box::pin(async move {
-            let outcome = act::tend(&cluster, &key, &mine, ttl).await;
-            Done::Tended { key, outcome, sent }
+            let outcome = act::renew_ours(&cluster, &key, &mine, ttl).await;
+            Done::OursRenewed { key, outcome, sent }
         }));
     }
 
     fn start_removal(&mut self, key: String, guard: Option<u64>) {
         let Some(held) = self.held.get_mut(&key) else { return };
-        held.in_motion();
+        held.request_started();
         if !held.waits.is_empty() {
             let Owner { id, service, .. } = &held.owner;
             tracing::warn!(
@@ -338,7 +334,7 @@ impl Reconciler {
     fn leave(&mut self, key: &str) {
         let ttl = self.config.lease.ttl;
         let Some(held) = self.held.get_mut(key) else { return };
-        // So far away that it means never, but still a valid time.
+        // Far enough away to mean never, but still a valid time.
         held.left = Some(Instant::now() + ttl.unwrap_or(Duration::from_secs(10 * 365 * 86_400)));
         self.status_board.key(key, None);
         let Owner { id, service, .. } = &held.owner;
@@ -351,10 +347,10 @@ impl Reconciler {
     }
 
     /// Returns what the list must hold.
-    pub(super) fn ours(&self) -> BTreeMap<String, Entry> {
+    pub(super) fn ours(&self) -> BTreeMap<String, OwnedKey> {
         let known = self.held.iter().filter(|(_, held)| !held.mine.is_empty());
-        let mut ours: BTreeMap<String, Entry> =
-            known.map(|(key, held)| (key.clone(), Entry { values: held.mine.clone() })).collect();
+        let mut ours: BTreeMap<String, OwnedKey> =
+            known.map(|(key, held)| (key.clone(), OwnedKey { values: held.mine.clone() })).collect();
         for (key, registration) in &self.desired.keys {
             let entry = ours.entry(key.clone()).or_default();
             entry.values.entry(registration.value.clone()).or_insert_with(|| Owner::of(registration));

@@ -12,18 +12,18 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Key not found.
 pub(in crate::registrar) const NOT_FOUND: i64 = 100;
 /// Compare failed.
-pub(in crate::registrar) const OTHER: i64 = 101;
+pub(in crate::registrar) const COMPARE_FAILED: i64 = 101;
 /// A parent of the key is a file.
-pub(in crate::registrar) const NO_DIRECTORY: i64 = 104;
+pub(in crate::registrar) const NOT_A_DIRECTORY: i64 = 104;
 /// Not a file.
-pub(super) const DIRECTORY: i64 = 102;
+pub(super) const NOT_A_FILE: i64 = 102;
 /// Key already exists.
-pub(in crate::registrar) const EXISTS: i64 = 105;
+pub(in crate::registrar) const KEY_EXISTS: i64 = 105;
 /// Insufficient credentials.
-pub(in crate::registrar) const NO_RIGHT: i64 = 110;
+pub(in crate::registrar) const UNAUTHORIZED: i64 = 110;
 
 /// Returns access to the keys of `cluster` for one request, with the request timeout.
-pub(in crate::registrar) fn soon(cluster: &Cluster) -> Keys<'_> {
+pub(in crate::registrar) fn keys_of(cluster: &Cluster) -> Keys<'_> {
     Keys::new(cluster, Some(Instant::now() + REQUEST_TIMEOUT))
 }
 
@@ -33,11 +33,13 @@ pub(in crate::registrar) const NEWEST: Get = Get { recursive: false, sorted: fal
 /// Describes why the store rejects a request, and what to do.
 pub(super) fn refusal(error: &EtcdError) -> String {
     match error.code {
-        NO_RIGHT => "these credentials have no right to the key: grant their role readwrite on it".to_owned(),
-        NO_DIRECTORY => {
+        UNAUTHORIZED => {
+            "these credentials have no right to the key: grant their role readwrite on it".to_owned()
+        }
+        NOT_A_DIRECTORY => {
             format!("{} is a key in the store, where a directory is needed: delete it", error.cause)
         }
-        DIRECTORY => format!("{} is a directory in the store: delete it", error.cause),
+        NOT_A_FILE => format!("{} is a directory in the store: delete it", error.cause),
         _ => format!("the store returned {error}"),
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::check::Check;
 use super::super::container::{Container, ContainerState, ListedContainer, Port};
 use super::super::service::{Service, Skipped};
-use super::{FIRST_PASS, HealthSource, Probe, patience};
+use super::{FIRST_PASS_TIMEOUT, HealthSource, Probe, kill_timeout};
 
 /// The shortest delay before a failed inspection is retried.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -19,7 +19,7 @@ const MAX_INSPECTION_AGE: Duration = Duration::from_secs(300);
 
 /// The state of one container.
 #[derive(Default)]
-pub(super) struct Entry {
+pub(super) struct ContainerEntry {
     /// From the last inspection.
     pub(super) container: Option<Container>,
     /// From the last list.
@@ -51,18 +51,18 @@ pub(super) struct Draining {
     /// When the container will have survived the stop if it still runs; `None`: it drains until its next run.
     pub(super) until: Option<Instant>,
     /// That time has passed, and an inspection is to show whether it still runs.
-    pub(super) doubted: bool,
+    pub(super) is_overdue: bool,
 }
 
 /// One service of a container.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ServiceState {
     pub(super) service: Service,
     pub(super) health_source: HealthSource,
     /// Whether its checks pass; unused for a service without checks.
-    pub(super) well: bool,
+    pub(super) healthy: bool,
     /// Whether it was ever healthy in this run of its container.
-    pub(super) was_well: bool,
+    pub(super) was_healthy: bool,
     /// How many results of the same kind came in a row.
     passes: u32,
     failures: u32,
@@ -71,9 +71,9 @@ pub(super) struct ServiceState {
     /// Since when it has waited for its first passed check.
     pub(super) since: Option<Instant>,
     /// Whether that was logged.
-    pub(super) is_told: bool,
+    pub(super) is_overdue_logged: bool,
     /// Whether it passed, or why it does not was logged.
-    pub(super) is_judged: bool,
+    pub(super) is_result_logged: bool,
 }
 
 /// The state of a service.
@@ -104,7 +104,7 @@ impl ServicePhase {
     }
 }
 
-impl Entry {
+impl ContainerEntry {
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.dirty && self.asked.is_none() && self.not_before.is_none_or(|at| now >= at)
     }
@@ -147,8 +147,8 @@ impl Entry {
         self.container.as_ref().is_some_and(|container| container.network_mode.starts_with("container:"))
     }
 
-    pub(super) fn stop_patience(&self) -> Duration {
-        patience(self.container.as_ref().and_then(|container| container.stop_timeout))
+    pub(super) fn stop_timeout(&self) -> Duration {
+        kill_timeout(self.container.as_ref().and_then(|container| container.stop_timeout))
     }
 
     /// Carries the health of a service over to its new description, within one run of its container. If the check
@@ -158,18 +158,18 @@ impl Entry {
         if known.health_source == state.health_source {
             let service = state.service.clone();
             *state = ServiceState { service, ..known.clone() };
-        } else if self.judge(known).0 == ServicePhase::Passing {
-            (state.well, state.was_well) = (true, true);
+        } else if self.phase(known).0 == ServicePhase::Passing {
+            (state.healthy, state.was_healthy) = (true, true);
         }
     }
 
     /// Once a stop should have ended the container, has an inspection show whether it did.
     pub(super) fn outlive(&mut self, now: Instant) {
         if let Some(draining) = &mut self.draining
-            && !draining.doubted
+            && !draining.is_overdue
             && draining.until.is_some_and(|until| now >= until)
         {
-            draining.doubted = true;
+            draining.is_overdue = true;
             self.dirty = true;
         }
     }
@@ -192,19 +192,19 @@ impl Entry {
 
     /// Returns whether its service on `port` is passing.
     pub(super) fn passes(&self, port: Port) -> bool {
-        self.services.get(&port).is_some_and(|state| self.judge(state).0 == ServicePhase::Passing)
+        self.services.get(&port).is_some_and(|state| self.phase(state).0 == ServicePhase::Passing)
     }
 
     /// Returns when time alone would change something.
     pub(super) fn next(&self) -> Option<Instant> {
-        let draining = self.draining.as_ref().filter(|draining| !draining.doubted);
+        let draining = self.draining.as_ref().filter(|draining| !draining.is_overdue);
         let outlived = draining.and_then(|draining| draining.until);
         let retry = self.not_before.filter(|_| self.dirty && self.asked.is_none());
         let waits = self
             .services
             .values()
-            .filter(|state| !state.is_told && self.judge(state).0 == ServicePhase::Starting);
-        let overdue = waits.filter_map(|state| Some(state.since? + FIRST_PASS));
+            .filter(|state| !state.is_overdue_logged && self.phase(state).0 == ServicePhase::Starting);
+        let overdue = waits.filter_map(|state| Some(state.since? + FIRST_PASS_TIMEOUT));
         outlived.into_iter().chain(retry).chain(overdue).min()
     }
 
@@ -217,23 +217,12 @@ impl Entry {
 
 impl ServiceState {
     pub(super) fn new(service: Service, health_source: HealthSource) -> Self {
-        Self {
-            service,
-            health_source,
-            well: false,
-            was_well: false,
-            passes: 0,
-            failures: 0,
-            why: String::new(),
-            since: None,
-            is_told: false,
-            is_judged: false,
-        }
+        Self { service, health_source, ..Self::default() }
     }
 
     fn is_known(&self) -> bool {
         match &self.health_source {
-            HealthSource::Check { check, .. } => self.well || self.failures >= check.fall,
+            HealthSource::Check { check, .. } => self.healthy || self.failures >= check.fall,
             HealthSource::Engine | HealthSource::Running => true,
         }
     }
@@ -260,12 +249,12 @@ impl ServiceState {
 
     /// Counts a result of the running check. Returns whether that changed anything.
     pub(super) fn checked(&mut self, check: &Check, result: Result<(), String>) -> bool {
-        let before = (self.well, self.was_well, self.is_known(), self.why.clone());
+        let before = (self.healthy, self.was_healthy, self.is_known(), self.why.clone());
         match result {
             Ok(()) => {
                 (self.passes, self.failures) = (self.passes.saturating_add(1), 0);
                 if self.passes >= check.rise {
-                    (self.well, self.was_well) = (true, true);
+                    (self.healthy, self.was_healthy) = (true, true);
                     self.why.clear();
                 }
             }
@@ -273,10 +262,10 @@ impl ServiceState {
                 (self.passes, self.failures) = (0, self.failures.saturating_add(1));
                 self.why = why;
                 if self.failures >= check.fall {
-                    self.well = false;
+                    self.healthy = false;
                 }
             }
         }
-        before != (self.well, self.was_well, self.is_known(), self.why.clone())
+        before != (self.healthy, self.was_healthy, self.is_known(), self.why.clone())
     }
 }

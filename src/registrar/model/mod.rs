@@ -1,18 +1,18 @@
 //! The state of every container, and what follows from it. Pure: takes events and the time; returns which containers to
 //! inspect, which checks to run and which keys are wanted.
 //!
-//! Owns: the state of each container ([`entry`]), the state of each of its services ([`judge`]), and which of several
+//! Owns: the state of each container ([`entry`]), the state of each of its services ([`phase`]), and which of several
 //! services gets a key that all claim ([`registrations`]).
 //!
 //! A service goes from starting to passing with its first passed checks, and from there to failing and back. When its
-//! container is told to stop, it is draining until the container's next run. Only a passing service has a key.
+//! container gets its stop signal, it is draining until the container's next run. Only a passing service has a key.
 //!
 //! Promises: a container is gone only when an inspection did not find it; events in any order end in the same state,
 //! because a stop that is older than the container's current run is ignored; an inspection that was requested before
 //! the last event is repeated.
 
 mod entry;
-mod judge;
+mod phase;
 mod registrations;
 mod report;
 
@@ -22,15 +22,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::check::{self, Check, Target};
+use super::check::{self, Check, CheckTarget};
 use super::container::{Container, ContainerState, ListedContainer, Port, Protocol};
 use super::describe::{self, DescribeContext};
-use super::engine::Event;
+use super::engine::EngineEvent;
 use super::service::{Described, Service, Skipped};
 use super::settings::{Checks, Deregister, OwnContainer, Rules};
 
 pub(super) use entry::ServicePhase;
-use entry::{Draining, Entry, ServiceState};
+use entry::{ContainerEntry, Draining, ServiceState};
 pub(super) use report::unregistered;
 
 /// SIGKILL and SIGTERM end a container whatever its own stop signal is.
@@ -38,15 +38,15 @@ const ALWAYS_END: [i32; 2] = [9, 15];
 /// Docker's default time between the stop signal and the kill.
 const DEFAULT_STOP_TIMEOUT_SECS: u64 = 10;
 /// How long after the kill was due a container counts as having survived the stop signal.
-const KILL_GRACE: Duration = Duration::from_secs(2);
+const KILL_GRACE_DELAY: Duration = Duration::from_secs(2);
 /// How long after the first list a container that cannot be inspected is waited for.
 const INSPECTION_WAIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a service may wait for its first passed check before that is logged.
-const FIRST_PASS: Duration = Duration::from_secs(60);
+const FIRST_PASS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The configuration, constant for the whole run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NodeConfig {
     pub(super) rules: Rules,
     pub(super) node: String,
@@ -57,7 +57,7 @@ pub(super) struct NodeConfig {
     pub(super) checks: Checks,
     pub(super) deregister: Deregister,
     pub(super) grace: Duration,
-    /// How long a key lives that is left to its lease; `None`: for ever.
+    /// The lease of a key that is no longer renewed; `None`: for ever.
     pub(super) ttl: Option<Duration>,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Sidecar {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Probe {
     pub(super) check: Check,
-    pub(super) target: Target,
+    pub(super) target: CheckTarget,
     /// The run of the container that is checked; a result for an earlier run is ignored.
     pub(super) life: Option<i64>,
 }
@@ -87,10 +87,11 @@ pub(super) type ServiceId = (String, Port);
 pub(super) type ByService<T> = BTreeMap<ServiceId, T>;
 
 /// The state of all containers.
+#[derive(Default)]
 pub(super) struct Model {
     node_config: NodeConfig,
-    entries: BTreeMap<String, Entry>,
-    /// Which service has a key, while it wants it.
+    entries: BTreeMap<String, ContainerEntry>,
+    /// Which service has a key, as long as it needs it.
     owners: BTreeMap<String, ServiceId>,
     /// Keys that are left to their leases, and until when.
     released: BTreeMap<String, Option<Instant>>,
@@ -111,19 +112,7 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new(node_config: NodeConfig) -> Self {
-        Self {
-            node_config,
-            entries: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            released: BTreeMap::new(),
-            logged_collisions: BTreeSet::new(),
-            first: None,
-            settled: None,
-            complete: false,
-            lost: None,
-            alone: false,
-            touched: true,
-        }
+        Self { node_config, touched: true, ..Self::default() }
     }
 
     /// Returns whether keys, checks or status may have changed since the last call.
@@ -192,14 +181,13 @@ impl Model {
     pub(super) fn set_host(&mut self, host: Option<IpAddr>) {
         if host.is_some() && host != self.node_config.host {
             self.node_config.host = host;
-            let ids: Vec<String> = self.entries.keys().cloned().collect();
-            ids.iter().for_each(|id| self.describe(id, false));
+            self.describe_where(|_, _| true);
             self.touched = true;
         }
     }
 
     /// Takes an event of a container.
-    pub(super) fn event(&mut self, event: &Event, now: Instant) {
+    pub(super) fn event(&mut self, event: &EngineEvent, now: Instant) {
         if !self.concerns(&event.id) {
             return;
         }
@@ -223,9 +211,14 @@ impl Model {
         let asked =
             entry.draining.as_ref().is_some_and(|drained| drained.until.is_none() && drained.life == older);
         if !stale && !asked {
-            let timeout = if event.action == "die" { KILL_GRACE } else { entry.stop_patience() };
-            entry.draining =
-                Some(Draining { why, at: event.at, life: older, until: Some(now + timeout), doubted: false });
+            let timeout = if event.action == "die" { KILL_GRACE_DELAY } else { entry.stop_timeout() };
+            entry.draining = Some(Draining {
+                why,
+                at: event.at,
+                life: older,
+                until: Some(now + timeout),
+                is_overdue: false,
+            });
             self.touched = true;
         }
     }
@@ -233,10 +226,10 @@ impl Model {
     /// Begins (`out`) or cancels a drain on request: the container's keys are removed although it runs. Returns whether
     /// the container exists.
     pub(super) fn drain(&mut self, asked: &str, out: bool) -> bool {
-        let named = |(_, entry): &(&String, &Entry)| {
+        let named = |(_, entry): &(&String, &ContainerEntry)| {
             entry.container.as_ref().is_some_and(|known| known.name == asked.trim_start_matches('/'))
         };
-        let begins = |(id, _): &(&String, &Entry)| asked.len() >= 4 && id.starts_with(asked);
+        let begins = |(id, _): &(&String, &ContainerEntry)| asked.len() >= 4 && id.starts_with(asked);
         let found = self.entries.iter().find(named).or_else(|| self.entries.iter().find(begins));
         let id = found.map(|(id, _)| id.clone());
         let Some(entry) = id.and_then(|id| self.entries.get_mut(&id)) else { return false };
@@ -247,7 +240,7 @@ impl Model {
         }
         let life = entry.container.as_ref().and_then(|container| container.started);
         let why = "is being drained on request".to_owned();
-        entry.draining = Some(Draining { why, at: None, life, until: None, doubted: false });
+        entry.draining = Some(Draining { why, at: None, life, until: None, is_overdue: false });
         true
     }
 
@@ -309,11 +302,12 @@ impl Model {
         }
         if changed || new_life {
             self.describe(id, new_life);
-            self.describe_guests(id);
+            // The containers that share its network are reached through it.
+            self.describe_where(|guest, entry| guest != id && entry.is_guest());
         }
     }
 
-    /// Computes anew which services of a container to register.
+    /// Computes again which services of a container to register.
     fn describe(&mut self, id: &str, new_life: bool) {
         let Some(container) = self.entries.get(id).and_then(|entry| entry.container.clone()) else { return };
         let context = DescribeContext {
@@ -330,7 +324,7 @@ impl Model {
         };
         let mut services: BTreeMap<Port, ServiceState> = BTreeMap::new();
         for service in described.services {
-            for odd in check::unknown_words(&service).into_iter().map(Skipped::Odd) {
+            for odd in check::unknown_words(&service).into_iter().map(Skipped::UnknownAttribute) {
                 if !described.skipped.contains(&odd) {
                     described.skipped.push(odd);
                 }
@@ -357,7 +351,7 @@ impl Model {
         entry.skipped = described.skipped;
     }
 
-    /// Returns where a service's health comes from; an error says what is wrong with its check attributes.
+    /// Returns the source of a service's health; an error says what is wrong with its check attributes.
     fn health_source(
         &self,
         service: &Service,
@@ -375,7 +369,7 @@ impl Model {
             None => check::fallback(checks).filter(|_| service.port.protocol == Protocol::Tcp),
         };
         let target = match &self.node_config.own {
-            Some(own) if own.inside => Target {
+            Some(own) if own.inside => CheckTarget {
                 host: "127.0.0.1".to_owned(),
                 port: service.port.number,
                 container: container.id.clone(),
@@ -385,17 +379,10 @@ impl Model {
         Ok(check.map_or(HealthSource::Running, |check| HealthSource::Check { check, target }))
     }
 
-    /// Describes the containers that share this one's network again: they are reached through it.
-    fn describe_guests(&mut self, host: &str) {
-        let guests: Vec<String> = self
-            .entries
-            .iter()
-            .filter(|(id, entry)| *id != host && entry.is_guest())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in guests {
-            self.describe(&id, false);
-        }
+    fn describe_where(&mut self, wanted: impl Fn(&str, &ContainerEntry) -> bool) {
+        let chosen = self.entries.iter().filter(|(id, entry)| wanted(id, entry));
+        let ids: Vec<String> = chosen.map(|(id, _)| id.clone()).collect();
+        ids.iter().for_each(|id| self.describe(id, false));
     }
 
     fn container(&self, asked: &str) -> Option<&Container> {
@@ -437,8 +424,7 @@ impl Model {
     pub(super) fn tick(&mut self, now: Instant) {
         if !self.alone && self.lost.is_some_and(|since| now >= since + self.node_config.grace) {
             (self.alone, self.touched) = (true, true);
-            let ids: Vec<String> = self.entries.keys().cloned().collect();
-            ids.iter().for_each(|id| self.describe(id, false));
+            self.describe_where(|_, _| true);
         }
         self.entries.values_mut().for_each(|entry| entry.outlive(now));
         for line in self.first_failures() {
@@ -460,7 +446,7 @@ impl Model {
         let away = self.lost.filter(|_| !self.alone).map(|since| since + self.node_config.grace);
         let settled = self.settled.filter(|_| !self.complete);
         let lapses = self.released.values().copied().flatten();
-        self.entries.values().filter_map(Entry::next).chain(away).chain(settled).chain(lapses).min()
+        self.entries.values().filter_map(ContainerEntry::next).chain(away).chain(settled).chain(lapses).min()
     }
 
     /// Returns whether all containers that ran at the start were listed, inspected, and checked until a result. Waits
@@ -469,24 +455,25 @@ impl Model {
         if let (false, Some(first)) = (self.complete, &self.first) {
             let entries = &self.entries;
             // All at once: one may have to be described again because of another.
-            self.complete = first.iter().all(|id| entries.get(id).is_none_or(Entry::is_known));
+            self.complete = first.iter().all(|id| entries.get(id).is_none_or(ContainerEntry::is_known));
         }
         self.complete
     }
 }
 
 /// Where a service's health comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum HealthSource {
     /// A check of our own.
-    Check { check: Check, target: Target },
+    Check { check: Check, target: CheckTarget },
     /// The HEALTHCHECK of the image or container, which the engine runs.
     Engine,
     /// Nothing but that it runs.
+    #[default]
     Running,
 }
 
 /// Returns the time between a container's stop signal and the kill, plus a margin.
-fn patience(stop_timeout: Option<u64>) -> Duration {
-    Duration::from_secs(stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT_SECS).min(86_400)) + KILL_GRACE
+fn kill_timeout(stop_timeout: Option<u64>) -> Duration {
+    Duration::from_secs(stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT_SECS).min(86_400)) + KILL_GRACE_DELAY
 }

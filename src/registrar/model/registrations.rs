@@ -27,7 +27,7 @@ impl Model {
         for (id, entry) in &self.entries {
             let started = entry.container.as_ref().and_then(|container| container.started);
             for (port, state) in &entry.services {
-                if entry.judge(state).0 == ServicePhase::Passing {
+                if entry.phase(state).0 == ServicePhase::Passing {
                     passing.push((started, (id.clone(), *port), &state.service));
                 }
             }

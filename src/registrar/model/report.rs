@@ -2,10 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::super::container::{Container, ContainerState, Port, Published};
+use super::super::container::{Container, ContainerState, Port, PublishedPort};
 use super::super::service::Skipped;
 use super::super::status_board::{ContainerStatus, ServiceStatus};
-use super::{Entry, FIRST_PASS, Model, ServicePhase};
+use super::{ContainerEntry, FIRST_PASS_TIMEOUT, Model, ServicePhase};
 use crate::placement;
 
 /// The longest label that is published for placement.
@@ -17,7 +17,7 @@ pub(super) fn log_skipped(short: &str, skipped: &[Skipped]) {
         match skipped {
             Skipped::Ignored(why) => tracing::info!("ignored: {short} {why}"),
             Skipped::Refused(why) => tracing::warn!("refused: {short} {why}"),
-            Skipped::Odd(why) => tracing::warn!("{short} {why}"),
+            Skipped::UnknownAttribute(why) => tracing::warn!("{short} {why}"),
         }
     }
 }
@@ -32,18 +32,14 @@ impl Model {
     pub(in crate::registrar) fn first_failures(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         for (id, entry) in &mut self.entries {
-            let Some(container) = entry.container.as_ref().map(|container| container.name.clone()) else {
-                continue;
-            };
-            let open = entry.services.iter().filter(|(_, state)| !state.is_judged);
-            let judged: Vec<_> = open.map(|(port, state)| (*port, entry.judge(state))).collect();
-            for (port, (phase, why)) in judged {
-                let Some(state) = entry.services.get_mut(&port) else { continue };
+            let Some(container) = &entry.container else { continue };
+            for (port, state) in entry.services.iter_mut().filter(|(_, state)| !state.is_result_logged) {
+                let (phase, why) = state.phase(container, entry.draining.as_ref());
                 let fails =
                     phase == ServicePhase::Failing || (phase == ServicePhase::Starting && state.has_failed());
-                state.is_judged = fails || phase == ServicePhase::Passing;
+                state.is_result_logged = fails || phase == ServicePhase::Passing;
                 if fails {
-                    let named = named(&container, id, &state.service.name, &port.to_string());
+                    let named = named(&container.name, id, &state.service.name, &port.to_string());
                     lines.push(format!("{named}, is not healthy yet, so it gets no key: {why}"));
                 }
             }
@@ -55,24 +51,19 @@ impl Model {
     pub(in crate::registrar) fn overdue(&mut self, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
         for (id, entry) in &mut self.entries {
-            let starting: Vec<Port> = entry
-                .services
-                .iter()
-                .filter(|(_, state)| entry.judge(state).0 == ServicePhase::Starting)
-                .map(|(port, _)| *port)
-                .collect();
             let Some(container) = &entry.container else { continue };
-            let name = container.name.clone();
-            for port in starting {
-                let Some(state) = entry.services.get_mut(&port) else { continue };
-                let since = *state.since.get_or_insert(now);
-                if state.is_told || now < since + FIRST_PASS {
+            for (port, state) in &mut entry.services {
+                if state.phase(container, entry.draining.as_ref()).0 != ServicePhase::Starting {
                     continue;
                 }
-                state.is_told = true;
+                let since = *state.since.get_or_insert(now);
+                if state.is_overdue_logged || now < since + FIRST_PASS_TIMEOUT {
+                    continue;
+                }
+                state.is_overdue_logged = true;
                 let last = if state.why.is_empty() { String::new() } else { format!(": {}", state.why) };
-                let named = named(&name, id, &state.service.name, &port.to_string());
-                let seconds = FIRST_PASS.as_secs();
+                let named = named(&container.name, id, &state.service.name, &port.to_string());
+                let seconds = FIRST_PASS_TIMEOUT.as_secs();
                 lines.push(format!("{named}, has passed no check in {seconds} s, so it has no key{last}"));
             }
         }
@@ -87,12 +78,12 @@ impl Model {
         all
     }
 
-    fn container_status(&self, id: &str, entry: &Entry) -> ContainerStatus {
+    fn container_status(&self, id: &str, entry: &ContainerEntry) -> ContainerStatus {
         let services: Vec<ServiceStatus> = entry
             .services
             .iter()
             .map(|(port, state)| {
-                let (mut phase, mut why) = entry.judge(state);
+                let (mut phase, mut why) = entry.phase(state);
                 if let Some(owner) = self.taken_by(&state.service.key, &(id.to_owned(), *port))
                     && phase == ServicePhase::Passing
                 {
@@ -120,7 +111,7 @@ impl Model {
         let runs = container.is_some_and(|container| container.run_state == ContainerState::Running);
         let refusal = entry.skipped.iter().find_map(|skipped| match skipped {
             Skipped::Refused(why) if runs => Some(format!("refused: {why}")),
-            Skipped::Refused(_) | Skipped::Ignored(_) | Skipped::Odd(_) => None,
+            Skipped::Refused(_) | Skipped::Ignored(_) | Skipped::UnknownAttribute(_) => None,
         });
         let (state, why) = match refusal {
             Some(refusal) if matches!(state.as_str(), "absent" | "passing") => {
@@ -141,7 +132,7 @@ impl Model {
                 .map(|skipped| match skipped {
                     Skipped::Ignored(why) => format!("ignored: {why}"),
                     Skipped::Refused(why) => format!("refused: {why}"),
-                    Skipped::Odd(why) => format!("warning: {why}"),
+                    Skipped::UnknownAttribute(why) => format!("warning: {why}"),
                 })
                 .collect(),
         }
@@ -185,7 +176,7 @@ fn rank(state: &str) -> usize {
 }
 
 fn facts(container: &Container) -> placement::Container {
-    let bindings = |(port, published): (&Port, &Vec<Published>)| {
+    let bindings = |(port, published): (&Port, &Vec<PublishedPort>)| {
         let protocol = port.protocol.word();
         published
             .iter()

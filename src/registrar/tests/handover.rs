@@ -41,7 +41,7 @@ fn passes(model: &mut Model) {
 }
 
 #[test]
-fn a_service_that_is_well_and_whose_new_key_is_still_anothers_is_said_to_be_so() {
+fn a_healthy_service_whose_new_key_belongs_to_another_is_marked_unplaced() {
     let now = Instant::now();
     let mut model = Model::new(frame());
     let (mut one, mut two) = (running(ONE, 1001, 1), running(TWO, 1002, 2));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::container::{Container, ContainerState, Healthcheck};
-use super::super::engine::Event;
+use super::super::engine::EngineEvent;
 use super::super::model::{Model, NodeConfig};
 use super::super::settings::Deregister;
 use super::world::{frame, listed, running};
@@ -44,7 +44,8 @@ impl Case {
     }
 
     fn event(&mut self, action: &str, signal: Option<i32>, at: Option<i64>) {
-        let event = Event { action: action.into(), id: ID.into(), at, signal, ..Event::default() };
+        let event =
+            EngineEvent { action: action.into(), id: ID.into(), at, signal, ..EngineEvent::default() };
         self.model.event(&event, self.now);
     }
 
@@ -178,12 +179,12 @@ async fn a_stop_before_the_first_inspection_counts() {
     let container = running(ID, 1234, 1_000);
     let mut model = Model::new(frame());
     let now = Instant::now();
-    let event = |action: &str, signal| Event {
+    let event = |action: &str, signal| EngineEvent {
         action: action.into(),
         id: ID.into(),
         at: Some(2_000),
         signal,
-        ..Event::default()
+        ..EngineEvent::default()
     };
     model.event(&event("start", None), now);
     model.event(&event("kill", Some(15)), now);
@@ -424,7 +425,7 @@ async fn everything_is_known_only_when_all_checks_have_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mistyped_word_of_a_check_is_told_with_the_one_that_was_meant() {
+async fn a_mistyped_check_attribute_is_reported_with_the_nearest_one() {
     let mut case = Case::new(|container| {
         container.env.push(("SERVICE_CHECK_HTPP".into(), "/secret".into()));
         container.env.push(("SERVICE_CHECK_INITIAL_STATUS".into(), "passing".into()));
@@ -437,7 +438,7 @@ async fn a_mistyped_word_of_a_check_is_told_with_the_one_that_was_meant() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_never_passes_its_first_check_is_told_once() {
+async fn a_service_that_never_passes_its_first_check_is_reported_once() {
     let mut case = Case::new(with_check);
     assert!(case.model.overdue(case.now).is_empty());
     case.checked(Err("connection refused".into()));
@@ -468,7 +469,7 @@ async fn a_service_that_never_passes_its_first_check_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_failure_of_a_service_is_told_once_with_its_reason() {
+async fn the_first_failure_of_a_service_is_reported_once_with_its_reason() {
     let mut case = Case::new(with_check);
     assert!(case.model.first_failures().is_empty(), "nothing is known yet");
     case.checked(Err("connection refused".into()));

@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
 
-use super::super::container::{Container, ContainerState, Healthcheck, ListedContainer, Port, Published};
-use super::super::engine::Event;
+use super::super::container::{Container, ContainerState, Healthcheck, ListedContainer, Port, PublishedPort};
+use super::super::engine::EngineEvent;
 use super::super::model::{Model, NodeConfig};
 use super::super::settings::{Checks, Deregister, Rules, Suffix};
 
@@ -18,7 +18,7 @@ const STEP_DURATION: Duration = Duration::from_millis(20);
 
 /// A message in transit.
 enum Message {
-    Event(Event),
+    Event(EngineEvent),
     Listed(Vec<ListedContainer>),
     Lost,
     Inspected(String, Box<Result<Option<Container>, ()>>),
@@ -56,7 +56,7 @@ pub(super) fn frame() -> NodeConfig {
 
 /// Returns a container that runs and publishes port 80.
 pub(super) fn running(id: &str, port: u16, started: i64) -> Container {
-    let published = vec![Published { ip: "0.0.0.0".into(), port: port.to_string() }];
+    let published = vec![PublishedPort { ip: "0.0.0.0".into(), port: port.to_string() }];
     let http = Port::read("80/tcp").unwrap();
     Container {
         id: id.to_owned(),
@@ -137,12 +137,12 @@ impl World {
     /// Sends an event, or loses it.
     fn say(&mut self, id: &str, action: &str, signal: Option<i32>) {
         self.clock += 1_000;
-        let event = Event {
+        let event = EngineEvent {
             action: action.to_owned(),
             id: id.to_owned(),
             at: Some(self.clock),
             signal,
-            ..Event::default()
+            ..EngineEvent::default()
         };
         let copies = if self.chance(self.trouble) { self.rng.random_range(0..3) } else { 1 };
         for _ in 0..copies {

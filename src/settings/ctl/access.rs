@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::client::{SetBy, Trust};
 use crate::ctl::{Access, Discovery};
 
+use super::super::go_flags::Flags;
 use super::super::units;
 use super::Program;
-use super::flags::Flags;
 
 /// The variables that are read besides flags, without the prefix.
 pub(in crate::settings) const VARIABLES: &[&str] = &[

@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, Command};
 
 use super::super::row::{Row, ValueKind};
 use super::ABOUT;
-use super::row::{Action, Cmd};
-use super::table::{COMMANDS, GLOBAL};
+use super::row::{Action, Cmd, dashed};
+use super::table::{COMMANDS, GLOBAL, MEMBER};
 
 /// Returns the commands as clap commands: for the man page, and for shells without a script of our own.
 pub(in crate::settings) fn described() -> Command {
@@ -49,13 +49,8 @@ fn arg(option: &'static Row) -> Arg {
     }
 }
 
-fn spelled(option: &Row) -> Vec<String> {
-    let dashes = |name: &str| if name.len() == 1 { format!("-{name}") } else { format!("--{name}") };
-    option.names().map(dashes).collect()
-}
-
 fn words(options: &[Row]) -> String {
-    options.iter().flat_map(spelled).collect::<Vec<_>>().join(" ")
+    options.iter().flat_map(Row::names).map(dashed).collect::<Vec<_>>().join(" ")
 }
 
 fn names(rows: &[Cmd]) -> String {
@@ -66,7 +61,7 @@ fn names(rows: &[Cmd]) -> String {
 fn valued() -> String {
     let with_value = GLOBAL.iter().filter(|option| option.kind != ValueKind::Switch);
     let both = |name: &str| {
-        if name.len() == 1 { vec![format!("-{name}")] } else { vec![format!("--{name}"), format!("-{name}")] }
+        if name.len() == 1 { vec![dashed(name)] } else { vec![dashed(name), format!("-{name}")] }
     };
     with_value.flat_map(|option| option.names().flat_map(both)).collect::<Vec<_>>().join("|")
 }
@@ -87,13 +82,7 @@ fn filled(script: &str) -> String {
         .replace("@VALUED@", &valued())
         .replace("@GLOBAL@", &words(GLOBAL))
         .replace("@COMMANDS@", &names(COMMANDS))
-        .replace(
-            "@MEMBER@",
-            &COMMANDS
-                .iter()
-                .find(|row| row.name == "member")
-                .map_or_else(String::new, |row| names(row.sub())),
-        )
+        .replace("@MEMBER@", &names(MEMBER))
         .replace("@KEYS@", &of_keys(0))
         .replace("@FILE_AND_KEY@", &of_keys(1))
         .replace("@OPTIONS@\n", &option_cases("        "))

@@ -1,28 +1,27 @@
 //! Help pages in urfave/cli's layout.
 
 use super::super::row::{Row, ValueKind};
-use super::row::Cmd;
-use super::table::{COMMANDS, GLOBAL, HELP};
+use super::row::{Cmd, dashed};
+use super::table::HELP;
 
-/// Returns the main help: `program` is the name it was called by.
-pub(super) fn whole(program: &str, about: &str, version: &str) -> String {
+/// Returns the main help of a program, or of a group as its own `help` command prints it.
+pub(super) fn whole(name: &str, about: &str, own: &[Cmd], global: &[Row]) -> String {
     format!(
-        "NAME:\n   {program} - {about}\n\nUSAGE:\n   {program} [global options] command [command options] \
-         [arguments...]\n\nVERSION:\n   {version}\n\nCOMMANDS:\n{}\nGLOBAL OPTIONS:\n{}",
-        commands(COMMANDS, true),
-        options(GLOBAL)
+        "NAME:\n   {name} - {about}\n\nUSAGE:\n   {name} [global options] command [command options] \
+         [arguments...]\n\nVERSION:\n   {}\n\nCOMMANDS:\n{}\nGLOBAL OPTIONS:\n{}",
+        env!("CARGO_PKG_VERSION"),
+        commands(own),
+        options(global)
     )
 }
 
 /// Returns the help of one command.
 pub(super) fn command(full_name: &str, command: &Cmd) -> String {
-    let mut page = format!("NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name}", command.usage);
-    if !command.options.is_empty() {
-        page.push_str(" [command options]");
-    }
-    page.push(' ');
-    page.push_str(if command.args.is_empty() { "[arguments...]" } else { command.args });
-    page.push('\n');
+    let with_options = if command.options.is_empty() { "" } else { " [command options]" };
+    let args = if command.args.is_empty() { "[arguments...]" } else { command.args };
+    let usage = command.usage;
+    let mut page =
+        format!("NAME:\n   {full_name} - {usage}\n\nUSAGE:\n   {full_name}{with_options} {args}\n");
     if !command.description.is_empty() {
         page.push_str(&format!("\nDESCRIPTION:\n   {}\n", command.description));
     }
@@ -38,25 +37,14 @@ pub(super) fn group(full_name: &str, command: &Cmd) -> String {
         "NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name} command [command options] [arguments...]\n\n\
          COMMANDS:\n{}\nOPTIONS:\n{}   \n",
         command.usage,
-        commands(command.sub(), false),
+        commands(command.sub()),
         options(&[HELP])
     )
 }
 
-/// Returns the help of a group as its own `help` command prints it: like the main help.
-pub(super) fn group_as_whole(full_name: &str, command: &Cmd, version: &str) -> String {
-    format!(
-        "NAME:\n   {full_name} - {}\n\nUSAGE:\n   {full_name} [global options] command [command options] \
-         [arguments...]\n\nVERSION:\n   {version}\n\nCOMMANDS:\n{}\nGLOBAL OPTIONS:\n{}",
-        command.usage,
-        commands(command.sub(), false),
-        options(&[HELP])
-    )
-}
-
-fn commands(commands: &[Cmd], whole: bool) -> String {
+fn commands(commands: &[Cmd]) -> String {
     columns(commands.iter().map(|command| {
-        let name = if whole && command.name == "help" { "help, h" } else { command.name };
+        let name = if command.name == "help" { "help, h" } else { command.name };
         (name.to_owned(), command.usage.to_owned())
     }))
 }
@@ -64,13 +52,8 @@ fn commands(commands: &[Cmd], whole: bool) -> String {
 fn options(options: &[Row]) -> String {
     columns(options.iter().map(|option| {
         let (called, usage) = placeholder(option);
-        let names: Vec<String> = option
-            .names()
-            .map(|name| {
-                let dashes = if name.len() == 1 { "-" } else { "--" };
-                if called.is_empty() { format!("{dashes}{name}") } else { format!("{dashes}{name} {called}") }
-            })
-            .collect();
+        let names: Vec<String> =
+            option.names().map(|name| format!("{} {called}", dashed(name)).trim_end().to_owned()).collect();
         let default = match option.kind {
             _ if option.default.is_empty() => String::new(),
             ValueKind::Text => format!(" (default: \"{}\")", option.default),

@@ -3,11 +3,11 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::super::go_flags::{Flags, UNDEFINED};
 use super::super::inherited;
 use super::super::row::Row;
 use super::access::{NO_SYNC, VARIABLES};
-use super::flags::Flags;
-use super::row::Cmd;
+use super::row::{Cmd, dashed};
 use super::table::GLOBAL;
 use super::{OURS, Program};
 use crate::nearest::nearest;
@@ -45,7 +45,7 @@ pub(super) fn command(program: Program, word: &OsStr, commands: &[Cmd]) -> Strin
 
 /// Adds to the error about an unknown option what was probably meant.
 pub(super) fn option(program: Program, why: String, options: &[&'static [Row]]) -> String {
-    let unknown = why.strip_prefix("flag provided but not defined: -").filter(|_| program == OURS);
+    let unknown = why.strip_prefix(UNDEFINED).filter(|_| program == OURS);
     match unknown.and_then(|name| meant(name, options)) {
         Some(hint) => format!("{why}; {hint}"),
         None => why,
@@ -55,8 +55,7 @@ pub(super) fn option(program: Program, why: String, options: &[&'static [Row]]) 
 fn meant(name: &str, options: &[&'static [Row]]) -> Option<String> {
     let own = same(name).unwrap_or(name);
     if names(&[GLOBAL]).any(|known| known == own) && !names(options).any(|known| known == own) {
-        let dashes = if own.len() == 1 { "-" } else { "--" };
-        return Some(format!("write {dashes}{own} before the command"));
+        return Some(format!("write {} before the command", dashed(own)));
     }
     let known = names(options).filter(|known| known.len() > 1);
     let near = same(name).or_else(|| nearest(name, known))?;

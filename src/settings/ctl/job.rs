@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::client::cluster::Get;
+use crate::client::cluster::{Delete, Get, Set};
 use crate::ctl::{Backup, From, Job, PermissionChange};
 
+use super::super::go_flags::Flags;
 use super::access::with_scheme;
-use super::flags::Flags;
 
 /// The most connections that are useful for parallel writes.
 const MAX_CONNECTIONS: usize = 32;
@@ -16,17 +16,33 @@ pub(super) fn get(flags: &Flags) -> Get {
 }
 
 pub(super) fn set(flags: &Flags) -> Job {
-    let (swap_value, swap_index) = (flags.bytes("swap-with-value"), flags.index("swap-with-index"));
-    Job::Set { ttl: flags.ttl(), swap_value, swap_index }
+    let (previous_value, previous_index) = (flags.bytes("swap-with-value"), flags.index("swap-with-index"));
+    Job::Set(Set { ttl: flags.ttl(), previous_value, previous_index, ..Set::default() })
+}
+
+pub(super) fn make(flags: &Flags) -> Job {
+    let ttl = flags.ttl();
+    if flags.on("in-order") {
+        return Job::MakeInOrder { ttl };
+    }
+    Job::Set(Set { ttl, exists: Some(false), ..Set::default() })
+}
+
+pub(super) fn update(flags: &Flags) -> Job {
+    Job::Set(Set { ttl: flags.ttl(), exists: Some(true), ..Set::default() })
+}
+
+pub(super) fn dir(flags: &Flags, exists: Option<bool>) -> Job {
+    Job::Set(Set { dir: true, ttl: flags.ttl(), exists, ..Set::default() })
 }
 
 pub(super) fn remove(flags: &Flags) -> Job {
-    Job::Remove {
+    Job::Remove(Delete {
         dir: flags.on("dir"),
         recursive: flags.on("recursive"),
-        with_value: flags.bytes("with-value"),
-        with_index: flags.index("with-index"),
-    }
+        previous_value: flags.bytes("with-value"),
+        previous_index: flags.index("with-index"),
+    })
 }
 
 pub(super) fn watch(flags: &Flags) -> Job {
@@ -42,17 +58,18 @@ pub(super) fn export(flags: &Flags) -> Job {
     Job::Export { format: flags.text("format"), ttl: flags.on("ttl"), quorum: flags.on("quorum") }
 }
 
-pub(super) fn backup(flags: &Flags) -> Backup {
+pub(super) fn backup(flags: &Flags) -> Job {
     let path = |name: &str| flags.all(name).pop().map(PathBuf::from).unwrap_or_default();
     let unused = ["wal-dir", "backup-wal-dir", "with-v3"].into_iter().filter(|name| flags.given(name));
-    Backup { data_dir: path("data-dir"), backup_dir: path("backup-dir"), without_meaning: unused.collect() }
+    let (data_dir, backup_dir) = (path("data-dir"), path("backup-dir"));
+    Job::Backup(Backup { data_dir, backup_dir, without_meaning: unused.collect() })
 }
 
 pub(super) fn import(flags: &Flags) -> Job {
     if flags.given("from") {
         return Job::ImportFrom(From {
             endpoints: flags.text("from").split(',').map(with_scheme).collect(),
-            user: Some(flags.text("from-user")).filter(|user| !user.is_empty()),
+            user: flags.filled("from-user"),
             hidden: texts(flags, "hidden"),
             merge: flags.on("merge"),
             follow: flags.on("follow"),
@@ -75,15 +92,15 @@ fn clients(flags: &Flags) -> usize {
     usize::try_from(flags.number("c").unwrap_or(10)).unwrap_or(1).clamp(1, 64)
 }
 
-pub(super) fn roles(flags: &Flags) -> Vec<String> {
-    texts(flags, "roles")
+pub(super) fn roles(flags: &Flags, grant: bool) -> Job {
+    Job::UserRoles { roles: texts(flags, "roles"), grant }
 }
 
 fn texts(flags: &Flags, name: &str) -> Vec<String> {
     flags.all(name).iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-pub(super) fn permissions(flags: &Flags) -> PermissionChange {
-    let (read, write) = (flags.on("read"), flags.on("write"));
-    PermissionChange { path: flags.text("path"), read, write, both: flags.on("readwrite") }
+pub(super) fn permissions(flags: &Flags, grant: bool) -> Job {
+    let (read, write, both) = (flags.on("read"), flags.on("write"), flags.on("readwrite"));
+    Job::RolePermissions { change: PermissionChange { path: flags.text("path"), read, write, both }, grant }
 }

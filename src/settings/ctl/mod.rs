@@ -2,13 +2,12 @@
 //!
 //! etcdctl parses its arguments with urfave/cli on top of Go's `flag` package. Scripts depend on what these two allow
 //! (single dashes, options after the arguments) and on their errors, so both are followed to the letter: `table` is
-//! the one list of commands and options (`people` a part of it), `flags` parses arguments by it, `help` prints its
+//! the one list of commands and options (`people` a part of it), `go_flags` parses arguments by it, `help` prints its
 //! pages from it, `access` and `job` build the settings, `hints` names what a
 //! mistyped word probably stands for, `complete` makes the shell completions.
 
 mod access;
 mod complete;
-mod flags;
 mod help;
 mod hints;
 mod job;
@@ -24,8 +23,8 @@ use std::path::Path;
 
 use crate::ctl;
 
+use super::go_flags::{self as flags, Flags};
 use super::row::Row;
-use flags::Flags;
 use row::{Action, Cmd};
 use table::{COMMANDS, GLOBAL, HELP, HIDDEN};
 
@@ -41,6 +40,13 @@ struct Program {
     name: &'static str,
     /// The prefixes of its environment variables, the stronger one first.
     prefixes: &'static [&'static str],
+}
+
+impl Program {
+    /// Returns the main help.
+    fn page(self) -> String {
+        help::whole(self.name, ABOUT, COMMANDS, GLOBAL)
+    }
 }
 
 const ETCDCTL: Program = Program { name: "etcdctl", prefixes: &["ETCDCTL_"] };
@@ -63,7 +69,7 @@ pub(super) fn called(
 
 /// Returns the page that `retune help ctl` prints.
 pub(super) fn page() -> String {
-    help::whole(OURS.name, ABOUT, env!("CARGO_PKG_VERSION"))
+    OURS.page()
 }
 
 /// Returns an invocation that prints a text and exits with a code, instead of a job.
@@ -91,21 +97,20 @@ fn read(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> ctl::Invocation {
     let (globals, wrong) = flags::read(words, &[GLOBAL]);
-    let page = || help::whole(program.name, ABOUT, env!("CARGO_PKG_VERSION"));
     if let Some(why) = globals.twice(&[GLOBAL]) {
-        return misused("", &why, &page());
+        return misused("", &why, &program.page());
     }
     if let Some(why) = wrong {
         let why = hints::option(program, why, &[GLOBAL]);
-        return misused("Incorrect Usage. ", &why, &format!("\n{}", page()));
+        return misused("Incorrect Usage. ", &why, &format!("\n{}", program.page()));
     }
     if globals.on("help") {
-        return show(page());
+        return show(program.page());
     }
     if globals.on("version") {
         return show(format!("etcdctl version: {}\nAPI version: 2\n", env!("CARGO_PKG_VERSION")));
     }
-    let Some((name, rest)) = globals.words.split_first() else { return show(page()) };
+    let Some((name, rest)) = globals.words.split_first() else { return show(program.page()) };
     let Some(command) = find(COMMANDS, name).or_else(|| find(HIDDEN, name)) else {
         return no_topic(program, name, COMMANDS);
     };
@@ -144,7 +149,7 @@ impl CtlContext<'_> {
         }
         let Action::Run(job) = command.action else {
             return match flags.words.first() {
-                None => show(help::whole(self.program.name, ABOUT, env!("CARGO_PKG_VERSION"))),
+                None => show(self.program.page()),
                 Some(topic) => self.topic(COMMANDS, self.program.name, topic),
             };
         };
@@ -185,7 +190,7 @@ impl CtlContext<'_> {
         };
         if name == "help" || name == "h" {
             return match rest.first() {
-                None => show(help::group_as_whole(full_name, command, env!("CARGO_PKG_VERSION"))),
+                None => show(help::whole(full_name, command.usage, sub, HELP_ONLY)),
                 Some(topic) => self.topic(sub, full_name, topic),
             };
         }

@@ -2,12 +2,13 @@
 
 use crate::ctl::Job;
 
+use super::super::go_flags::Flags;
 use super::super::row::Row;
-use super::flags::Flags;
+use super::super::row::ValueKind::{Repeat, Switch, Text};
 use super::job::{permissions, roles};
-use super::row::{Cmd, cmd, many, switch, text};
+use super::row::{Cmd, cmd, option};
 
-const ROLES: &[Row] = &[many(&["roles"], "List of roles to grant or revoke")];
+const ROLES: &[Row] = &[option(&["roles"], Repeat, "List of roles to grant or revoke")];
 
 const fn user(name: &'static str, usage: &'static str, job: fn(&Flags) -> Job) -> Cmd {
     cmd(name, usage, "<user>", job)
@@ -19,10 +20,8 @@ pub(super) const USER: &[Cmd] = &[
     user("get", "get details for a user", |_| Job::UserGet),
     user("list", "list all current users", |_| Job::UserList),
     user("remove", "remove a user for the etcd cluster", |_| Job::UserRemove),
-    user("grant", "grant roles to an etcd user", |flags| Job::UserGrant { roles: roles(flags) })
-        .options(ROLES),
-    user("revoke", "revoke roles for an etcd user", |flags| Job::UserRevoke { roles: roles(flags) })
-        .options(ROLES),
+    user("grant", "grant roles to an etcd user", |flags| roles(flags, true)).options(ROLES),
+    user("revoke", "revoke roles for an etcd user", |flags| roles(flags, false)).options(ROLES),
     user("passwd", "change password for a user", |_| Job::UserPasswd),
 ];
 
@@ -36,25 +35,22 @@ pub(super) const ROLE: &[Cmd] = &[
     role("get", "get details for a role", |_| Job::RoleGet),
     cmd("list", "list all roles", " ", |_| Job::RoleList),
     role("remove", "remove a role from the etcd cluster", |_| Job::RoleRemove),
-    role("grant", "grant path matches to an etcd role", |flags| Job::RoleGrant(permissions(flags))).options(
-        &[
-            text(&["path"], "Path granted for the role to access"),
-            switch(&["read"], "Grant read-only access"),
-            switch(&["write"], "Grant write-only access"),
-            switch(&["readwrite", "rw"], "Grant read-write access"),
-        ],
-    ),
-    role("revoke", "revoke path matches for an etcd role", |flags| Job::RoleRevoke(permissions(flags)))
-        .options(&[
-            text(&["path"], "Path revoked for the role to access"),
-            switch(&["read"], "Revoke read access"),
-            switch(&["write"], "Revoke write access"),
-            switch(&["readwrite", "rw"], "Revoke read-write access"),
-        ]),
+    role("grant", "grant path matches to an etcd role", |flags| permissions(flags, true)).options(&[
+        option(&["path"], Text, "Path granted for the role to access"),
+        option(&["read"], Switch, "Grant read-only access"),
+        option(&["write"], Switch, "Grant write-only access"),
+        option(&["readwrite", "rw"], Switch, "Grant read-write access"),
+    ]),
+    role("revoke", "revoke path matches for an etcd role", |flags| permissions(flags, false)).options(&[
+        option(&["path"], Text, "Path revoked for the role to access"),
+        option(&["read"], Switch, "Revoke read access"),
+        option(&["write"], Switch, "Revoke write access"),
+        option(&["readwrite", "rw"], Switch, "Revoke read-write access"),
+    ]),
 ];
 
 /// `auth …`
 pub(super) const AUTH: &[Cmd] = &[
-    cmd("enable", "enable auth access controls", " ", |_| Job::AuthEnable),
-    cmd("disable", "disable auth access controls", " ", |_| Job::AuthDisable),
+    cmd("enable", "enable auth access controls", " ", |_| Job::Auth { enable: true }),
+    cmd("disable", "disable auth access controls", " ", |_| Job::Auth { enable: false }),
 ];

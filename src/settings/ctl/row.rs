@@ -2,8 +2,8 @@
 
 use crate::ctl::Job;
 
+use super::super::go_flags::Flags;
 use super::super::row::{Row, ValueKind, row};
-use super::flags::Flags;
 
 /// What a command does.
 #[derive(Clone, Copy)]
@@ -77,28 +77,12 @@ pub(super) const fn with_action(
 }
 
 /// Returns an option. A word in backquotes in `usage` is the value's name in the help.
-const fn option(names: &'static [&'static str], kind: ValueKind, usage: &'static str) -> Row {
+pub(super) const fn option(names: &'static [&'static str], kind: ValueKind, usage: &'static str) -> Row {
     let Some((name, also)) = names.split_first() else { panic!("an option has a name") };
     row(name, kind, &[], usage).also(also)
 }
 
-pub(super) const fn switch(names: &'static [&'static str], usage: &'static str) -> Row {
-    option(names, ValueKind::Switch, usage)
-}
-
-pub(super) const fn number(names: &'static [&'static str], usage: &'static str) -> Row {
-    option(names, ValueKind::Number, usage).default("0")
-}
-
-pub(super) const fn span(name: &'static [&'static str], usage: &'static str) -> Row {
-    option(name, ValueKind::Span, usage)
-}
-
-pub(super) const fn text(names: &'static [&'static str], usage: &'static str) -> Row {
-    option(names, ValueKind::Text, usage)
-}
-
-/// Returns an option that may be given several times, one word each time.
-pub(super) const fn many(names: &'static [&'static str], usage: &'static str) -> Row {
-    option(names, ValueKind::Repeat, usage)
+/// Returns an option's name as it is typed.
+pub(super) fn dashed(name: &str) -> String {
+    format!("{}{name}", if name.len() == 1 { "-" } else { "--" })
 }

@@ -1,76 +1,84 @@
 //! The table of `ctl`'s commands and options. Parsing, help and completions all come from these rows.
 
 use super::people::{AUTH, ROLE, USER};
+use crate::client::cluster::Delete;
 use crate::ctl::Job;
 
 use super::super::row::Row;
+use super::super::row::ValueKind::{Number, Repeat, Span, Switch, Text};
 use super::job;
-use super::row::{Action, Cmd, cmd, group, many, number, span, switch, text, with_action};
+use super::row::{Action, Cmd, cmd, group, option, with_action};
 
-const TTL: Row = number(&["ttl"], "key time-to-live in seconds");
-const QUORUM: Row = switch(&["quorum", "q"], "require quorum for get request");
-const SORT: Row = switch(&["sort"], "returns result in sorted order");
+const TTL: Row = option(&["ttl"], Number, "key time-to-live in seconds").default("0");
+const QUORUM: Row = option(&["quorum", "q"], Switch, "require quorum for get request");
+const SORT: Row = option(&["sort"], Switch, "returns result in sorted order");
 const FORMAT: Row =
-    text(&["format"], "json, toml or yaml; by default from the file's name, and yaml without one");
+    option(&["format"], Text, "json, toml or yaml; by default from the file's name, and yaml without one");
 
 /// The flags every command has, which help shows only for groups.
-pub(super) const HELP: Row = switch(&["help", "h"], "show help");
-pub(super) const VERSION: Row = switch(&["version", "v"], "print the version");
+pub(super) const HELP: Row = option(&["help", "h"], Switch, "show help");
+pub(super) const VERSION: Row = option(&["version", "v"], Switch, "print the version");
 
 /// The options before the command.
 pub(super) const GLOBAL: &[Row] = &[
-    switch(&["debug"], "output cURL commands which can be used to reproduce the request"),
-    switch(&["no-sync"], "don't synchronize cluster information before sending request"),
-    text(&["output", "o"], "output response in the given format (`simple`, `extended` or `json`)")
+    option(&["debug"], Switch, "output cURL commands which can be used to reproduce the request"),
+    option(&["no-sync"], Switch, "don't synchronize cluster information before sending request"),
+    option(&["output", "o"], Text, "output response in the given format (`simple`, `extended` or `json`)")
         .default("simple"),
-    text(&["discovery-srv", "D"], "domain name to query for SRV records describing cluster endpoints"),
-    switch(&["insecure-discovery"], "accept insecure SRV records describing cluster endpoints"),
-    text(&["peers", "C"], "DEPRECATED - \"--endpoints\" should be used instead"),
-    text(&["endpoint"], "DEPRECATED - \"--endpoints\" should be used instead"),
-    text(
+    option(
+        &["discovery-srv", "D"],
+        Text,
+        "domain name to query for SRV records describing cluster endpoints",
+    ),
+    option(&["insecure-discovery"], Switch, "accept insecure SRV records describing cluster endpoints"),
+    option(&["peers", "C"], Text, "DEPRECATED - \"--endpoints\" should be used instead"),
+    option(&["endpoint"], Text, "DEPRECATED - \"--endpoints\" should be used instead"),
+    option(
         &["endpoints"],
+        Text,
         "a comma-delimited list of machine addresses in the cluster (default: \
          \"http://127.0.0.1:2379,http://127.0.0.1:4001\")",
     ),
-    text(&["cert-file"], "identify HTTPS client using this SSL certificate file"),
-    text(&["key-file"], "identify HTTPS client using this SSL key file"),
-    text(&["ca-file"], "verify certificates of HTTPS-enabled servers using this CA bundle"),
-    text(&["username", "u"], "provide username[:password] and prompt if password is not supplied."),
-    span(&["timeout"], "connection timeout per request").default("2s"),
-    span(&["total-timeout"], "timeout for the command execution (except watch)").default("5s"),
+    option(&["cert-file"], Text, "identify HTTPS client using this SSL certificate file"),
+    option(&["key-file"], Text, "identify HTTPS client using this SSL key file"),
+    option(&["ca-file"], Text, "verify certificates of HTTPS-enabled servers using this CA bundle"),
+    option(&["username", "u"], Text, "provide username[:password] and prompt if password is not supplied."),
+    option(&["timeout"], Span, "connection timeout per request").default("2s"),
+    option(&["total-timeout"], Span, "timeout for the command execution (except watch)").default("5s"),
     HELP,
     VERSION,
 ];
 
 /// The commands, in the order of the help.
 pub(super) const COMMANDS: &[Cmd] = &[
-    cmd("backup", "backup an etcd directory", " ", |flags| Job::Backup(job::backup(flags))).options(&[
-        text(&["data-dir"], "Path to the etcd data dir"),
-        text(&["wal-dir"], "Path to the etcd wal dir"),
-        text(&["backup-dir"], "Path to the backup dir"),
-        text(&["backup-wal-dir"], "Path to the backup wal dir"),
-        switch(&["with-v3"], "Backup v3 backend data"),
+    cmd("backup", "backup an etcd directory", " ", job::backup).options(&[
+        option(&["data-dir"], Text, "Path to the etcd data dir"),
+        option(&["wal-dir"], Text, "Path to the etcd wal dir"),
+        option(&["backup-dir"], Text, "Path to the backup dir"),
+        option(&["backup-wal-dir"], Text, "Path to the backup wal dir"),
+        option(&["with-v3"], Switch, "Backup v3 backend data"),
     ]),
     cmd("cluster-health", "check the health of the etcd cluster", " ", |flags| Job::ClusterHealth {
         forever: flags.on("forever"),
     })
-    .options(&[switch(&["forever", "f"], "forever check the health every 10 second until CTRL+C")]),
-    cmd("mk", "make a new key with a given value", "<key> <value>", |flags| Job::Make {
-        ttl: flags.ttl(),
-        in_order: flags.on("in-order"),
-    })
-    .options(&[switch(&["in-order"], "create in-order key under directory <key>"), TTL]),
-    cmd("mkdir", "make a new directory", "<key>", |flags| Job::MakeDir { ttl: flags.ttl() }).options(&[TTL]),
+    .options(&[option(
+        &["forever", "f"],
+        Switch,
+        "forever check the health every 10 second until CTRL+C",
+    )]),
+    cmd("mk", "make a new key with a given value", "<key> <value>", job::make)
+        .options(&[option(&["in-order"], Switch, "create in-order key under directory <key>"), TTL]),
+    cmd("mkdir", "make a new directory", "<key>", |flags| job::dir(flags, Some(false))).options(&[TTL]),
     cmd("rm", "remove a key or a directory", "<key>", job::remove).options(&[
-        switch(&["dir"], "removes the key if it is an empty directory or a key-value pair"),
-        switch(&["recursive", "r"], "removes the key and all child keys(if it is a directory)"),
-        text(&["with-value"], "previous value"),
-        number(&["with-index"], "previous index"),
+        option(&["dir"], Switch, "removes the key if it is an empty directory or a key-value pair"),
+        option(&["recursive", "r"], Switch, "removes the key and all child keys(if it is a directory)"),
+        option(&["with-value"], Text, "previous value"),
+        option(&["with-index"], Number, "previous index").default("0"),
     ]),
     cmd("rmdir", "removes the key if it is an empty directory or a key-value pair", "<key>", |_| {
-        Job::RemoveDir
+        Job::Remove(Delete { dir: true, ..Delete::default() })
     }),
-    cmd("get", "retrieve the value of a key", "<key>", |flags| Job::Get { get: job::get(flags) })
+    cmd("get", "retrieve the value of a key", "<key>", |flags| Job::Get(job::get(flags)))
         .options(&[SORT, QUORUM]),
     cmd("ls", "retrieve a directory", "[key]", |flags| Job::List {
         get: job::get(flags),
@@ -78,8 +86,8 @@ pub(super) const COMMANDS: &[Cmd] = &[
     })
     .options(&[
         SORT,
-        switch(&["recursive", "r"], "returns all key names recursively for the given path"),
-        switch(&["p"], "append slash (/) to directories"),
+        option(&["recursive", "r"], Switch, "returns all key names recursively for the given path"),
+        option(&["p"], Switch, "append slash (/) to directories"),
         QUORUM,
     ]),
     cmd("set", "set the value of a key", "<key> <value>", job::set)
@@ -89,25 +97,20 @@ pub(super) const COMMANDS: &[Cmd] = &[
         )
         .options(&[
             TTL,
-            text(&["swap-with-value"], "previous value"),
-            number(&["swap-with-index"], "previous index"),
+            option(&["swap-with-value"], Text, "previous value"),
+            option(&["swap-with-index"], Number, "previous index").default("0"),
         ]),
     cmd("setdir", "create a new directory or update an existing directory TTL", "<key>", |flags| {
-        Job::SetDir { ttl: flags.ttl() }
+        job::dir(flags, None)
     })
     .options(&[TTL]),
-    cmd("update", "update an existing key with a given value", "<key> <value>", |flags| Job::Update {
-        ttl: flags.ttl(),
-    })
-    .options(&[TTL]),
-    cmd("updatedir", "update an existing directory", "<key> <value>", |flags| Job::UpdateDir {
-        ttl: flags.ttl(),
-    })
-    .options(&[TTL]),
+    cmd("update", "update an existing key with a given value", "<key> <value>", job::update).options(&[TTL]),
+    cmd("updatedir", "update an existing directory", "<key> <value>", |flags| job::dir(flags, Some(true)))
+        .options(&[TTL]),
     cmd("watch", "watch a key for changes", "<key>", job::watch).options(&[
-        switch(&["forever", "f"], "forever watch a key until CTRL+C"),
-        number(&["after-index"], "watch after the given index"),
-        switch(&["recursive", "r"], "returns all values for key and child keys"),
+        option(&["forever", "f"], Switch, "forever watch a key until CTRL+C"),
+        option(&["after-index"], Number, "watch after the given index").default("0"),
+        option(&["recursive", "r"], Switch, "returns all values for key and child keys"),
     ]),
     cmd(
         "exec-watch",
@@ -116,8 +119,8 @@ pub(super) const COMMANDS: &[Cmd] = &[
         job::exec_watch,
     )
     .options(&[
-        number(&["after-index"], "watch after the given index"),
-        switch(&["recursive", "r"], "watch all values for key and child keys"),
+        option(&["after-index"], Number, "watch after the given index").default("0"),
+        option(&["recursive", "r"], Switch, "watch all values for key and child keys"),
     ]),
     group("member", "member add, remove and list subcommands", MEMBER),
     group("user", "user add, grant and revoke subcommands", USER),
@@ -134,7 +137,8 @@ pub(super) const COMMANDS: &[Cmd] = &[
 pub(super) const HIDDEN: &[Cmd] =
     &[cmd("complete-keys", "keys that start with the prefix", "<prefix>", |_| Job::CompleteKeys)];
 
-const MEMBER: &[Cmd] = &[
+/// `member …`
+pub(super) const MEMBER: &[Cmd] = &[
     cmd("list", "enumerate existing cluster members", " ", |_| Job::MemberList),
     cmd("add", "add a new member to the etcd cluster", "<name> <peerURL>", |_| Job::MemberAdd),
     cmd("remove", "remove an existing member from the etcd cluster", "<memberID>", |_| Job::MemberRemove),
@@ -143,30 +147,28 @@ const MEMBER: &[Cmd] = &[
     }),
 ];
 
-const EXPORT_FORMAT: Row = text(&["format"], "json, toml or yaml").default("json");
+const EXPORT_FORMAT: Row = option(&["format"], Text, "json, toml or yaml").default("json");
 
-const EXPORT_TEXT: &str = "A directory becomes a map, a file a text; names are sorted, so the same keys give the same document.\
-    \n   \"$key\" at its top is the key that was exported, unless that is all: `import` puts the document back there.\
-    \n   With --ttl, what expires says so: {\"$value\": \"text\", \"$ttl\": 60}, and a directory has \"$ttl\" \
-    among\n   its names. A name that begins with '$' gets a second one in front.\n\n   Hidden keys (names that \
-    begin with '_') are left out, because the store does not list them.\n   A value with bytes that are no \
-    text is refused by its key's name: the store's API has put\n   replacement characters in their place \
-    and cannot give them back.";
+const EXPORT_TEXT: &str = "A directory becomes a map, a key a string. Names are sorted, so the same keys give the same document.\
+    \n   \"$key\" at the top is the exported key (none for the root): `import` puts the document back there.\
+    \n   With --ttl, a key that expires becomes {\"$value\": \"text\", \"$ttl\": 60}, and a directory has \"$ttl\" among its\
+    \n   names. A name that begins with '$' is written with a second '$'.\n\n   Hidden keys (names that begin with \
+    '_') are left out, because the store does not list them.\n   A value with bytes that are not text is an \
+    error that names the key: the store's API replaces\n   such bytes and cannot return them.";
 
 const EXPORT: Cmd = cmd("export", "write a key and all below it as one document", "[key]", job::export)
     .described(EXPORT_TEXT)
-    .options(&[EXPORT_FORMAT, switch(&["ttl"], "write what is left of each time to live"), QUORUM]);
+    .options(&[EXPORT_FORMAT, option(&["ttl"], Switch, "write what is left of each time to live"), QUORUM]);
 
-const IMPORT_TEXT: &str = "Without a key the document goes where its \"$key\" says, and below / where it has none.\n   Only keys that \
-    differ are written, each on the condition that nobody changed it meanwhile; every one is \
-    named.\n   Nothing is removed without --prune. A key whose document has \"$ttl\" is written whenever that \
-    is not\n   what is left of its time; without, a time to live stays as long as the value does.\n\n   With \
-    --snap, all keys of a snapshot of etcd 0.4 are set, whatever is there already.\n\n   With --from, \
-    the first word is a key instead (/ without one), and everything at and below it is copied\n   from \
-    that store, times to live included. What is there already is not written again, so a copy that\n   broke \
-    off is completed by running it again. A key that the source does not have, or that differs, ends it \
-    before\n   anything is written, unless there is --merge; then the source's values win and other keys \
-    stay.\n   Hidden keys (names that begin with '_') are copied when --hidden names them.";
+const IMPORT_TEXT: &str = "Without a key argument the document is written to its \"$key\", or to / if it has none.\n   Only keys that \
+    differ are written, and only if nobody changed them meanwhile; each is printed.\n   Nothing is removed without \
+    --prune. A key with \"$ttl\" in the document is written unless that is its\n   remaining time to live; without \
+    \"$ttl\", a time to live stays until the value changes.\n\n   With --snap, all keys of a snapshot of etcd 0.4 \
+    are set, even if they exist.\n\n   With --from, the first word is a key instead (/ without one), and everything \
+    at and below it is copied\n   from that store, with its times to live. Keys that are equal are not written again, \
+    so another run\n   completes a copy that broke off. If the target has other keys or values, nothing is written \
+    without\n   --merge; with it, the source's values win and other keys stay.\n   Hidden keys (names that begin \
+    with '_') are copied if --hidden names them.";
 
 const IMPORT: Cmd = cmd(
     "import",
@@ -177,20 +179,23 @@ const IMPORT: Cmd = cmd(
 .described(IMPORT_TEXT)
 .options(&[
     FORMAT,
-    switch(&["dry-run"], "say what would be written, write nothing"),
-    switch(&["prune"], "remove what the document does not name"),
-    text(&["snap"], "Path to the valid etcd 0.4.x snapshot."),
-    text(&["from"], "`URLs` of the store that keys are copied from, separated by commas"),
-    text(&["from-user"], "username[:password] at that store; RETUNE_FROM_USER shows in no process list"),
-    switch(&["merge"], "with --from: go on although the target has other keys or values"),
-    switch(&["follow"], "with --from: then carry over every change of the source until CTRL+C"),
-    many(&["hidden"], "Hidden key spaces to import from snapshot"),
-    number(&["c"], "Number of concurrent clients to import the data").default("10"),
+    option(&["dry-run"], Switch, "say what would be written, write nothing"),
+    option(&["prune"], Switch, "remove what the document does not name"),
+    option(&["snap"], Text, "Path to the valid etcd 0.4.x snapshot."),
+    option(&["from"], Text, "`URLs` of the store that keys are copied from, separated by commas"),
+    option(
+        &["from-user"],
+        Text,
+        "username[:password] at that store; RETUNE_FROM_USER shows in no process list",
+    ),
+    option(&["merge"], Switch, "with --from: go on although the target has other keys or values"),
+    option(&["follow"], Switch, "with --from: then carry over every change of the source until CTRL+C"),
+    option(&["hidden"], Repeat, "Hidden key spaces to import from snapshot"),
+    option(&["c"], Number, "Number of concurrent clients to import the data").default("10"),
 ]);
 
-const DIFF_TEXT: &str = "The key may stand before the file; without one it is the document's \"$key\", or /.\n   A unified diff from the store to the document, of both in the document's format. Exits with 1 when they\
-    \n   differ and with 2 when the document cannot be used. A time to live that the document names is \
-    compared\n   as a difference in being there, not in seconds.";
+const DIFF_TEXT: &str = "The key may also come before the file; without it, the document's \"$key\" is used, or /.\n   Prints a unified diff from the store to the document, in the document's format. Exits with 1 when they\
+    \n   differ, and with 2 when the document cannot be used. Of a time to live, only its presence is compared.";
 
 const DIFF: Cmd = cmd("diff", "show what importing a document would change", "<file|-> [key]", |flags| {
     Job::Diff { format: flags.text("format") }
@@ -198,9 +203,9 @@ const DIFF: Cmd = cmd("diff", "show what importing a document would change", "<f
 .described(DIFF_TEXT)
 .options(&[FORMAT]);
 
-const EDIT_TEXT: &str = "A file is opened as its value, a directory as a document; what is taken out of it is removed. Nothing is \
-    written\n   when the text is unchanged, when the document cannot be read, or when somebody changed the \
-    keys meanwhile;\n   then the edited text is kept and its place is told.";
+const EDIT_TEXT: &str = "A key is opened as its value, a directory as a document; what you delete in it is removed. Nothing is \
+    written\n   if the text is unchanged, if the document cannot be read, or if somebody changed the keys \
+    meanwhile;\n   then the edited text is kept and its path is printed.";
 
 const EDIT: Cmd = cmd("edit", "change a value or a subtree in $VISUAL or $EDITOR", "<key>", |flags| {
     Job::Edit { format: flags.text("format") }

@@ -89,7 +89,7 @@ fn restore(read: &mut Reader<'_>) -> Invocation {
 fn file(read: &mut Reader<'_>) -> PathBuf {
     let file = read.path("backup-file").filter(|path| path.file_name().is_some());
     file.unwrap_or_else(|| {
-        read.object("backup-file", "which file? write its path as the last word");
+        read.object("backup-file", "write the path of the file as the last word");
         PathBuf::new()
     })
 }

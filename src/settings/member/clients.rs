@@ -51,7 +51,7 @@ fn advertise(
         (None, Some(urls)) if !read.is_etcd() && !urls.iter().any(HostUrl::is_everywhere) => urls,
         (None, Some(_)) => {
             let message = "--advertise-client-urls is required when --listen-client-urls is set explicitly: clients \
-                        must be told a URL that they can reach";
+                        need a URL that they can reach";
             object(read, LISTEN, message);
             local
         }

@@ -2,7 +2,7 @@
 
 use super::super::invocation::CommandId;
 use super::super::reader::Reader;
-use super::urls::{HostUrl, texts};
+use super::urls::{HostUrl, read_member, texts};
 use super::{bindable, detected, object, reachable, warn_if_apart};
 use crate::client::Discovery;
 use crate::consensus::Start;
@@ -202,15 +202,9 @@ fn pair(name: &str, url: &HostUrl) -> String {
 /// Parses `n0=url,n1=url`; a name may be repeated with another URL.
 fn members(read: &mut Reader<'_>) -> Option<Vec<(String, HostUrl)>> {
     let text = read.text("initial-cluster")?;
-    let pair = |part: &str| match part.split_once('=') {
-        Some((name, url)) if !name.is_empty() && !url.is_empty() => {
-            Ok((name.to_owned(), HostUrl::read(url)?))
-        }
-        Some(_) | None => Err(format!("{part:?} is not a member; write NAME=URL, separated by commas")),
-    };
     // As in etcd, an extra comma is harmless.
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    match parts.map(pair).collect::<Result<Vec<_>, String>>() {
+    match parts.map(read_member).collect::<Result<Vec<_>, String>>() {
         Ok(members) => Some(members).filter(|members| !members.is_empty()),
         Err(message) => {
             object(read, "initial-cluster", message);

@@ -7,7 +7,7 @@ use super::super::invocation::Proxy;
 use super::super::reader::Reader;
 use super::super::units;
 use super::transport::Own;
-use super::urls::{HostUrl, texts};
+use super::urls::{HostUrl, read_member, texts};
 use super::{DEFAULT_REQUEST_BYTES, bindable, cluster, count, default_listener, object, transport};
 use crate::api::{self, FolderOwner, ProxyMode, ProxySettings, held};
 use crate::tls::Files;
@@ -115,10 +115,7 @@ fn millis(read: &mut Reader<'_>, name: &str, default: u64) -> Option<Duration> {
 
 /// Returns the URLs of `--initial-cluster`; the names do not matter.
 fn peer_urls(read: &mut Reader<'_>) -> Vec<String> {
-    let url = |part: &str| match part.trim().split_once('=') {
-        Some((name, url)) if !name.is_empty() && !url.is_empty() => Ok(HostUrl::read(url)?.text()),
-        Some(_) | None => Err(format!("{part:?} is not a member; write NAME=URL, separated by commas")),
-    };
+    let url = |part: &str| read_member(part.trim()).map(|(_, url)| url.text());
     let urls = |text: &str| text.split(',').map(url).collect::<Result<Vec<_>, _>>();
     let mut urls = read.parsed("initial-cluster", urls).unwrap_or_else(|| vec![LOCAL_PEER.to_owned()]);
     urls.sort();

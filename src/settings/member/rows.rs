@@ -1,77 +1,55 @@
 //! The options of a member: etcd's names, etcd's defaults.
 
 use super::super::invocation::CommandId::{self, Etcd, Store, StoreBackup, StoreRestore};
-use super::super::row::{Row, Support, ValueKind, row};
+use super::super::row::ValueKind::{self, Bytes, Choice, Number, Path, Switch, Text};
+use super::super::row::{Row, Support, row};
 
 const BOTH: &[CommandId] = &[Store, Etcd];
 /// The options of a new cluster also apply when it is created from a backup.
 const FOUNDING: &[CommandId] = &[Store, Etcd, StoreRestore];
-const PROXY: ValueKind = ValueKind::Choice(&["off", "readonly", "on"]);
-const STATE: ValueKind = ValueKind::Choice(&["new", "existing"]);
-const LOGGER: ValueKind = ValueKind::Choice(&["capnslog", "zap"]);
+const PROXY: ValueKind = Choice(&["off", "readonly", "on"]);
+const STATE: ValueKind = Choice(&["new", "existing"]);
+const LOGGER: ValueKind = Choice(&["capnslog", "zap"]);
 const LOCALHOST: &str = "http://localhost:2379";
 
 const fn refused(name: &'static str, kind: ValueKind, reason: &'static str) -> Row {
-    let mut row = row(name, kind, BOTH, "Refused: not part of this version");
-    row.support = Support::Refused(reason);
-    row
+    row(name, kind, BOTH, "Refused: not part of this version").support(Support::Refused(reason))
 }
 
 const fn ignored(name: &'static str, kind: ValueKind, reason: &'static str) -> Row {
-    let mut row = row(name, kind, BOTH, "");
-    row.support = Support::Ignored(reason);
-    row
+    row(name, kind, BOTH, "").support(Support::Ignored(reason))
 }
 
 /// Returns the row of a flag that etcd itself has ignored since 2.0.
 const fn old(name: &'static str) -> Row {
-    let mut row = ignored(name, ValueKind::Switch, "it is no longer supported - ignoring");
-    row.commands = &[Etcd];
-    row
+    row(name, Switch, &[Etcd], "").support(Support::Ignored("it is no longer supported - ignoring"))
 }
 
 /// The member itself.
 pub(in crate::settings) const MEMBER_ROWS: &[Row] = &[
-    row("name", ValueKind::Text, FOUNDING, "Name of this member, for people")
-        .takes("NAME")
-        .default("default"),
-    row(
-        "data-dir",
-        ValueKind::Path,
-        &[Store, Etcd, StoreRestore, StoreBackup],
-        "Folder for all of the member's data",
-    ),
-    row("listen-client-urls", ValueKind::Text, BOTH, "Client URLs to listen on, separated by commas")
+    row("name", Text, FOUNDING, "Name of this member, for people").takes("NAME").default("default"),
+    row("data-dir", Path, &[Store, Etcd, StoreRestore, StoreBackup], "Folder for all of the member's data"),
+    row("listen-client-urls", Text, BOTH, "Client URLs to listen on, separated by commas")
         .takes("URLS")
         .default(LOCALHOST),
-    row("advertise-client-urls", ValueKind::Text, BOTH, "Client URLs to advertise, separated by commas")
+    row("advertise-client-urls", Text, BOTH, "Client URLs to advertise, separated by commas")
         .takes("URLS")
         .default(LOCALHOST),
-    row("snapshot-count", ValueKind::Number, BOTH, "Log entries from one snapshot to the next")
-        .default("100000"),
-    row("heartbeat-interval", ValueKind::Number, BOTH, "Milliseconds from one heartbeat to the next")
-        .default("100"),
-    row("election-timeout", ValueKind::Number, BOTH, "Milliseconds without a leader before an election")
-        .default("1000"),
-    row(
-        "quota-backend-bytes",
-        ValueKind::Text,
-        BOTH,
-        "Size of the state above which writes are refused; 0: no limit",
-    )
-    .takes("N")
-    .default("0"),
-    row("max-request-bytes", ValueKind::Bytes, BOTH, "Largest body of a request").default("10m"),
-    row("debug", ValueKind::Switch, BOTH, "The same as --log-level debug"),
+    row("snapshot-count", Number, BOTH, "Log entries from one snapshot to the next").default("100000"),
+    row("heartbeat-interval", Number, BOTH, "Milliseconds from one heartbeat to the next").default("100"),
+    row("election-timeout", Number, BOTH, "Milliseconds without a leader before an election").default("1000"),
+    row("quota-backend-bytes", Text, BOTH, "Size of the state above which writes are refused; 0: no limit")
+        .takes("N")
+        .default("0"),
+    row("max-request-bytes", Bytes, BOTH, "Largest body of a request").default("10m"),
+    row("debug", Switch, BOTH, "The same as --log-level debug"),
     row("logger", LOGGER, BOTH, "Accepted; --log-format decides the shape of log lines"),
-    row("log-outputs", ValueKind::Text, BOTH, "Accepted only as stderr, where logs go")
-        .takes("WORD")
-        .default("stderr"),
-    row("workers", ValueKind::Number, &[Store], "Threads that serve clients").default("2"),
-    row("enable-v2", ValueKind::Switch, BOTH, "Accepted; the v2 API is always served"),
+    row("log-outputs", Text, BOTH, "Accepted only as stderr, where logs go").default("stderr"),
+    row("workers", Number, &[Store], "Threads that serve clients").default("2"),
+    row("enable-v2", Switch, BOTH, "Accepted; the v2 API is always served"),
     row(
         "config-file",
-        ValueKind::Path,
+        Path,
         &[Etcd],
         "Settings file in YAML; all other flags and variables are then ignored",
     ),
@@ -79,169 +57,111 @@ pub(in crate::settings) const MEMBER_ROWS: &[Row] = &[
 
 /// Backup and restore of a store.
 pub(in crate::settings) const BACKUP_ROWS: &[Row] = &[
-    row(
-        "backup-file",
-        ValueKind::Path,
-        &[StoreBackup, StoreRestore],
-        "The file; the last word alone means the same",
-    ),
-    row("force", ValueKind::Switch, &[StoreBackup], "Replace an existing file"),
+    row("backup-file", Path, &[StoreBackup, StoreRestore], "The file; the last word alone means the same"),
+    row("force", Switch, &[StoreBackup], "Replace an existing file"),
 ];
 
 /// The cluster of the member.
 pub(in crate::settings) const CLUSTER_ROWS: &[Row] = &[
-    row(
-        "initial-cluster",
-        ValueKind::Text,
-        FOUNDING,
-        "The members at the start: NAME=URL, separated by commas",
-    )
-    .takes("LIST"),
+    row("initial-cluster", Text, FOUNDING, "The members at the start: NAME=URL, separated by commas")
+        .takes("LIST"),
     row("initial-cluster-state", STATE, BOTH, "Whether the cluster is new or exists already").default("new"),
-    row("initial-cluster-token", ValueKind::Text, FOUNDING, "Distinguishes this cluster from others")
+    row("initial-cluster-token", Text, FOUNDING, "Distinguishes this cluster from others")
         .default("etcd-cluster"),
     row(
         "initial-advertise-peer-urls",
-        ValueKind::Text,
+        Text,
         FOUNDING,
         "Peer URLs to advertise; as etcd, http://localhost:2380 when not given",
     )
     .takes("URLS"),
     row(
         "listen-peer-urls",
-        ValueKind::Text,
+        Text,
         BOTH,
         "Peer URLs to listen on; http://localhost:2380 when not given, but none for a single member",
     )
     .takes("URLS"),
-    row(
-        "force-new-cluster",
-        ValueKind::Switch,
-        BOTH,
-        "Make the data folder's member the only one of its cluster",
-    ),
+    row("force-new-cluster", Switch, BOTH, "Make the data folder's member the only one of its cluster"),
     row("proxy", PROXY, BOTH, "Forward to the members of --initial-cluster without being one").default("off"),
-    row(
-        "proxy-failure-wait",
-        ValueKind::Number,
-        BOTH,
-        "Milliseconds for which a proxy does not use a failed member",
-    )
-    .default("5000"),
+    row("proxy-failure-wait", Number, BOTH, "Milliseconds for which a proxy does not use a failed member")
+        .default("5000"),
     row(
         "proxy-refresh-interval",
-        ValueKind::Number,
+        Number,
         BOTH,
         "Milliseconds between a proxy's refreshes of the member list",
     )
     .default("30000"),
-    row(
-        "proxy-dial-timeout",
-        ValueKind::Number,
-        BOTH,
-        "Milliseconds that a proxy waits for a connection; 0: no limit",
-    )
-    .default("1000"),
-    row(
-        "proxy-write-timeout",
-        ValueKind::Number,
-        BOTH,
-        "Milliseconds that a write to a member may stall; 0: no limit",
-    )
-    .default("5000"),
-    row(
-        "proxy-read-timeout",
-        ValueKind::Number,
-        BOTH,
-        "Milliseconds that a read from a member may stall; 0: no limit",
-    )
-    .default("0"),
-    refused(
-        "wal-dir",
-        ValueKind::Path,
-        "the log cannot lie apart from --data-dir in this version; remove it",
-    ),
-    row(
-        "discovery-srv",
-        ValueKind::Text,
-        BOTH,
-        "Find the members of a new cluster through this domain's SRV records",
-    )
-    .takes("DOMAIN"),
-    row("discovery-srv-name", ValueKind::Text, BOTH, "What follows a hyphen in the names of those records")
+    row("proxy-dial-timeout", Number, BOTH, "Milliseconds that a proxy waits for a connection; 0: no limit")
+        .default("1000"),
+    row("proxy-write-timeout", Number, BOTH, "Milliseconds that a write to a member may stall; 0: no limit")
+        .default("5000"),
+    row("proxy-read-timeout", Number, BOTH, "Milliseconds that a read from a member may stall; 0: no limit")
+        .default("0"),
+    refused("wal-dir", Path, "the log cannot lie apart from --data-dir in this version; remove it"),
+    row("discovery-srv", Text, BOTH, "Find the members of a new cluster through this domain's SRV records")
+        .takes("DOMAIN"),
+    row("discovery-srv-name", Text, BOTH, "What follows a hyphen in the names of those records")
         .takes("NAME"),
     refused(
         "discovery",
-        ValueKind::Text,
-        "a discovery service is not used: the public one may disappear, and whoever holds its URL decides who \
-         your members are; write --initial-cluster, or --discovery-srv DOMAIN",
+        Text,
+        "a discovery service is not used: the public one may disappear, and whoever holds its URL decides \
+         who your members are; write --initial-cluster, or --discovery-srv DOMAIN",
     ),
 ];
 
 /// TLS, CORS and host checks.
 pub(in crate::settings) const TRANSPORT_ROWS: &[Row] = &[
-    row("cert-file", ValueKind::Path, BOTH, "PEM file of the certificate shown to clients"),
-    row("key-file", ValueKind::Path, BOTH, "PEM file of its key"),
-    row(
-        "trusted-ca-file",
-        ValueKind::Path,
-        BOTH,
-        "PEM file of the authorities that clients' certificates come from",
-    ),
-    row("ca-file", ValueKind::Path, BOTH, "The older name of --trusted-ca-file"),
-    row("client-cert-auth", ValueKind::Switch, BOTH, "Let no client in without a certificate"),
-    row("peer-cert-file", ValueKind::Path, BOTH, "PEM file of the certificate shown to other members"),
-    row("peer-key-file", ValueKind::Path, BOTH, "PEM file of its key"),
+    row("cert-file", Path, BOTH, "PEM file of the certificate shown to clients"),
+    row("key-file", Path, BOTH, "PEM file of its key"),
+    row("trusted-ca-file", Path, BOTH, "PEM file of the authorities that clients' certificates come from"),
+    row("ca-file", Path, BOTH, "The older name of --trusted-ca-file"),
+    row("client-cert-auth", Switch, BOTH, "Let no client in without a certificate"),
+    row("peer-cert-file", Path, BOTH, "PEM file of the certificate shown to other members"),
+    row("peer-key-file", Path, BOTH, "PEM file of its key"),
     row(
         "peer-trusted-ca-file",
-        ValueKind::Path,
+        Path,
         BOTH,
         "PEM file of the authorities that other members' certificates come from",
     ),
-    row("peer-ca-file", ValueKind::Path, BOTH, "The older name of --peer-trusted-ca-file"),
-    row("peer-client-cert-auth", ValueKind::Switch, BOTH, "Let no member in without a certificate"),
-    row("cors", ValueKind::Text, BOTH, "Origins whose pages may use the API, separated by commas")
+    row("peer-ca-file", Path, BOTH, "The older name of --peer-trusted-ca-file"),
+    row("peer-client-cert-auth", Switch, BOTH, "Let no member in without a certificate"),
+    row("cors", Text, BOTH, "Origins whose pages may use the API, separated by commas")
         .takes("LIST")
         .default("*"),
-    row("host-whitelist", ValueKind::Text, BOTH, "Host names that a request without TLS may carry")
+    row("host-whitelist", Text, BOTH, "Host names that a request without TLS may carry")
         .takes("LIST")
         .default("*"),
-    row(
-        "auto-tls",
-        ValueKind::Switch,
-        BOTH,
-        "Serve clients with a certificate made here, kept in --data-dir",
-    ),
+    row("auto-tls", Switch, BOTH, "Serve clients with a certificate made here, kept in --data-dir"),
     row(
         "peer-auto-tls",
-        ValueKind::Switch,
+        Switch,
         BOTH,
         "Serve other members with a certificate made here, and do not verify theirs",
     ),
-    refused("client-crl-file", ValueKind::Path, REVOCATION),
-    refused("peer-crl-file", ValueKind::Path, REVOCATION),
+    refused("client-crl-file", Path, REVOCATION),
+    refused("peer-crl-file", Path, REVOCATION),
     refused(
         "client-cert-allowed-hostname",
-        ValueKind::Text,
+        Text,
         "names in clients' certificates are not compared by this version; remove it",
     ),
-    refused("peer-cert-allowed-cn", ValueKind::Text, PEER_NAMES),
-    refused("peer-cert-allowed-hostname", ValueKind::Text, PEER_NAMES),
+    refused("peer-cert-allowed-cn", Text, PEER_NAMES),
+    refused("peer-cert-allowed-hostname", Text, PEER_NAMES),
     refused(
         "cipher-suites",
-        ValueKind::Text,
+        Text,
         "suites cannot be chosen; all that are offered have forward secrecy and authenticated encryption",
     ),
     refused(
         "listen-metrics-urls",
-        ValueKind::Text,
+        Text,
         "there is no second listener in this version; /metrics is served on the client port",
     ),
-    refused(
-        "experimental-enable-v2v3",
-        ValueKind::Text,
-        "there is no v3 store to keep v2 keys in; remove it",
-    ),
+    refused("experimental-enable-v2v3", Text, "there is no v3 store to keep v2 keys in; remove it"),
 ];
 
 const REVOCATION: &str = "revocation lists are not read by this version; remove it";
@@ -251,40 +171,40 @@ const ENGINE: &str = "it tunes a storage engine that is not used here";
 
 /// Accepted, so that a command line of etcd works here.
 pub(in crate::settings) const IGNORED_ROWS: &[Row] = &[
-    ignored("max-snapshots", ValueKind::Number, ""),
-    ignored("max-wals", ValueKind::Number, ""),
-    ignored("strict-reconfig-check", ValueKind::Switch, ""),
-    ignored("pre-vote", ValueKind::Switch, ""),
-    ignored("initial-election-tick-advance", ValueKind::Switch, ""),
-    ignored("discovery-fallback", ValueKind::Text, "it belongs to --discovery"),
-    ignored("discovery-proxy", ValueKind::Text, "it belongs to --discovery"),
-    ignored("metrics", ValueKind::Text, ""),
-    ignored("log-package-levels", ValueKind::Text, "--log-level holds for everything"),
-    ignored("enable-pprof", ValueKind::Switch, "there is no Go runtime to look into"),
+    ignored("max-snapshots", Number, ""),
+    ignored("max-wals", Number, ""),
+    ignored("strict-reconfig-check", Switch, ""),
+    ignored("pre-vote", Switch, ""),
+    ignored("initial-election-tick-advance", Switch, ""),
+    ignored("discovery-fallback", Text, "it belongs to --discovery"),
+    ignored("discovery-proxy", Text, "it belongs to --discovery"),
+    ignored("metrics", Text, ""),
+    ignored("log-package-levels", Text, "--log-level holds for everything"),
+    ignored("enable-pprof", Switch, "there is no Go runtime to look into"),
     ignored(
         "experimental-peer-skip-client-san-verification",
-        ValueKind::Switch,
+        Switch,
         "a member's certificate is not compared with the address it connects from",
     ),
-    ignored("auto-compaction-retention", ValueKind::Text, V3),
-    ignored("auto-compaction-mode", ValueKind::Text, V3),
-    ignored("auth-token", ValueKind::Text, V3),
-    ignored("auth-token-ttl", ValueKind::Number, V3),
-    ignored("bcrypt-cost", ValueKind::Number, V3),
-    ignored("max-txn-ops", ValueKind::Number, V3),
-    ignored("max-concurrent-streams", ValueKind::Number, V3),
-    ignored("grpc-keepalive-min-time", ValueKind::Text, V3),
-    ignored("grpc-keepalive-interval", ValueKind::Text, V3),
-    ignored("grpc-keepalive-timeout", ValueKind::Text, V3),
-    ignored("experimental-enable-lease-checkpoint", ValueKind::Switch, V3),
-    ignored("experimental-compaction-batch-limit", ValueKind::Number, V3),
-    ignored("experimental-watch-progress-notify-interval", ValueKind::Text, V3),
-    ignored("experimental-initial-corrupt-check", ValueKind::Switch, ENGINE),
-    ignored("experimental-corrupt-check-time", ValueKind::Text, ENGINE),
-    ignored("experimental-backend-bbolt-freelist-type", ValueKind::Text, ENGINE),
-    ignored("experimental-warning-apply-duration", ValueKind::Text, ENGINE),
-    ignored("backend-batch-interval", ValueKind::Text, ENGINE),
-    ignored("backend-batch-limit", ValueKind::Number, ENGINE),
+    ignored("auto-compaction-retention", Text, V3),
+    ignored("auto-compaction-mode", Text, V3),
+    ignored("auth-token", Text, V3),
+    ignored("auth-token-ttl", Number, V3),
+    ignored("bcrypt-cost", Number, V3),
+    ignored("max-txn-ops", Number, V3),
+    ignored("max-concurrent-streams", Number, V3),
+    ignored("grpc-keepalive-min-time", Text, V3),
+    ignored("grpc-keepalive-interval", Text, V3),
+    ignored("grpc-keepalive-timeout", Text, V3),
+    ignored("experimental-enable-lease-checkpoint", Switch, V3),
+    ignored("experimental-compaction-batch-limit", Number, V3),
+    ignored("experimental-watch-progress-notify-interval", Text, V3),
+    ignored("experimental-initial-corrupt-check", Switch, ENGINE),
+    ignored("experimental-corrupt-check-time", Text, ENGINE),
+    ignored("experimental-backend-bbolt-freelist-type", Text, ENGINE),
+    ignored("experimental-warning-apply-duration", Text, ENGINE),
+    ignored("backend-batch-interval", Text, ENGINE),
+    ignored("backend-batch-limit", Number, ENGINE),
     old("cluster-active-size"),
     old("cluster-remove-delay"),
     old("cluster-sync-interval"),

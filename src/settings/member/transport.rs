@@ -107,7 +107,9 @@ fn files(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], own: &Own<'_>) 
         );
         object(read, port.auth, message);
     }
-    pair(read, port, (cert.is_some(), key.is_some()));
+    if let Some((name, message)) = read.half_pair(port.cert, port.key) {
+        object(read, name, message);
+    }
     let self_made = self_made(read, port, cert.is_some(), &[listen, own.advertised].concat());
     if self_made.is_some() {
         let folder = own.data_dir.join(port.fixtures);
@@ -164,20 +166,6 @@ fn served(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], files: &Files)
         read.warnings.push(format!("{url} is served without TLS, although --{} is given", port.cert));
     }
     true
-}
-
-/// Reports a certificate without a key, or a key without a certificate.
-fn pair(read: &mut Reader<'_>, port: &Port, given: (bool, bool)) {
-    let (name, message) = match given {
-        (true, false) => {
-            (port.cert, format!("a certificate is of no use without its key; add --{} FILE", port.key))
-        }
-        (false, true) => {
-            (port.key, format!("a key is of no use without its certificate; add --{} FILE", port.cert))
-        }
-        (true, true) | (false, false) => return,
-    };
-    object(read, name, message);
 }
 
 /// Reads the origins; etcd requires each to be a URL.

@@ -110,6 +110,16 @@ impl HostUrl {
     }
 }
 
+/// Parses one member of a list, `NAME=URL`.
+pub(super) fn read_member(text: &str) -> Result<(String, HostUrl), String> {
+    match text.split_once('=') {
+        Some((name, url)) if !name.is_empty() && !url.is_empty() => {
+            Ok((name.to_owned(), HostUrl::read(url)?))
+        }
+        _ => Err(format!("{text:?} is not a member; write NAME=URL, separated by commas")),
+    }
+}
+
 /// Returns the texts of some URLs.
 pub(super) fn texts(urls: &[HostUrl]) -> Vec<String> {
     urls.iter().map(HostUrl::text).collect()

@@ -7,7 +7,7 @@ use super::invocation::{Invocation, PlaceSettings, Task};
 use super::reader::Reader;
 use super::spec::CommandSpec;
 use super::{store, units};
-use crate::placement::{Dialect, Filter, Request, Strategy};
+use crate::placement::{Dialect, Filter, Request, Rules, Strategy};
 
 use ports::Published;
 pub(super) use rows::{ANSWER_ROWS, WISH_ROWS};
@@ -20,20 +20,16 @@ pub(super) const PLACE: CommandSpec = CommandSpec {
 };
 
 fn place(read: &mut Reader<'_>) -> Invocation {
-    let output = read.output();
+    let output = read.format("output");
     let source = store::asked(read);
     let dialect = read.choice("compat", &[("swarm", Dialect::Swarm)], Dialect::Plain);
-    let strategies = [
-        ("spread", Strategy::Spread),
-        ("binpack", Strategy::Binpack),
-        ("binpacking", Strategy::Binpack),
-        ("random", Strategy::Random),
-    ];
     let place = PlaceSettings {
         request: request(read),
-        strategy: read.choice("strategy", &strategies, Strategy::default()),
-        filters: filters(read),
-        dialect,
+        rules: Rules {
+            strategy: read.choice("strategy", &Strategy::NAMES, Strategy::default()),
+            filters: filters(read),
+            dialect,
+        },
         all: read.on("all"),
         why: read.on("why"),
         address: read.on("address"),
@@ -53,12 +49,8 @@ fn request(read: &mut Reader<'_>) -> Request {
             read.object("env", error.to_string());
         }
     }
-    let texts = read.texts("publish");
-    let published = texts.iter().map(|text| Published::read(text)).collect::<Result<Vec<_>, _>>();
-    let published = published.map_err(|message| read.object("publish", message)).unwrap_or_default();
-    let texts = read.texts("expose");
-    let exposed = texts.iter().map(|text| ports::exposed(text)).collect::<Result<Vec<_>, _>>();
-    request.exposed = exposed.map_err(|message| read.object("expose", message)).unwrap_or_default();
+    let published = read.parsed_all("publish", Published::read);
+    request.exposed = read.parsed_all("expose", ports::exposed);
     for Published { bindings, exposed } in published {
         request.ports.extend(bindings);
         // As in docker: published ports are exposed too, which is what counts on the host's network.
@@ -79,18 +71,13 @@ fn request(read: &mut Reader<'_>) -> Request {
 }
 
 fn filters(read: &mut Reader<'_>) -> Vec<Filter> {
-    let names = read.texts("filter");
-    if names.is_empty() {
-        return Filter::ALL.to_vec();
-    }
-    let read_one = |name: &String| {
+    let filters = read.parsed_all("filter", |name| {
         name.parse().map_err(|message| {
             let all: Vec<&str> = Filter::ALL.iter().map(|filter| filter.name()).collect();
             format!("{name:?}: {message}; there are {}", all.join(", "))
         })
-    };
-    let filters = names.iter().map(read_one).collect::<Result<Vec<_>, String>>();
-    filters.map_err(|message| read.object("filter", message)).unwrap_or_default()
+    });
+    if filters.is_empty() { Filter::ALL.to_vec() } else { filters }
 }
 
 /// Docker's convention: 0 asks for nothing.

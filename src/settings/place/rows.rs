@@ -1,35 +1,34 @@
 //! The options of `retune place`: docker's names for what a container needs.
 
 use super::super::invocation::CommandId;
-use super::super::row::{Row, ValueKind, row};
+use super::super::row::ValueKind::{self, Bytes, Choice, List, Number, Repeat, Switch, Text};
+use super::super::row::{Row, row};
 
 const PLACE: &[CommandId] = &[CommandId::Place];
-
-const STRATEGIES: ValueKind = ValueKind::Choice(&["spread", "binpack", "binpacking", "random"]);
-const COMPAT: ValueKind = ValueKind::Choice(&["swarm"]);
+const STRATEGIES: ValueKind = Choice(&["spread", "binpack", "binpacking", "random"]);
 
 /// The container's requirements.
 pub(in crate::settings) const WISH_ROWS: &[Row] = &[
     row(
         "env",
-        ValueKind::Repeat,
+        Repeat,
         PLACE,
         "constraint:, affinity: or whitelist: and an expression such as zone==a or container!=web-*; ~ after the \
          operator makes it a preference; may be repeated",
     )
     .takes("EXPR")
     .short('e'),
-    row("publish", ValueKind::Repeat, PLACE, "Host port, as docker run takes it: [IP:][HOST:]CONTAINER[/PROTO]; may be repeated")
+    row("publish", Repeat, PLACE, "Host port, as docker run takes it: [IP:][HOST:]CONTAINER[/PROTO]; may be repeated")
         .takes("PORT")
         .short('p'),
-    row("memory", ValueKind::Bytes, PLACE, "Memory to set aside").short('m'),
-    row("cpus", ValueKind::Number, PLACE, "Processors to set aside").also(&["cpu-shares"]).short('c'),
-    row("net", ValueKind::Text, PLACE, "host, or container:NAME, as docker run takes it; others do not matter here")
+    row("memory", Bytes, PLACE, "Memory to set aside").short('m'),
+    row("cpus", Number, PLACE, "Processors to set aside").also(&["cpu-shares"]).short('c'),
+    row("net", Text, PLACE, "host, or container:NAME, as docker run takes it; others do not matter here")
         .takes("NET")
         .also(&["network"]),
-    row("expose", ValueKind::List, PLACE, "Port that the container exposes; matters with --net host").takes("PORT"),
-    row("volumes-from", ValueKind::Repeat, PLACE, "Container whose volumes it wants; may be repeated").takes("NAME"),
-    row("link", ValueKind::Repeat, PLACE, "Container that it is linked to; may be repeated").takes("NAME"),
+    row("expose", List, PLACE, "Port that the container exposes; matters with --net host").takes("PORT"),
+    row("volumes-from", Repeat, PLACE, "Container whose volumes it wants; may be repeated").takes("NAME"),
+    row("link", Repeat, PLACE, "Container that it is linked to; may be repeated").takes("NAME"),
 ];
 
 /// How the choice is made and printed.
@@ -38,14 +37,14 @@ pub(in crate::settings) const ANSWER_ROWS: &[Row] = &[
         .default("spread"),
     row(
         "filter",
-        ValueKind::List,
+        List,
         PLACE,
         "Filters to apply, in this order: health, port, containerslots, dependency, affinity, constraint, whitelist; all \
          of them when not given",
     )
     .takes("NAMES"),
-    row("compat", COMPAT, PLACE, "Exactly as Classic Swarm does"),
-    row("all", ValueKind::Switch, PLACE, "Print every node that fits, the best first"),
-    row("why", ValueKind::Switch, PLACE, "Print for each node what refuses it"),
-    row("address", ValueKind::Switch, PLACE, "Print the node's address, as docker -H takes it, instead of its name"),
+    row("compat", Choice(&["swarm"]), PLACE, "Exactly as Classic Swarm does"),
+    row("all", Switch, PLACE, "Print every node that fits, the best first"),
+    row("why", Switch, PLACE, "Print for each node what refuses it"),
+    row("address", Switch, PLACE, "Print the node's address, as docker -H takes it, instead of its name"),
 ];

@@ -5,15 +5,12 @@ use std::path::{Path, PathBuf};
 use super::super::Host;
 use super::super::reader::Reader;
 use crate::client::Trust;
-use crate::registrar::EngineAt;
+use crate::registrar::{EngineAt, check_engine_url};
 
 const DOCKER: &str = "/var/run/docker.sock";
 const PODMAN: &str = "/run/podman/podman.sock";
 /// The engine's socket inside a container, by Registrator's convention.
 const CUSTOM: &str = "/tmp/docker.sock";
-
-const SCHEMES: &str =
-    "write unix:///PATH, tcp://HOST:PORT, http://HOST:PORT, https://HOST:PORT or the path of a socket";
 
 /// Returns the engine of the flags, else of docker's variables, else the first socket that exists.
 pub(super) fn read(read: &mut Reader<'_>) -> EngineAt {
@@ -25,12 +22,7 @@ pub(super) fn read(read: &mut Reader<'_>) -> EngineAt {
         key: read.path("engine-key"),
         ..Trust::default()
     };
-    if own.cert.is_some() != own.key.is_some() {
-        let (name, message) = if own.cert.is_some() {
-            ("engine-cert", "a certificate is of no use without its key; add --engine-key FILE")
-        } else {
-            ("engine-key", "a key is of no use without its certificate; add --engine-cert FILE")
-        };
+    if let Some((name, message)) = read.half_pair("engine-cert", "engine-key") {
         read.object(name, message);
     }
     let named = own != Trust::default();
@@ -83,28 +75,12 @@ fn docker_tls(host: &Host<'_>) -> (Trust, bool) {
 }
 
 fn url(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return match text {
-            path if path.starts_with('/') => Ok(format!("unix://{path}")),
-            // As docker parses it.
-            address if address.contains(':') && !address.contains('/') => Ok(format!("tcp://{address}")),
-            _ => Err(format!("{text:?} is not the address of a container engine; {SCHEMES}")),
-        };
+    let url = match text.trim() {
+        path if path.starts_with('/') => format!("unix://{path}"),
+        // As docker parses it.
+        address if address.contains(':') && !address.contains('/') => format!("tcp://{address}"),
+        url => url.to_owned(),
     };
-    match scheme {
-        _ if rest.is_empty() => Err(format!("{text:?} names no address; {SCHEMES}")),
-        "unix" if !rest.starts_with('/') => Err(format!("{text:?} needs the whole path: unix:///PATH")),
-        "unix" => Ok(text.to_owned()),
-        // The text may contain a password, so it is not shown.
-        "tcp" | "http" | "https" if rest.contains('@') => {
-            Err("an engine's URL has no user or password".to_owned())
-        }
-        "tcp" | "http" | "https" => Ok(text.trim_end_matches('/').to_owned()),
-        "ssh" => Err(format!(
-            "an engine is not reached by ssh from here; forward its socket (ssh -L /run/engine.sock:{DOCKER} HOST) and \
-             name that"
-        )),
-        _ => Err(format!("{scheme}:// is not a scheme of a container engine; {SCHEMES}")),
-    }
+    check_engine_url(&url)?;
+    Ok(if url.starts_with("unix:") { url } else { url.trim_end_matches('/').to_owned() })
 }

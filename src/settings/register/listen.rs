@@ -69,8 +69,7 @@ fn given(read: &mut Reader<'_>) -> Option<Vec<Listen>> {
         }
         return Some(Vec::new());
     }
-    let places = texts.iter().map(|text| place(text)).collect::<Result<Vec<_>, _>>();
-    Some(places.map_err(|message| read.object("listen", message)).unwrap_or_default())
+    Some(read.parsed_all("listen", place))
 }
 
 fn place(text: &str) -> Result<Listen, String> {

@@ -10,7 +10,7 @@ mod uri;
 
 use std::time::Duration;
 
-use super::invocation::{Invocation, Register, RegisterStatus, RegisterStop, Task};
+use super::invocation::{Invocation, Register, RegisterStop, Task};
 use super::layers::Rank;
 use super::problem::Problem;
 use super::reader::Reader;
@@ -45,8 +45,8 @@ pub(super) const STATUS: CommandSpec = CommandSpec {
         "register status",
         "Show every container, key and check of the running registrar",
         |read| {
-            let task = RegisterStatus { at: listen::asked(read) };
-            Invocation { output: read.output(), ..Invocation::new(Task::RegisterStatus(Box::new(task))) }
+            let task = Task::RegisterStatus(listen::asked(read));
+            Invocation { output: read.format("output"), ..Invocation::new(task) }
         },
     )
 };
@@ -62,7 +62,7 @@ pub(super) const STOP: CommandSpec = CommandSpec {
 
 fn stop(read: &mut Reader<'_>) -> RegisterStop {
     let container = read.text("container").unwrap_or_else(|| {
-        read.object("container", "which one? write its id or name as the last word");
+        read.object("container", "write the id or name of the container as the last word");
         String::new()
     });
     RegisterStop {
@@ -106,11 +106,9 @@ const DEREGISTER: &[(&str, Deregister)] =
 /// Returns the container that this process runs in, if only that is registered.
 fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
     let wanted = read.on("self");
-    let (container, texts) = (read.text("container"), read.texts("port"));
-    let ports = texts.iter().map(|text| port(text)).collect::<Result<Vec<_>, _>>();
-    let ports = ports.map_err(|message| read.object("port", message)).unwrap_or_default();
+    let (container, ports) = (read.text("container"), read.parsed_all("port", port));
     if wanted {
-        if texts.is_empty() {
+        if read.rank("port").is_none() {
             read.object("self", "which port of the container is registered? add --port N");
         }
         return Some(OwnContainer { container, ports });

@@ -34,14 +34,12 @@ pub(super) fn read(read: &mut Reader<'_>, own: bool) -> Rules {
     if let Some(fixed) = fixed.filter(|_| value == Value::Json && given_here(read, "value")) {
         read.object("value", format!("does not go with {fixed}; remove one of the two"));
     }
-    let tags = read.texts("tags");
-    let tags = tags.iter().map(|text| self::tags(text)).collect::<Result<Vec<_>, _>>();
     Rules {
         ip: read.parsed("ip", ip),
         internal: read.on("internal"),
         explicit: read.on("explicit"),
         ip_label: read.text("use-ip-from-label"),
-        tags: tags.map_err(|message| read.object("tags", message)).unwrap_or_default().concat(),
+        tags: read.parsed_all("tags", tags).concat(),
         suffix: read.choice("suffix", &suffixes, Suffix::default()),
         layout,
         value,

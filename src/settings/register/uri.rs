@@ -47,7 +47,7 @@ impl Uri {
         } else {
             (Layout::Registrator, key::clean(path))
         };
-        let name = login.as_ref().map_or_else(String::new, |login| format!("{}:…@", login.username));
+        let name = login.as_ref().map_or_else(String::new, |login| format!("{}:…@", login.name));
         let shown = format!("{scheme}://{name}{hosts}{path}");
         Ok(Self { nodes, login, layout, prefix, scheme: scheme.to_owned(), shown })
     }

@@ -23,8 +23,8 @@ fn a_running_store_is_asked_unless_a_folder_is_named() {
     let (what, _) = backup(&machine, "retune store backup saved --data-dir /d");
     assert_eq!(what.data_dir, Some("/d".into()));
     assert!(refuse("retune store backup --data-dir /d --endpoints http://a:1 saved")[0].contains("name one"));
-    assert!(refuse("retune store backup")[0].contains("which file?"));
-    assert_eq!(refuse("retune store backup"), ["FILE: which file? write its path as the last word"]);
+    assert!(refuse("retune store backup")[0].contains("write the path of the file"));
+    assert_eq!(refuse("retune store backup"), ["FILE: write the path of the file as the last word"]);
     assert!(refuse("retune store restore")[0].starts_with("FILE: "));
     assert!(refuse("retune store backup /")[0].starts_with("/: "));
     assert!(refuse("retune store backup one two")[0].starts_with("two: "));

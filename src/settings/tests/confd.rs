@@ -242,7 +242,7 @@ fn confds_variables_count_and_the_forks_too() {
     assert_eq!(got.task, Task::Render);
     assert_eq!(got.reloader.check_timeout, Duration::from_secs(7));
     assert_eq!(got.reloader.reload_timeout, Duration::from_secs(8));
-    assert_eq!(got.log.format, LogFormat::Json);
+    assert_eq!(got.log.format, Output::Json);
     assert_eq!(got.reloader.prefix, None, "an empty variable is unset");
     assert!(!got.reloader.noop, "the other dialect's variables do not count");
     assert_eq!(got.warnings.len(), 1);

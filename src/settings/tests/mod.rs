@@ -70,7 +70,7 @@ impl Machine {
 
     fn page(&self, line: &str) -> String {
         match self.parse(&line.split_whitespace().collect::<Vec<_>>()) {
-            Ok(Parsed::Print { text }) => text,
+            Ok(Parsed::Print(text)) => text,
             other => panic!("{line}: {other:?}"),
         }
     }

@@ -104,15 +104,18 @@ fn sizes_and_processors_are_dockers() {
 fn the_choice_follows_strategy_filters_and_habits() {
     let got = place("");
     assert_eq!(
-        (got.strategy, got.dialect, got.filters),
+        (got.rules.strategy, got.rules.dialect, got.rules.filters),
         (Strategy::Spread, crate::placement::Dialect::Plain, Filter::ALL.to_vec())
     );
     assert!(!got.all && !got.why && !got.address);
     let got = place(
         "--strategy binpacking --compat swarm --filter constraint,health --filter port --all --address",
     );
-    assert_eq!((got.strategy, got.dialect), (Strategy::Binpack, crate::placement::Dialect::Swarm));
-    assert_eq!(got.filters, [Filter::Constraint, Filter::Health, Filter::Port]);
+    assert_eq!(
+        (got.rules.strategy, got.rules.dialect),
+        (Strategy::Binpack, crate::placement::Dialect::Swarm)
+    );
+    assert_eq!(got.rules.filters, [Filter::Constraint, Filter::Health, Filter::Port]);
     assert!(got.all && got.address);
     let got = place("--volumes-from data:ro --link db:db --link cache").request;
     assert_eq!(
@@ -140,6 +143,6 @@ fn a_filter_of_files_in_the_settings_file_is_no_filter_of_nodes() {
     let machine = Machine::new().file("retune/retune.toml", "filter = '*.yaml'\nendpoints = ['a:1']\n");
     let got = machine.run("retune place");
     assert_eq!(got.source.nodes, ["http://a:1"]);
-    assert!(matches!(got.task, Task::Place(place) if place.filters == Filter::ALL));
+    assert!(matches!(got.task, Task::Place(place) if place.rules.filters == Filter::ALL));
     assert_eq!(machine.run("retune render").source.filter, "*.yaml");
 }

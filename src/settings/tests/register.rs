@@ -307,7 +307,7 @@ fn it_answers_on_a_socket_of_its_user_unless_told_otherwise() {
 fn the_running_one_is_asked_where_it_answers() {
     let at =
         |machine: &Machine, words: &str| match machine.run(&format!("retune register status {words}")).task {
-            Task::RegisterStatus(what) => what.at.to_string(),
+            Task::RegisterStatus(at) => at.to_string(),
             other => panic!("{other:?}"),
         };
     let user = || Machine::new().with("XDG_RUNTIME_DIR", "/run/user/7");
@@ -332,12 +332,12 @@ fn a_container_is_stopped_after_its_consumers_had_time() {
     assert_eq!((got.engine.url, got.at.to_string()), ("unix:///e".to_owned(), "unix:///s".to_owned()));
     let got = stop("--drain 0 --stop-timeout 3s --container web");
     assert_eq!((got.drain, got.grace), (Duration::ZERO, Some(Duration::from_secs(3))));
-    assert!(refuse("retune register stop")[0].contains("which one?"));
+    assert!(refuse("retune register stop")[0].contains("write the id or name of the container"));
     assert!(refuse("retune register stop")[0].starts_with("CONTAINER: "), "the word of the usage line");
     assert!(refuse("retune register stop one two")[0].starts_with("two: "));
     let filed = Machine::new().file("retune/retune.toml", "container = 'web'\n");
     assert!(
-        filed.refuse("retune register stop")[0].contains("which one?"),
+        filed.refuse("retune register stop")[0].contains("write the id or name of the container"),
         "the file names the own container"
     );
 }

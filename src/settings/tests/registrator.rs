@@ -156,7 +156,7 @@ fn the_uri_names_store_and_layout() {
 fn a_password_in_the_uri_logs_in_and_is_not_shown() {
     let (got, source) = whole("registrator etcd://u:p%40ss@h:1/p");
     let login = source.login.expect("there is a user");
-    assert_eq!((&*login.username, login.password.expose()), ("u", "p@ss"));
+    assert_eq!((&*login.name, login.password.expose()), ("u", "p@ss"));
     assert_eq!(got.adapter, Some(("etcd".to_owned(), "etcd://u:…@h:1/p".to_owned())));
     assert_eq!(source.nodes, ["http://h:1"]);
     assert!(!refused("registrator etcd://u:hunter2@h:x/p").0.contains("hunter2"));

@@ -54,7 +54,7 @@ fn every_flag_arrives_in_its_field() {
     assert_eq!((r.shutdown_timeout, r.limits.fuel, r.limits.output), (Duration::from_secs(4), 9, 2048));
     assert_eq!((r.ready, r.ready_timeout), (Ready::Rendered, Some(Duration::from_secs(7))));
     assert!(r.keep_stage_file && r.sync_only && !r.noop);
-    assert_eq!(got.log, Log { level: Level::Error, format: LogFormat::Json, colour: Colour::Always });
+    assert_eq!(got.log, Log { level: Level::Error, format: Output::Json, colour: Colour::Always });
     let once = run("retune render --force --timeout 9s").reloader;
     assert!(once.force_reload && once.render_timeout == Duration::from_secs(9));
     assert_eq!(run("retune render --backend store").source.backend, Backend::Etcd);

@@ -112,7 +112,7 @@ async fn a_store_whose_index_went_back_is_listed_again() {
 }
 
 #[tokio::test]
-async fn an_outage_is_told_once_and_nothing_is_missed_after_it() {
+async fn an_outage_is_reported_once_and_nothing_is_missed_after_it() {
     let fake = Fake::new(|number, _| match number {
         0 => dir(10, &[]),
         1 => Reply::Cut(10, Vec::new()),

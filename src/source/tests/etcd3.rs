@@ -208,7 +208,7 @@ async fn many_roots_of_a_store_that_is_away_are_not_asked_for_each() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_at_the_start_is_told_and_then_listed() {
+async fn a_store_that_is_down_at_the_start_is_reported_and_then_listed() {
     let fake = Fake::new(|number, _| match number {
         0 | 1 => Reply::Whole(503, 0, String::new()),
         2 => txn(7, &[&[], &[("/a/x", "1")]]),

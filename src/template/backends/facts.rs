@@ -7,7 +7,8 @@ use minijinja::Error;
 use serde::Deserialize;
 
 use super::super::error::fail;
-use super::read::Service;
+use super::read::BackendService;
+use crate::http::host_of;
 use crate::key;
 use crate::placement::{Container, Image, NODES, Node};
 use crate::values::{Datum, View};
@@ -84,7 +85,7 @@ impl Nodes {
 
     /// Returns the node of a service, if known: the node the service names, else the one its id names, else the one
     /// that has its container, else the one at its address.
-    fn of(&self, service: &Service) -> Option<usize> {
+    fn of(&self, service: &BackendService) -> Option<usize> {
         if !service.node.is_empty() {
             return self.by_name.get(&service.node).copied();
         }
@@ -96,7 +97,7 @@ impl Nodes {
 
     /// Returns the service as expressions see it: a node that runs only this container, with the labels of its own
     /// node, overridden by the service's attributes. Fills in what the container's record holds.
-    pub(super) fn join(&self, service: &mut Service) -> Node {
+    pub(super) fn join(&self, service: &mut BackendService) -> Node {
         let at = self.of(service);
         let mut joined = match at.map(|at| &self.all[at]) {
             Some(node) => Node {
@@ -124,7 +125,7 @@ impl Nodes {
         joined
     }
 
-    fn container(&self, at: usize, service: &Service) -> Option<&Container> {
+    fn container(&self, at: usize, service: &BackendService) -> Option<&Container> {
         let by_id = self.by_container.get(&service.container).filter(|(node, _)| *node == at);
         let place = match by_id {
             Some((_, place)) => Some(place),
@@ -151,7 +152,7 @@ impl Nodes {
 }
 
 /// Returns the container of a service whose node does not list it.
-fn container(service: &Service) -> Option<Container> {
+fn container(service: &BackendService) -> Option<Container> {
     let named = !service.container.is_empty() || !service.container_name.is_empty();
     named.then(|| Container {
         id: service.container.clone(),
@@ -171,38 +172,4 @@ fn record(key: &str, datum: &Datum) -> Result<(Node, Host), Error> {
         let (line, column) = (error.line(), error.column());
         fail(format!("{key} is not a node record (line {line}, column {column} of its JSON)"))
     })
-}
-
-/// Returns the host of `tcp://10.0.0.1:2375`, `ssh://user@10.0.0.1` or `[::1]:2376`, without brackets.
-fn host_of(address: &str) -> &str {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
-    if scheme == "unix" {
-        return "";
-    }
-    let rest = rest.split('/').next().unwrap_or_default();
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    match rest.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => rest.split(':').next().unwrap_or_default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_host_of_an_engines_address_is_found_in_every_spelling() {
-        for (address, want) in [
-            ("tcp://10.0.0.1:2375", "10.0.0.1"),
-            ("ssh://10.0.0.1", "10.0.0.1"),
-            ("ssh://root@10.0.0.1:22/run/docker.sock", "10.0.0.1"),
-            ("tcp://[fe80::1]:2375", "fe80::1"),
-            ("10.0.0.1:2375", "10.0.0.1"),
-            ("unix:///var/run/docker.sock", ""),
-            ("", ""),
-        ] {
-            assert_eq!(host_of(address), want, "{address}");
-        }
-    }
 }

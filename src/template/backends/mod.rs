@@ -20,7 +20,7 @@ use super::registry::{List, Registry, Text};
 use super::store::{is_hidden, prefix_len, relative_from, starts};
 use crate::key;
 use crate::placement::{ExpressionKind, NODES, Node, Selection};
-use object::{Backend, Known, OfferedBackend};
+use object::{Backend, NodeObject, OfferedBackend};
 
 pub(super) fn register(all: &mut Registry) {
     all.function("backends", backends);
@@ -98,7 +98,7 @@ fn nodes() -> Result<Value, Error> {
     if !facts.covered {
         return Err(uncovered("nodes"));
     }
-    let all = facts.all.iter().map(|node| Value::from_object(Known(Arc::clone(node))));
+    let all = facts.all.iter().map(|node| Value::from_object(NodeObject(Arc::clone(node))));
     Ok(Value::from(all.collect::<Vec<_>>()))
 }
 
@@ -161,7 +161,7 @@ fn choose(function: &str, list: &[Value], expressions: &[Text], facts: &Nodes) -
     let mut nodes: Vec<&Node> = Vec::with_capacity(list.len());
     for item in list {
         let offer = item.downcast_object_ref::<OfferedBackend>().map(|offer| &offer.backend.node);
-        let known = || item.downcast_object_ref::<Known>().map(|known| &*known.0);
+        let known = || item.downcast_object_ref::<NodeObject>().map(|known| &*known.0);
         nodes.push(offer.or_else(known).ok_or_else(|| stranger(function, item))?);
     }
     Ok(selection.choose(nodes))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, Serde};
 
-use super::read::Service;
+use super::read::BackendService;
 use crate::placement::Node;
 
 /// A service with its node.
@@ -14,7 +14,7 @@ use crate::placement::Node;
 pub(super) struct Backend {
     /// The key as templates name it.
     pub(super) key: String,
-    pub(super) service: Service,
+    pub(super) service: BackendService,
     /// The service as expressions see it.
     pub(super) node: Node,
 }
@@ -76,9 +76,9 @@ impl Object for OfferedBackend {
 
 /// A node in a list.
 #[derive(Debug)]
-pub(super) struct Known(pub(super) Arc<Node>);
+pub(super) struct NodeObject(pub(super) Arc<Node>);
 
-impl Object for Known {
+impl Object for NodeObject {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }

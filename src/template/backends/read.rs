@@ -12,7 +12,7 @@ use crate::values::Datum;
 
 /// A service as its key describes it. What the key does not hold is empty.
 #[derive(Debug, Default)]
-pub(super) struct Service {
+pub(super) struct BackendService {
     pub(super) name: String,
     pub(super) id: String,
     /// An address, or a name that resolves to one.
@@ -49,7 +49,7 @@ struct BackendRecord {
 ///
 /// # Errors
 /// The key is not a service; the error does not contain the value.
-pub(super) fn read(key: &str, datum: &Datum) -> Result<Service, Error> {
+pub(super) fn read(key: &str, datum: &Datum) -> Result<BackendService, Error> {
     let text = match datum {
         Datum::Text(text) => text.trim(),
         Datum::Binary(bytes) => return Err(binary(key, bytes)),
@@ -67,7 +67,7 @@ pub(super) fn read(key: &str, datum: &Datum) -> Result<Service, Error> {
     Ok(service)
 }
 
-fn from_text(key: &str, text: &str) -> Result<Service, Error> {
+fn from_text(key: &str, text: &str) -> Result<BackendService, Error> {
     // A name in the key alone could be anything: it is an address only with the value `running`, which dockreg writes.
     let found = address(text, true).or_else(|| address(key::base(key), text == "running"));
     let (ip, port) = found.ok_or_else(|| {
@@ -76,10 +76,10 @@ fn from_text(key: &str, text: &str) -> Result<Service, Error> {
             hidden(text)
         ))
     })?;
-    Ok(Service { ip, port, ..Service::default() })
+    Ok(BackendService { ip, port, ..BackendService::default() })
 }
 
-fn from_json(key: &str, text: &str) -> Result<Service, Error> {
+fn from_json(key: &str, text: &str) -> Result<BackendService, Error> {
     let no_backend = |why: &str| fail(format!("{key} is not a backend: {why}"));
     let written: BackendRecord = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -93,7 +93,7 @@ fn from_json(key: &str, text: &str) -> Result<Service, Error> {
         (None, Some(ip), Some(port)) if ip.parse::<IpAddr>().is_ok() || is_name(&ip) => (ip, port),
         _ => return Err(no_backend("its JSON has neither an address nor an ip and a port")),
     };
-    Ok(Service {
+    Ok(BackendService {
         ip,
         port,
         name: written.name.unwrap_or_default(),

@@ -115,12 +115,12 @@ fn keys_are_told_below_the_prefix_and_hidden_ones_are_no_backends() {
 fn a_key_that_is_no_backend_is_an_error_that_names_it() {
     let all = both(&[("/app/web/1", "10.0.0.1:80"), ("/app/web/timeout", "hunter2")]);
     let told = error("{{ backends('/app') }}", &all);
-    assert!(told.what().contains("/app/web/timeout is not a backend"), "{told}");
+    assert!(told.what.contains("/app/web/timeout is not a backend"), "{told}");
     assert!(!told.to_string().contains("hunter2"), "{told}");
     let broken =
         view_of("/", &["/app", "/_retune/nodes"], &[("/_retune/nodes/h1", "{\"labels\":\"hunter2\"}")]);
     let failure = try_text("{{ nodes() }}", &broken).unwrap_err();
-    assert!(failure.error.what().contains("/_retune/nodes/h1 is not a node record"), "{failure}");
+    assert!(failure.error.what.contains("/_retune/nodes/h1 is not a node record"), "{failure}");
     assert!(!failure.to_string().contains("hunter2"), "{failure}");
     assert!(failure.reads.keys.contains("/_retune/nodes/h1"), "mending it renders again");
 }
@@ -180,7 +180,7 @@ fn prefer_puts_what_matches_first_and_makes_the_others_backups() {
 }
 
 #[test]
-fn what_makes_no_sense_is_told_in_placements_words() {
+fn invalid_expressions_are_reported_in_placements_words() {
     let all = web();
     for (template, want) in [
         ("{{ backends('/app')|where('a==b') }}", "where: Key 'a' is invalid"),
@@ -196,9 +196,9 @@ fn what_makes_no_sense_is_told_in_placements_words() {
         ("{{ 'x'|where('zone==a') }}", "not a list"),
     ] {
         let told = error(template, &all);
-        assert!(told.what().contains(want), "{template}: {told}");
+        assert!(told.what.contains(want), "{template}: {told}");
     }
-    assert!(error("{{ backends('/app')|where(x) }}", &all).what().contains("undefined"));
+    assert!(error("{{ backends('/app')|where(x) }}", &all).what.contains("undefined"));
 }
 
 #[test]
@@ -216,10 +216,7 @@ fn without_the_records_among_its_keys_a_resource_is_told_to_add_them() {
             "{{ nodes() }}",
         ] {
             let failure = try_text(template, &scoped).unwrap_err();
-            assert!(
-                failure.error.what().contains("add \"/_retune/nodes\" to `keys`"),
-                "{template}: {failure}"
-            );
+            assert!(failure.error.what.contains("add \"/_retune/nodes\" to `keys`"), "{template}: {failure}");
             assert_eq!(sorted(&failure.reads.outside), ["/_retune/nodes"], "{template}");
         }
         assert_eq!(ids("backends('/app')|where('affinity:image==web:3')", &scoped), "x3");
@@ -230,7 +227,7 @@ fn without_the_records_among_its_keys_a_resource_is_told_to_add_them() {
 fn records_that_are_all_gone_take_no_backend_out() {
     let none = view_of("/", &["/app", "/_retune/nodes"], &[("/app/web/h1:web.1:80", "10.0.0.1:80")]);
     let told = error("{{ backends('/app')|where('zone==a') }}", &none);
-    assert!(told.what().contains("no node has a record below /_retune/nodes"), "{told}");
+    assert!(told.what.contains("no node has a record below /_retune/nodes"), "{told}");
     assert_eq!(ids("backends('/app')|where('zone==~a')", &none), "h1:web.1:80");
     assert_eq!(ids("backends('/app')|prefer('zone==a')", &none), "h1:web.1:80");
     assert_eq!(text("{{ nodes()|length }}{{ backends('/none')|where('zone==a')|length }}", &none), "00");

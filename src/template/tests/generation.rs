@@ -58,6 +58,6 @@ fn a_text_of_a_resource_file_sees_values_and_the_generation() {
     assert_eq!(got.text, "i 1 abc");
     let missing =
         bench.engine.render_text(("verify.contains", source), &view(&[]), &vars, "abc").unwrap_err();
-    assert!(missing.error.what().contains("key does not exist: /a"), "{}", missing.error.what());
+    assert!(missing.error.what.contains("key does not exist: /a"), "{}", missing.error.what);
     assert!(check_text(source).is_ok() && check_text("{{ generation( }}").is_err());
 }

@@ -39,7 +39,7 @@ impl Bench {
         Self { dir, engine }
     }
 
-    fn render(&self, name: &str, view: &View) -> Result<Rendered, Box<Failure>> {
+    fn render(&self, name: &str, view: &View) -> Result<Rendered, Box<RenderFailure>> {
         self.engine.render(name, view, &BTreeMap::new())
     }
 }
@@ -54,7 +54,7 @@ fn view(values: &[(&str, &str)]) -> View {
     view_of("/", &["/"], values)
 }
 
-fn try_text(template: &str, view: &View) -> Result<Rendered, Box<Failure>> {
+fn try_text(template: &str, view: &View) -> Result<Rendered, Box<RenderFailure>> {
     Bench::new(&[("t", template)]).render("t", view)
 }
 

@@ -126,7 +126,7 @@ fn changed_bytes_are_refused_or_mean_something_but_never_harm() {
 }
 
 #[test]
-fn what_a_member_tells_only_itself_is_refused_from_others() {
+fn messages_that_a_member_sends_only_to_itself_are_refused_from_others() {
     for kind in [0, 1, 10, 11, 12] {
         let mut out = Vec::new();
         encode(&message(MessageType::from_i32(kind).unwrap(), 1, 2), &mut out).unwrap();

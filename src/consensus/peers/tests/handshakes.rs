@@ -25,7 +25,7 @@ async fn each_wrong_greeting_has_its_status_and_says_what_to_do() {
     let (one, directory) = alone();
     let mut owner = one.hub.directory().as_ref().clone();
     owner.removed.insert(9);
-    one.post.set_directory(owner);
+    one.set_directory(owner);
     let good = Handshake::of(&directory, 1);
     assert!(one.hub.directory().check(&good).is_ok());
     let cases = [
@@ -56,21 +56,21 @@ async fn each_wrong_greeting_has_its_status_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_member_that_was_removed_is_told_and_others_try_on() {
+async fn a_removed_member_is_notified_and_others_retry() {
     let (one, mut directory) = alone();
     let mut owner = one.hub.directory().as_ref().clone();
     let known = owner.members.remove(&2).unwrap();
-    one.post.set_directory(owner.clone());
+    one.set_directory(owner.clone());
     directory.members.get_mut(&1).unwrap().member.peer_urls.insert(0, "http://127.0.0.1:1".to_owned());
     let two = start(directory, bind("http://127.0.0.1:0"));
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(two.take().is_empty(), "being unknown is no news");
     owner.members.insert(2, known);
-    one.post.set_directory(owner.clone());
+    one.set_directory(owner.clone());
     two.until("it is known now", |inbound| matches!(inbound, Inbound::Connected(1))).await;
     owner.members.remove(&2);
     owner.removed.insert(2);
-    one.post.set_directory(owner);
+    one.set_directory(owner);
     two.until("it is removed", |inbound| matches!(inbound, Inbound::Removed)).await;
 }
 

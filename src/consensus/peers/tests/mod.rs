@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::hub::PeerHub;
-use super::{Inbound, Known, PeerDirectory, PeerSender, PeerServer, Peers, PeersInit, Pins};
+use super::{Inbound, KnownMember, PeerDirectory, PeerSender, PeerServer, Peers, PeersInit, Pins};
 use crate::consensus::member::Member;
 use crate::stop::{EndedLoop, Stop};
 
@@ -62,6 +62,11 @@ impl Side {
         }
     }
 
+    /// Changes from whom this member accepts streams.
+    fn set_directory(&self, directory: PeerDirectory) {
+        *self.hub.directory.write().unwrap() = Arc::new(directory);
+    }
+
     /// Returns the indexes of the received appends, in order.
     fn appends(&self) -> Vec<u64> {
         let seen = self.seen.lock().unwrap();
@@ -89,7 +94,7 @@ fn directory(own: u64, group: &[(u64, &str)]) -> PeerDirectory {
         let (name, client_urls) = (format!("n{id}"), vec![format!("http://127.0.0.1:{id}")]);
         let member =
             Member { id: *id, name, peer_urls: vec![(*url).to_owned()], client_urls, ..Member::default() };
-        (*id, Known { member, incarnation: Some(100 + id) })
+        (*id, KnownMember { member, incarnation: Some(100 + id) })
     };
     PeerDirectory {
         cluster: CLUSTER_ID,
@@ -132,7 +137,7 @@ fn start(directory: PeerDirectory, server: PeerServer) -> Side {
         pins: Pins::default(),
     });
     let others = members.into_iter().filter(|(id, _)| *id != own);
-    post.set_addresses(others.map(|(id, known)| (id, known.member.peer_urls)).collect());
+    peers.hub.set_addresses(others.map(|(id, known)| (id, known.member.peer_urls)).collect());
     let (stop, url) = (Stop::new(), server.urls()[0].clone());
     let hub = Arc::clone(&peers.hub);
     let mut running = JoinSet::new();

@@ -122,7 +122,7 @@ async fn a_damaged_snapshot_is_fetched_anew_from_its_beginning() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_is_damaged_each_time_is_given_up_and_its_sender_told() {
+async fn a_snapshot_that_is_damaged_each_time_is_given_up_and_its_sender_notified() {
     let (one, two, cable, _) = pair(vec![Fault::Change(1 << 20); 3]).await;
     one.post.send(vec![announce(INDEX)]);
     one.until("it is told", |inbound| matches!(inbound, Inbound::SnapshotFailed(2))).await;

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use raft::prelude::MessageType;
 
+use super::super::Inbound;
 use super::super::peer_queue::{MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES};
-use super::super::{Inbound, PeerSender};
 use super::{append, bind, directory, eventually, message, pair, start};
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn three_members_speak_and_one_that_leaves_is_left_alone() {
         let mut directory = side.hub.directory().as_ref().clone();
         directory.members.remove(&3);
         directory.removed.insert(3);
-        side.post.set_addresses(
+        side.hub.set_addresses(
             directory
                 .members
                 .iter()
@@ -150,11 +150,10 @@ async fn three_members_speak_and_one_that_leaves_is_left_alone() {
                 .map(|(id, known)| (*id, known.member.peer_urls.clone()))
                 .collect(),
         );
-        side.post.set_directory(directory);
+        side.set_directory(directory);
     }
     sides[2].until("it is told", |inbound| matches!(inbound, Inbound::Removed)).await;
     assert_eq!(sides[0].post.metrics().len(), 1);
-    PeerSender::default().send(vec![append(1, 2, 1, 1)]);
 }
 
 #[tokio::test]

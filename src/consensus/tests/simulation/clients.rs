@@ -7,7 +7,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use super::super::super::entry::Order;
 use super::super::super::outcome::ProposeError;
 use super::super::super::pending::ProposeResult;
-use super::super::super::request::{Proposal, Request};
+use super::super::super::request::{DriverRequest, Proposal};
 use super::super::super::state::Applied;
 use super::checks::Check;
 use super::checks::linear::{Act, Reply};
@@ -138,12 +138,12 @@ impl World {
             Some(operation) => {
                 let (reply, answer) = oneshot::channel();
                 let order = Order::Key(Command { at: i64::try_from(self.now).unwrap_or(0), operation });
-                self.give(member, Request::Propose(Proposal { order, reply, bytes: 0 }))?;
+                self.give(member, DriverRequest::Propose(Proposal { order, reply, bytes: 0 }))?;
                 Answer::Outcome(answer)
             }
             None => {
                 let (reply, answer) = oneshot::channel();
-                self.give(member, Request::Read(reply))?;
+                self.give(member, DriverRequest::Read(reply))?;
                 Answer::Read(answer)
             }
         };

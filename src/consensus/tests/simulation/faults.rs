@@ -9,13 +9,12 @@ use tokio::sync::oneshot;
 use super::super::super::entry::Order;
 use super::super::super::peers::{Inbound, Survey};
 use super::super::super::pending::ProposeResult;
-use super::super::super::request::{Proposal, Request};
+use super::super::super::request::{DriverRequest, Proposal};
 use super::super::super::settings::Start;
 use super::super::super::snapshot;
 use super::checks::Check;
 use super::member::{Member, settings, url};
 use super::network::{Notice, Packet};
-use super::plant::{Plant, planted};
 use super::world::{STEP_MS, World};
 
 /// The operator, who changes the list of members, one change after the other.
@@ -69,7 +68,7 @@ impl World {
             && let Some(id) = self.someone()
         {
             self.note(|| format!("{id:x} is asked to hand over"));
-            self.give(id, Request::HandOver)?;
+            self.give(id, DriverRequest::HandOver)?;
         }
         Ok(())
     }
@@ -134,7 +133,7 @@ impl World {
                     Notice::SnapshotFailed(id) => Inbound::SnapshotFailed(id),
                     Notice::Removed => Inbound::Removed,
                 };
-                self.give(to, Request::Inbound(inbound))
+                self.give(to, DriverRequest::Inbound(inbound))
             }
         }
     }
@@ -152,7 +151,7 @@ impl World {
             return self.fetch(from, to, message);
         }
         let inbound = Inbound::Messages { from, time: 0, messages: vec![message] };
-        self.give(to, Request::Inbound(inbound))
+        self.give(to, DriverRequest::Inbound(inbound))
     }
 
     /// Returns whether `id` knows that `other` was removed, and would report it when `other` opens a stream.
@@ -191,7 +190,7 @@ impl World {
 
     /// A snapshot was fetched.
     fn take_over(&mut self, to: u64, (message, bytes): (raft::prelude::Message, Vec<u8>)) -> Check {
-        let ending = if planted(Plant::FetchedCounts) { "snapshot" } else { snapshot::FETCHED };
+        let ending = fault!(FetchedCounts, "snapshot", snapshot::FETCHED);
         let index = message.get_snapshot().get_metadata().index;
         let path = self.members[&to].snapshots().join(format!("{index:016x}.{ending}"));
         fs::write(&path, bytes).map_err(|error| error.to_string())?;
@@ -200,7 +199,7 @@ impl World {
         if !self.healed && self.random.random_bool(self.plan.crashes / 10.0) {
             self.crash(to);
         }
-        self.give(to, Request::Inbound(Inbound::Fetched { message: Box::new(message), state, path }))
+        self.give(to, DriverRequest::Inbound(Inbound::Fetched { message: Box::new(message), state, path }))
     }
 
     /// Does what the operator does at this moment.
@@ -227,7 +226,7 @@ impl World {
         self.note(|| format!("operator asks {asked:x}: {order:x?}"));
         let (reply, answer) = oneshot::channel();
         self.operator.asked = Some((order.clone(), answer));
-        self.give(asked, Request::Propose(Proposal { order, reply, bytes: 0 }))
+        self.give(asked, DriverRequest::Propose(Proposal { order, reply, bytes: 0 }))
     }
 
     /// Makes a change of members that member `asked` would accept.

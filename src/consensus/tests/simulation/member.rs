@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 use raft::prelude::Message;
 
-use super::super::super::driver::{Driver, Outbox, Parts, PublishAttributes};
-use super::super::super::error::{Failure, OpenError};
+use super::super::super::driver::{Driver, DriverParts, Outbox, PublishAttributes};
+use super::super::super::error::{MemberFailure, OpenError};
 use super::super::super::folder::Folder;
 use super::super::super::identity::Identity;
 use super::super::super::log::SnapshotOffer;
@@ -16,8 +16,8 @@ use super::super::super::metrics::Counters;
 use super::super::super::peers::Survey;
 use super::super::super::recover::{Recovered, belongs, recover};
 use super::super::super::replica::Replica;
+use super::super::super::request::DriverRequest;
 use super::super::super::request::Hint;
-use super::super::super::request::Request;
 use super::super::super::settings::{Settings, Start};
 use super::super::super::shared::{Shared, SharedInit};
 use super::super::super::snapshot;
@@ -94,7 +94,7 @@ impl Member {
         let Recovered { log, state, snapshot, .. } = recovered?;
         belongs(&state, identity.id, settings)?;
         self.id = identity.id;
-        let (send_request, requests) = bounded::<Request>(1);
+        let (send_request, requests) = bounded::<DriverRequest>(1);
         let (send_hint, hints) = bounded(8);
         let applied = state.applied.index;
         let replica = Replica::new(identity.id, log, applied, 10).map_err(OpenError::Settings)?;
@@ -107,7 +107,7 @@ impl Member {
             requests: send_request,
             hints: send_hint,
         }));
-        let parts = Parts {
+        let parts = DriverParts {
             replica,
             shared: Arc::clone(&shared),
             requests,
@@ -146,7 +146,7 @@ impl Member {
 
 impl Life {
     /// Writes a snapshot as the persister does; returns the request for the driver.
-    pub(super) fn snapshot(&mut self) -> Request {
+    pub(super) fn snapshot(&mut self) -> DriverRequest {
         let folder = self.folder.snapshots();
         let state = self.shared.read();
         snapshot::write(&folder, &state).expect("a snapshot can be written");
@@ -154,11 +154,11 @@ impl Life {
         drop(state);
         snapshot::prune(&folder, &std::collections::BTreeSet::new());
         let before = std::mem::replace(&mut self.last_snapshot, offer.mark.index);
-        Request::Snapshotted { cut: if before == offer.mark.index { 0 } else { before }, offer }
+        DriverRequest::Snapshotted { cut: if before == offer.mark.index { 0 } else { before }, offer }
     }
 
     /// Does everything that is due.
-    pub(super) fn step(&mut self, now: Instant) -> Result<(), Failure> {
+    pub(super) fn step(&mut self, now: Instant) -> Result<(), MemberFailure> {
         self.driver.step(now)
     }
 }

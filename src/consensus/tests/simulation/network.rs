@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use raft::prelude::Message;
 
-use super::super::super::request::Request;
+use super::super::super::request::DriverRequest;
 
 /// A packet to a member.
 pub(super) enum Packet {
@@ -14,7 +14,7 @@ pub(super) enum Packet {
     /// A notice of the member's own streams about another.
     Notice(Notice),
     /// A request of the member's own persister, in the life in which it was sent.
-    Kept { life: u64, request: Request },
+    Kept { life: u64, request: DriverRequest },
 }
 
 /// A notice of the streams.

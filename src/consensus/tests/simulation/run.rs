@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rand::RngExt as _;
 
-use super::super::super::request::Request;
+use super::super::super::request::DriverRequest;
 use super::checks::{Check, handover, live};
 use super::plant::cut_power_after;
 use super::world::{STEP_MS, World};
@@ -102,7 +102,7 @@ impl World {
             return Ok(());
         }
         self.note(|| format!("{leader:x} is asked to hand over"));
-        self.give(leader, Request::HandOver)?;
+        self.give(leader, DriverRequest::HandOver)?;
         let limit = self.now + handover::LIMIT_MS;
         while handover::successor(&self.members, leader).is_none() {
             self.go_on(true)?;

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
 use super::super::super::entry::Order;
-use super::super::super::request::{Proposal, Request};
+use super::super::super::request::{DriverRequest, Proposal};
 use super::super::super::state::Applied;
 use super::plan::Plan;
 use super::world::World;
@@ -59,7 +59,7 @@ fn run(world: &mut World, command: &str, words: &mut Words) -> String {
         }
         "hand-over" => {
             let id = world.named(&words.next());
-            world.give(id, Request::HandOver).expect("it is taken");
+            world.give(id, DriverRequest::HandOver).expect("it is taken");
         }
         "add" => {
             let order = world.newcomer();
@@ -81,7 +81,7 @@ fn run(world: &mut World, command: &str, words: &mut Words) -> String {
         "read" => {
             let (id, key) = (world.named(&words.next()), words.next());
             let (reply, mut answer) = oneshot::channel();
-            world.give(id, Request::Read(reply)).expect("it is taken");
+            world.give(id, DriverRequest::Read(reply)).expect("it is taken");
             let answered = world.go_on_until(|_| answer.try_recv().ok());
             return answered.map_or("no answer".to_owned(), |()| world.value(id, &key));
         }
@@ -134,7 +134,7 @@ impl World {
 
     fn proposed(&mut self, member: &str, order: Order) -> String {
         let (id, (reply, mut answer)) = (self.named(member), oneshot::channel());
-        self.give(id, Request::Propose(Proposal { order, reply, bytes: 0 })).expect("it is taken");
+        self.give(id, DriverRequest::Propose(Proposal { order, reply, bytes: 0 })).expect("it is taken");
         match self.go_on_until(|_| answer.try_recv().ok()) {
             None => "no answer".to_owned(),
             Some(Ok((Applied::Key(Ok(event)), _))) => format!("index {}", event.index()),

@@ -54,8 +54,8 @@ parts!(seeds_0 0, seeds_1 1, seeds_2 2, seeds_3 3, seeds_4 4, seeds_5 5);
 #[ignore = "for whoever changes the simulation"]
 fn survey() {
     if let Ok(name) = std::env::var("RETUNE_TEST_PLANT") {
-        let found = super::plant::ALL.iter().find(|plant| format!("{plant:?}") == name);
-        super::plant::plant(Some(*found.expect("a bug that can be planted")));
+        let found = super::plant::BUGS.into_iter().find(|bug| *bug == name);
+        crate::fault::plant(Some(found.expect("a bug that can be planted")));
     }
     let stormy = std::env::var("RETUNE_TEST_STORM").is_ok();
     let first = number("RETUNE_TEST_SEED").unwrap_or(0);

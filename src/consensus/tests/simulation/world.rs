@@ -10,9 +10,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use tempfile::TempDir;
 
 use super::super::super::driver::Outbox;
-use super::super::super::error::{Failure, OpenError};
+use super::super::super::error::{MemberFailure, OpenError};
+use super::super::super::request::DriverRequest;
 use super::super::super::request::Hint;
-use super::super::super::request::Request;
 use super::super::super::settings::Start;
 use super::checks::durable::Durable;
 use super::checks::election::Election;
@@ -174,7 +174,7 @@ impl World {
     }
 
     /// Passes a member a request.
-    pub(super) fn give(&mut self, id: u64, request: Request) -> Check {
+    pub(super) fn give(&mut self, id: u64, request: DriverRequest) -> Check {
         let now = self.time();
         let Some(life) = self.life(id) else { return Ok(()) };
         let taken = life.driver.take(request, now);
@@ -208,7 +208,7 @@ impl World {
                 self.keep(id);
                 Ok(())
             }
-            Err(Failure::Log(text)) if cut => {
+            Err(MemberFailure::Log(text)) if cut => {
                 // Messages sent before the write may be on their way, or still in this member's own buffers.
                 let sent = self.random.random_range(0..8);
                 self.send(id, sent);
@@ -224,7 +224,7 @@ impl World {
     }
 
     /// Handles a member that stopped by itself.
-    fn fell(&mut self, id: u64, failure: &Failure) -> Check {
+    fn fell(&mut self, id: u64, failure: &MemberFailure) -> Check {
         self.note(|| format!("{id:x} stops: {failure}"));
         if let Some(life) = self.life(id) {
             let shared = std::sync::Arc::clone(&life.shared);
@@ -237,7 +237,7 @@ impl World {
                 )?;
             }
         }
-        ensure(*failure == Failure::Removed && self.membership.left(id), || {
+        ensure(*failure == MemberFailure::Removed && self.membership.left(id), || {
             format!("{id:x} failed: {failure}")
         })?;
         self.crash(id);

@@ -55,8 +55,8 @@ fn service(attributes: &[(&str, &str)]) -> Service {
     }
 }
 
-fn at(host: &str, port: u16) -> Target {
-    Target { host: host.to_owned(), port, container: "c0ffee".to_owned() }
+fn at(host: &str, port: u16) -> CheckTarget {
+    CheckTarget { host: host.to_owned(), port, container: "c0ffee".to_owned() }
 }
 
 /// Runs a check against a server, which serves one connection after the other.

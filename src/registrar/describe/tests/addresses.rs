@@ -34,7 +34,7 @@ fn the_label_beats_the_rules_which_beat_the_container_which_beats_the_host() {
 }
 
 #[test]
-fn a_container_without_the_label_is_told_of_once_and_registered_without_it() {
+fn a_container_without_the_label_is_reported_once_and_registered_without_it() {
     let rules = Rules { ip_label: Some("weave".to_owned()), ..Rules::default() };
     let described = described(&container("c", "i").with("80", "1").with("90", "2"), &rules);
     assert_eq!(described.services.len(), 2);

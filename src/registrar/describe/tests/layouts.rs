@@ -111,7 +111,7 @@ fn a_template_that_never_ends_or_writes_without_end_is_stopped() {
 }
 
 #[test]
-fn a_bad_template_directory_or_domain_is_told_before_any_container_is_seen() {
+fn a_bad_template_directory_or_domain_is_reported_before_any_container() {
     for (key, value, want) in [
         ("{{ name", None, "the key's template, line 1: syntax error"),
         ("{{ id }}", Some("{% if %}"), "the value's template, line 1: syntax error"),

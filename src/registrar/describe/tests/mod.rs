@@ -9,7 +9,7 @@ mod words;
 
 use std::net::IpAddr;
 
-use super::super::container::{Container, ContainerState, Network, Port, Published};
+use super::super::container::{Container, ContainerState, Network, Port, PublishedPort};
 use super::super::service::{Described, Skipped};
 use super::super::settings::{OwnContainer, Rules};
 use super::{DescribeContext, describe};
@@ -36,8 +36,8 @@ fn port(text: &str) -> Port {
 }
 
 /// Returns a published address as an engine writes it: host address and host port.
-fn at(ip: &str, port: &str) -> Published {
-    Published { ip: ip.to_owned(), port: port.to_owned() }
+fn at(ip: &str, port: &str) -> PublishedPort {
+    PublishedPort { ip: ip.to_owned(), port: port.to_owned() }
 }
 
 /// Builder methods for test containers; a trait, so that other tests do not get them.

@@ -28,7 +28,7 @@ fn any_port(rng: &mut StdRng) -> Port {
     port(pick(rng, &["80", "443", "53/udp", "53", "0", "9/sctp", "65535"]))
 }
 
-fn any_published(rng: &mut StdRng) -> Vec<Published> {
+fn any_published(rng: &mut StdRng) -> Vec<PublishedPort> {
     let ips = ["", "0.0.0.0", "::", "127.0.0.1", "10.1.1.1", "2001:db8::1", "x"];
     let ports = ["", "0", "80", "8000", "1-2", "65536", "y"];
     (0..rng.random_range(0..3)).map(|_| at(pick(rng, &ips), pick(rng, &ports))).collect()
@@ -107,7 +107,7 @@ fn whatever_a_container_says_its_keys_are_clean_its_own_and_below_the_prefix() {
         }
         assert!(!described.services.is_empty() || !described.skipped.is_empty(), "seed {seed}: no word");
         for skipped in &described.skipped {
-            let (Skipped::Ignored(text) | Skipped::Refused(text) | Skipped::Odd(text)) = skipped;
+            let (Skipped::Ignored(text) | Skipped::Refused(text) | Skipped::UnknownAttribute(text)) = skipped;
             assert!(!text.contains(char::is_control), "seed {seed}: {text:?}");
         }
         assert_eq!(

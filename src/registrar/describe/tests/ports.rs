@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn with_bindings(bindings: &[Published]) -> Container {
+fn with_bindings(bindings: &[PublishedPort]) -> Container {
     let mut container = container("c", "i");
     container.ports.insert(port("80"), bindings.to_vec());
     container
@@ -17,7 +17,7 @@ fn value(container: &Container, rules: &Rules) -> String {
 #[test]
 fn of_several_bindings_the_first_of_ipv4_counts_or_else_the_first() {
     let rules = Rules::default();
-    let of = |bindings: &[Published]| value(&with_bindings(bindings), &rules);
+    let of = |bindings: &[PublishedPort]| value(&with_bindings(bindings), &rules);
     assert_eq!(of(&[at("::", "1"), at("0.0.0.0", "2"), at("0.0.0.0", "3")]), "10.0.0.9:2");
     assert_eq!(of(&[at("::", "1"), at("", "2")]), "10.0.0.9:2");
     assert_eq!(of(&[at("2001:db8::7", "1"), at("2001:db8::8", "2")]), "[2001:db8::7]:1");

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-fn of(said: &Value) -> Option<Event> {
+fn of(said: &Value) -> Option<EngineEvent> {
     read(said)
 }
 
@@ -12,7 +12,7 @@ fn an_event_is_read_in_the_words_of_every_engine() {
         "Type": "container", "Action": "kill", "Actor": { "ID": "a", "Attributes": { "signal": "15" } },
         "status": "kill", "id": "a", "time": 7, "timeNano": 7_000_000_001_i64
     });
-    let kill = Event {
+    let kill = EngineEvent {
         of: EventSubject::Container,
         action: "kill".into(),
         id: "a".into(),
@@ -26,7 +26,7 @@ fn an_event_is_read_in_the_words_of_every_engine() {
         assert_eq!(of(&named), Some(kill.clone()));
     }
     let old = json!({ "status": "kill", "id": "a", "time": 7 });
-    assert_eq!(of(&old), Some(Event { at: Some(7_000_000_000), signal: None, ..kill }));
+    assert_eq!(of(&old), Some(EngineEvent { at: Some(7_000_000_000), signal: None, ..kill }));
     let old = json!({ "status": "pull", "id": "busybox:latest" });
     assert_eq!(of(&old).map(|event| event.of), Some(EventSubject::Image));
     for (theirs, ours) in

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 
 use self::scripted::{Scripted, Step, chunk, chunked, engine_at, json, ping, send, with};
-use super::send::{Bound, EngineRequest};
+use super::send::{EngineRequest, ResponseLimits};
 use super::{Engine, EventSubject, ExecResult};
 use crate::client::Trust;
 use crate::client::fake::{Fake, Reply};
@@ -53,7 +53,7 @@ async fn an_engine_without_the_header_is_spoken_to_as_an_old_one() {
 }
 
 #[tokio::test]
-async fn a_refused_version_is_told_and_forgotten() {
+async fn a_refused_version_is_reported_and_forgotten() {
     let asked = AtomicUsize::new(0);
     let fake = Scripted::new(move |line, _| match line {
         "GET /_ping" => vec![],
@@ -207,10 +207,10 @@ async fn an_answer_is_bounded_in_time_and_in_bytes() {
         "GET /v1.41/slow" => vec![chunked(), chunk("["), Step::Hang],
         _ => json(200, &format!("[{}]", " ".repeat(2 << 20))),
     });
-    let bound = Bound { bytes: 1 << 20, within: Duration::from_millis(200) };
+    let bound = ResponseLimits { bytes: 1 << 20, within: Duration::from_millis(200) };
     let why = fake.engine.send(&EngineRequest::get(&["slow"], &[]), bound).await.err().unwrap().why;
     assert!(why.contains("GET /v1.41/slow") && why.contains("no response within 200ms"), "{why}");
-    let bound = Bound { within: Duration::from_secs(10), ..bound };
+    let bound = ResponseLimits { within: Duration::from_secs(10), ..bound };
     let why = fake.engine.send(&EngineRequest::get(&["large"], &[]), bound).await.err().unwrap().why;
     assert!(why.contains("larger than 1 MiB"), "{why}");
 }
@@ -232,7 +232,7 @@ async fn images_come_without_the_names_that_are_none() {
 }
 
 #[tokio::test]
-async fn a_stop_is_told_the_grace_in_whole_seconds_and_a_stopped_container_is_stopped() {
+async fn a_stop_sends_the_grace_in_whole_seconds_and_accepts_a_stopped_container() {
     let fake = Scripted::new(|line, _| match line {
         "GET /_ping" => vec![],
         "POST /v1.41/containers/a/stop" => {
@@ -288,7 +288,7 @@ async fn a_command_that_does_not_end_is_an_error_at_the_limit() {
 }
 
 #[tokio::test]
-async fn a_refused_command_is_told_in_the_engines_words() {
+async fn a_refused_command_is_reported_in_the_engines_words() {
     let fake = Scripted::new(move |line, _| match line {
         "GET /_ping" => vec![],
         _ => json(409, r#"{"message":"Container x is paused, unpause the container before exec"}"#),

@@ -83,8 +83,8 @@ fn port(number: u16, protocol: Protocol) -> Port {
     Port { number, protocol }
 }
 
-fn at(ip: &str, port: &str) -> Published {
-    Published { ip: ip.into(), port: port.into() }
+fn at(ip: &str, port: &str) -> PublishedPort {
+    PublishedPort { ip: ip.into(), port: port.into() }
 }
 
 #[test]

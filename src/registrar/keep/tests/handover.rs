@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::act::WriteStep;
 use super::super::handover::{mark, stand_ins};
 use super::super::held::{HeldKey, KeyState, Owner};
-use super::super::reconcile::{Action, reconcile};
+use super::super::reconcile::{ActionKind, KeyAction, reconcile};
 use super::super::{ReconcilerConfig, Registration, WantedKeys};
 use super::store::{Door, Store};
 use super::{Running, config, map, until};
@@ -52,13 +53,13 @@ fn actions(wanted: &WantedKeys, held: &mut BTreeMap<String, HeldKey>, now: Insta
     words(&reconcile(wanted, held, now))
 }
 
-fn words(actions: &[Action]) -> Vec<String> {
-    let word = |action: &Action| match action {
-        Action::Create { key } => format!("create {key}"),
-        Action::Replace { key, .. } => format!("replace {key}"),
-        Action::Remove { key, .. } => format!("remove {key}"),
-        Action::Tend { key } => format!("tend {key}"),
-        other => format!("{other:?}"),
+fn words(actions: &[KeyAction]) -> Vec<String> {
+    let word = |KeyAction { key, what }: &KeyAction| match what {
+        ActionKind::Write(WriteStep::Create) => format!("create {key}"),
+        ActionKind::Write(WriteStep::Swap(_)) => format!("replace {key}"),
+        ActionKind::Remove(_) => format!("remove {key}"),
+        ActionKind::RenewOurs => format!("tend {key}"),
+        other => format!("{other:?} {key}"),
     };
     actions.iter().map(word).collect()
 }

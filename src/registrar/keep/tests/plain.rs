@@ -98,7 +98,7 @@ async fn a_stop_leaves_the_keys_or_takes_them_away_and_the_list_with_them() {
 }
 
 #[tokio::test]
-async fn a_removal_that_is_wished_as_the_stop_comes_is_still_done() {
+async fn a_removal_that_is_wanted_at_the_stop_is_still_done() {
     let store = Store::new();
     let reconciler = Running::start(&store, config(), desired(&[("/web/a", "1"), ("/web/b", "2")]));
     until("they are known", || reconciler.count("keys_added_total") == 2).await;
@@ -126,7 +126,7 @@ async fn a_key_that_is_let_go_is_neither_deleted_nor_renewed() {
 }
 
 #[tokio::test]
-async fn a_difference_is_told_and_nothing_is_written() {
+async fn a_difference_is_reported_and_nothing_is_written() {
     let store = Store::new();
     let reconciler =
         Running::start(&store, config(), desired(&[("/web/a", "1"), ("/web/b", "1"), ("/web/c", "1")]));

@@ -8,8 +8,10 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use super::super::WantedKeys;
+use super::super::act::WriteStep;
 use super::super::held::{HeldKey, KeyState, Owner};
-use super::super::reconcile::{Action, go_on_after, reconcile};
+use super::super::reconcile::ActionKind::{Forget, Leave, Remove, RenewOurs, Write};
+use super::super::reconcile::{ActionKind, KeyAction, go_on_after, reconcile};
 use super::desired;
 
 fn held(key_state: KeyState, mine: &[&str], due: Instant) -> HeldKey {
@@ -25,39 +27,28 @@ fn blocked(desired: &str) -> KeyState {
     KeyState::Blocked { desired: desired.into(), why: String::new() }
 }
 
+fn action(what: ActionKind) -> KeyAction {
+    KeyAction { key: "/k".to_owned(), what }
+}
+
 #[test]
 fn each_standing_under_each_wish_leads_to_its_one_action() {
     let now = Instant::now();
     let (past, later) = (now, now + Duration::from_secs(1));
     let key = || "/k".to_owned();
-    let create = Some(Action::Create { key: key() });
-    let forget = Some(Action::Forget { key: key() });
-    let look = Some(Action::Remove { key: key(), guard: None });
+    let create = Some(Write(WriteStep::Create));
+    let (forget, look) = (Some(Forget), Some(Remove(None)));
     for (what, wished, key_state, mine, due, want) in [
-        ("new", Some("1"), None, vec![], past, create.clone()),
+        ("new", Some("1"), None, vec![], past, create),
         ("as wished", Some("1"), Some(kept("1")), vec!["1"], later, None),
-        ("due", Some("1"), Some(kept("1")), vec!["1"], past, Some(Action::Renew { key: key(), guard: 7 })),
-        (
-            "other",
-            Some("2"),
-            Some(kept("1")),
-            vec!["1"],
-            later,
-            Some(Action::Replace { key: key(), guard: 7 }),
-        ),
-        ("unknown", Some("1"), Some(KeyState::Unknown), vec!["1"], later, create.clone()),
+        ("due", Some("1"), Some(kept("1")), vec!["1"], past, Some(Write(WriteStep::Renew(7)))),
+        ("other", Some("2"), Some(kept("1")), vec!["1"], later, Some(Write(WriteStep::Swap(7)))),
+        ("unknown", Some("1"), Some(KeyState::Unknown), vec!["1"], later, create),
         ("blocked", Some("1"), Some(blocked("1")), vec![], later, None),
-        ("blocked, due", Some("1"), Some(blocked("1")), vec![], past, create.clone()),
+        ("blocked, due", Some("1"), Some(blocked("1")), vec![], past, create),
         ("blocked, other", Some("2"), Some(blocked("1")), vec![], later, create),
-        (
-            "unwanted",
-            None,
-            Some(kept("1")),
-            vec!["1"],
-            later,
-            Some(Action::Remove { key: key(), guard: Some(7) }),
-        ),
-        ("unwanted, unknown", None, Some(KeyState::Unknown), vec!["1"], later, look.clone()),
+        ("unwanted", None, Some(kept("1")), vec!["1"], later, Some(Remove(Some(7)))),
+        ("unwanted, unknown", None, Some(KeyState::Unknown), vec!["1"], later, look),
         ("unwanted, theirs", None, Some(blocked("1")), vec![], later, forget),
         ("unwanted, refused", None, Some(blocked("1")), vec!["1"], later, None),
         ("unwanted, refused, due", None, Some(blocked("1")), vec!["1"], past, look),
@@ -65,7 +56,7 @@ fn each_standing_under_each_wish_leads_to_its_one_action() {
         let wanted = wished.map_or_else(|| desired(&[]), |value| desired(&[("/k", value)]));
         let known = key_state.map(|key_state| (key(), held(key_state, &mine, due)));
         let actions = reconcile(&wanted, &known.into_iter().collect(), now);
-        assert_eq!(actions, want.into_iter().collect::<Vec<_>>(), "{what}");
+        assert_eq!(actions, want.into_iter().map(action).collect::<Vec<_>>(), "{what}");
     }
 }
 
@@ -75,18 +66,18 @@ fn an_earlier_lifes_key_goes_only_when_everything_was_looked_at_and_one_let_go_n
     let before = HeldKey { before: true, ..held(KeyState::Unknown, &["1"], now) };
     let known: BTreeMap<_, _> = [("/k".to_owned(), before)].into();
     let early = WantedKeys { complete: false, ..desired(&[]) };
-    assert_eq!(reconcile(&early, &known, now), [Action::Tend { key: "/k".into() }]);
+    assert_eq!(reconcile(&early, &known, now), [action(RenewOurs)]);
     assert_eq!(reconcile(&early, &known, now.checked_sub(Duration::from_secs(1)).unwrap()), []);
-    assert_eq!(reconcile(&desired(&[]), &known, now), [Action::Remove { key: "/k".into(), guard: None }]);
+    assert_eq!(reconcile(&desired(&[]), &known, now), [action(Remove(None))]);
     let released = WantedKeys { released: ["/k".to_owned()].into(), ..desired(&[]) };
-    assert_eq!(reconcile(&released, &known, now), [Action::Leave { key: "/k".into() }]);
+    assert_eq!(reconcile(&released, &known, now), [action(Leave)]);
     let left: BTreeMap<_, _> =
         known.into_iter().map(|(key, held)| (key, HeldKey { left: Some(now), ..held })).collect();
-    assert_eq!(reconcile(&released, &left, now), [Action::Forget { key: "/k".into() }]);
+    assert_eq!(reconcile(&released, &left, now), [action(Forget)]);
     assert_eq!(reconcile(&desired(&[]), &left, now.checked_sub(Duration::from_secs(1)).unwrap()), []);
     assert_eq!(
         reconcile(&desired(&[("/k", "1")]), &left, now),
-        [Action::Create { key: "/k".into() }],
+        [action(Write(WriteStep::Create))],
         "a container that came back has its key again"
     );
 }
@@ -99,7 +90,7 @@ fn what_an_earlier_life_left_of_a_container_that_cannot_be_looked_at_stays() {
     let before = HeldKey { before: true, mine, ..HeldKey::new(now) };
     let known: BTreeMap<_, _> = [("/k".to_owned(), before)].into();
     let unknown = WantedKeys { unknown: ["aaaabbbbcccc".to_owned()].into(), ..desired(&[]) };
-    assert_eq!(reconcile(&unknown, &known, now), [Action::Tend { key: "/k".into() }]);
+    assert_eq!(reconcile(&unknown, &known, now), [action(RenewOurs)]);
 }
 
 #[test]
@@ -109,7 +100,7 @@ fn a_renewal_that_is_late_goes_before_new_keys() {
     let known =
         [("/y", now), ("/z", long_ago)].map(|(key, due)| (key.to_owned(), held(kept("1"), &["1"], due)));
     let actions = reconcile(&desired(&[("/a", "1"), ("/y", "1"), ("/z", "1")]), &known.into(), now);
-    let keys: Vec<_> = actions.iter().map(Action::key).collect();
+    let keys: Vec<_> = actions.iter().map(|action| &action.key).collect();
     assert_eq!(keys, ["/z", "/a", "/y"]);
 }
 
@@ -120,10 +111,7 @@ fn a_key_of_an_earlier_run_that_is_wanted_is_taken_over_at_once() {
     let later = now + Duration::from_secs(10);
     let before = HeldKey { before: true, ..held(kept("1"), &["1"], later) };
     let known = [("/k".to_owned(), before)].into();
-    assert_eq!(
-        reconcile(&desired(&[("/k", "1")]), &known, now),
-        [Action::Renew { key: "/k".into(), guard: 7 }]
-    );
+    assert_eq!(reconcile(&desired(&[("/k", "1")]), &known, now), [action(Write(WriteStep::Renew(7)))]);
 }
 
 #[test]
@@ -135,7 +123,7 @@ fn late_renewals_stay_in_front_when_the_next_probe_is_another_key() {
     let after = |stuck: &str| {
         let mut actions = actions.clone();
         go_on_after(stuck, &mut actions, &known, now);
-        actions.iter().map(|action| action.key().to_owned()).collect::<Vec<_>>()
+        actions.into_iter().map(|action| action.key).collect::<Vec<_>>()
     };
     assert_eq!(after("/a"), ["/y", "/z", "/b", "/a"]);
     assert_eq!(after("/b"), ["/y", "/z", "/a", "/b"]);
@@ -151,7 +139,7 @@ fn what_consumers_see_comes_before_renewals() {
     let known = [("/a", kept("1")), ("/b", kept("1")), ("/z", kept("1"))]
         .map(|(key, key_state)| (key.to_owned(), held(key_state, &["1"], now)));
     let actions = reconcile(&desired(&[("/a", "1"), ("/b", "2"), ("/c", "1")]), &known.into(), now);
-    let keys: Vec<_> = actions.iter().map(Action::key).collect();
+    let keys: Vec<_> = actions.iter().map(|action| &action.key).collect();
     assert_eq!(keys, ["/b", "/c", "/z", "/a"]);
 }
 
@@ -171,18 +159,18 @@ impl Model {
     }
 
     /// Applies `action` to the store and records the result; `heard`: whether the response arrived.
-    fn act(&mut self, wanted: &WantedKeys, action: &Action, now: Instant, heard: bool) {
-        let key = action.key().to_owned();
-        match action {
-            Action::Forget { .. } => {
+    fn act(&mut self, wanted: &WantedKeys, action: &KeyAction, now: Instant, heard: bool) {
+        let key = action.key.clone();
+        match action.what {
+            Forget => {
                 self.held.remove(&key);
             }
-            Action::Remove { guard, .. } => {
+            Remove(guard) => {
                 let known = &self.held[&key];
                 let theirs = self
                     .store
                     .get(&key)
-                    .is_some_and(|(value, index)| Some(*index) != *guard && !known.mine.contains_key(value));
+                    .is_some_and(|(value, index)| Some(*index) != guard && !known.mine.contains_key(value));
                 if !theirs {
                     self.store.remove(&key);
                 }
@@ -192,10 +180,10 @@ impl Model {
                     known.key_state = KeyState::Unknown;
                 }
             }
-            Action::Tend { .. } | Action::Leave { .. } => {
+            RenewOurs | Leave => {
                 unreachable!("everything was looked at in these walks, and nothing let go")
             }
-            Action::Create { .. } | Action::Replace { .. } | Action::Renew { .. } => {
+            Write(_) => {
                 let value = wanted.keys[&key].value.clone();
                 let fresh = held(KeyState::Unknown, &[], now);
                 let mut known = self.held.get(&key).cloned().unwrap_or(fresh);

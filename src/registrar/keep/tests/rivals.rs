@@ -86,7 +86,7 @@ async fn a_living_host_of_the_same_name_keeps_its_list_and_its_keys() {
 }
 
 #[tokio::test]
-async fn a_directory_in_the_place_of_a_key_is_told_and_left() {
+async fn a_directory_in_the_place_of_a_key_is_reported_and_left() {
     let store = Store::new();
     store.set("/web/a/inside", "x").await;
     store.set("/file", "x").await;

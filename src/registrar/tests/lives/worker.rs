@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::store::Store;
 use super::world::World;
 use crate::registrar::container::{Container, ListedContainer};
-use crate::registrar::engine::Event;
+use crate::registrar::engine::EngineEvent;
 use crate::registrar::keep::{ReconcilerConfig, WantedKeys, keep};
 use crate::registrar::model::{Model, NodeConfig, Probe, ServiceId};
 use crate::registrar::settings::{Checks, Lease, OnExit, Rules};
@@ -25,7 +25,7 @@ const TICK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A message in transit.
 pub(super) enum Message {
-    Event(Event),
+    Event(EngineEvent),
     Listed(Vec<ListedContainer>),
     Lost,
     Inspected(String, Box<Result<Option<Container>, ()>>),

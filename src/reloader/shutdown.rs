@@ -1,4 +1,4 @@
-//! Ends running work in good order when stop signals arrive.
+//! Lets running work finish when stop signals arrive.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use crate::stop::{Signal, Signals, Stop};
 
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum DaemonEnd {
     /// In good order.
     Stopped,
     /// Cut off by a second signal or by its deadline; pending reloads are in the journal.
     CutOff,
 }
 
-/// Stands for "no deadline".
+/// Used as "no deadline".
 const NO_DEADLINE: Duration = Duration::from_secs(86_400 * 365);
 
-/// Runs work to its end although signals arrive: the first stop signal sets a deadline, the second cuts the work off.
+/// Runs work to its end while handling signals: the first stop signal sets a deadline, the second aborts the work.
 /// Returns its result and the signal that still has to be handled; `None` when the work was cut off.
-pub(super) async fn to_the_end<T>(
+pub(super) async fn run_to_completion<T>(
     work: impl Future<Output = T>,
     signals: &mut Signals,
     stop: &Stop,

@@ -1,13 +1,20 @@
-//! Derives a service's state from all that is known about it and its container.
+//! Derives a service's state from what is known about it and its container.
 
 use super::super::container::{Container, ContainerState, Healthcheck};
 use super::HealthSource;
-use super::entry::{Entry, ServicePhase, ServiceState};
+use super::entry::{ContainerEntry, Draining, ServicePhase, ServiceState};
 
-impl Entry {
+impl ContainerEntry {
     /// Returns the state of one of its services, and the reason if there is one.
-    pub(super) fn judge(&self, state: &ServiceState) -> (ServicePhase, String) {
+    pub(super) fn phase(&self, state: &ServiceState) -> (ServicePhase, String) {
         let Some(container) = &self.container else { return (ServicePhase::Absent, String::new()) };
+        state.phase(container, self.draining.as_ref())
+    }
+}
+
+impl ServiceState {
+    /// Returns its state in its container, and the reason if there is one.
+    pub(super) fn phase(&self, container: &Container, draining: Option<&Draining>) -> (ServicePhase, String) {
         match container.run_state {
             ContainerState::Running => {}
             ContainerState::Paused => return (ServicePhase::Failing, "the container is paused".to_owned()),
@@ -18,15 +25,15 @@ impl Entry {
                 return (ServicePhase::Absent, "the container is not running".to_owned());
             }
         }
-        if let Some(draining) = &self.draining {
+        if let Some(draining) = draining {
             return (ServicePhase::Draining, format!("the container {}", draining.why));
         }
-        match &state.health_source {
+        match &self.health_source {
             HealthSource::Running => (ServicePhase::Passing, String::new()),
             HealthSource::Engine => by_healthcheck(container),
-            HealthSource::Check { .. } if state.well => (ServicePhase::Passing, String::new()),
-            HealthSource::Check { .. } if state.was_well => (ServicePhase::Failing, state.why.clone()),
-            HealthSource::Check { .. } => (ServicePhase::Starting, state.why.clone()),
+            HealthSource::Check { .. } if self.healthy => (ServicePhase::Passing, String::new()),
+            HealthSource::Check { .. } if self.was_healthy => (ServicePhase::Failing, self.why.clone()),
+            HealthSource::Check { .. } => (ServicePhase::Starting, self.why.clone()),
         }
     }
 }

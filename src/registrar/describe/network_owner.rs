@@ -1,4 +1,4 @@
-//! Which container's network a container uses, and its address there.
+//! Which container's network a container uses, and its address in it.
 
 use std::net::IpAddr;
 
@@ -12,11 +12,11 @@ pub(super) enum NetworkOwner<'c> {
     /// On the host itself.
     Host,
     /// It has no network.
-    Nowhere,
+    NoNetwork,
     /// In networks of its own.
     Own(&'c Container),
     /// In the networks of this other container.
-    Lent(Box<Container>),
+    Other(Box<Container>),
 }
 
 impl<'c> NetworkOwner<'c> {
@@ -29,9 +29,9 @@ impl<'c> NetworkOwner<'c> {
         for _ in 0..MAX_NETWORK_HOPS {
             let next = match owner.as_deref().unwrap_or(container).network_mode.as_str() {
                 "host" => return Ok(Self::Host),
-                "none" => return Ok(Self::Nowhere),
+                "none" => return Ok(Self::NoNetwork),
                 mode => match mode.strip_prefix("container:") {
-                    None => return Ok(owner.map_or(Self::Own(container), Self::Lent)),
+                    None => return Ok(owner.map_or(Self::Own(container), Self::Other)),
                     Some(next) => next.to_owned(),
                 },
             };
@@ -52,9 +52,9 @@ impl<'c> NetworkOwner<'c> {
     pub(super) fn address(&self, host: Option<IpAddr>, wanted: Option<&str>) -> Result<IpAddr, String> {
         match self {
             Self::Host => host.ok_or_else(|| NO_HOST.to_owned()),
-            Self::Nowhere => Err("it has no network".to_owned()),
+            Self::NoNetwork => Err("it has no network".to_owned()),
             Self::Own(owner) => own(owner, wanted),
-            Self::Lent(owner) => own(owner, wanted),
+            Self::Other(owner) => own(owner, wanted),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Parses options like Go's `flag` package, in the word order that urfave/cli allows.
+//! Parses options like Go's `flag` package, which etcdctl and Registrator use, and the word order that urfave/cli allows.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,7 +7,10 @@ use std::time::Duration;
 use crate::protocol::quoted;
 use crate::scalar;
 
-use super::super::row::{Row, ValueKind};
+use super::row::{Row, ValueKind};
+
+/// How the error about an unknown flag begins.
+pub(super) const UNDEFINED: &str = "flag provided but not defined: -";
 
 /// The options with their values, and the other words.
 #[derive(Debug, Default)]
@@ -44,14 +47,21 @@ impl Flags {
         self.last(name).map_or_else(String::new, |value| value.to_string_lossy().into_owned())
     }
 
+    /// Returns the value as text, if it is not empty.
+    pub(super) fn filled(&self, name: &str) -> Option<String> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
     /// Returns the number, when given.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         self.last(name).and_then(OsStr::to_str).and_then(|text| number(text).ok())
     }
 
-    /// Returns the time to live in seconds; 0 when absent.
-    pub(super) fn ttl(&self) -> i64 {
-        self.number("ttl").unwrap_or(0)
+    /// Returns the time to live in seconds; 0 when absent. As in etcdctl, which counts nanoseconds: these overflow, and
+    /// count only if positive.
+    pub(super) fn ttl(&self) -> u64 {
+        let nanoseconds = self.number("ttl").unwrap_or(0).wrapping_mul(1_000_000_000);
+        u64::try_from(nanoseconds).unwrap_or(0) / 1_000_000_000
     }
 
     /// Returns an index; 0 when absent. Go converts the signed number it reads to the unsigned one it sends without a
@@ -123,7 +133,7 @@ fn one(
         option.names().find(|own| own.as_bytes() == name).map(|spelled| (option, spelled))
     });
     let Some((option, spelled)) = found else {
-        return Err(format!("flag provided but not defined: -{shown}"));
+        return Err(format!("{UNDEFINED}{shown}"));
     };
     let value = match (option.kind, value) {
         (_, Some(value)) => value,
@@ -231,7 +241,7 @@ fn span(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::{number as number_row, switch};
+    use super::super::row::row;
     use super::*;
 
     fn words(text: &str) -> Vec<OsString> {
@@ -240,7 +250,10 @@ mod tests {
 
     #[test]
     fn options_may_come_last_and_what_follows_two_dashes_is_left_alone() {
-        const OPTIONS: &[Row] = &[number_row(&["ttl"], ""), switch(&["recursive", "r"], "")];
+        const OPTIONS: &[Row] = &[
+            row("ttl", ValueKind::Number, &[], ""),
+            row("recursive", ValueKind::Switch, &[], "").also(&["r"]),
+        ];
         for (typed, read) in [
             ("/a 1 --ttl 5", "--ttl 5 /a 1"),
             ("/a --ttl 5 1", "--ttl 5 /a 1"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 
-use super::super::counters::{BUCKET_COUNT, bound, seconds};
-use super::super::metrics::{self, Page};
+use super::super::counters::{BUCKET_COUNT, bound};
+use super::super::metrics::{self, MetricsPage};
 use super::super::respond::ApiResponse;
 
 /// Why a request failed, at one member or completely.
@@ -16,7 +16,7 @@ pub(super) enum DropReason {
     /// There was no endpoint.
     NoEndpoint,
     /// No endpoint responded.
-    NoAnswer,
+    NoResponse,
     /// One endpoint did not respond.
     NotSent,
 }
@@ -25,7 +25,7 @@ impl DropReason {
     const fn label(self) -> &'static str {
         match self {
             Self::NoEndpoint => "zero_endpoints",
-            Self::NoAnswer => "failed_getting_response",
+            Self::NoResponse => "failed_getting_response",
             Self::NotSent => "failed_sending_request",
         }
     }
@@ -72,7 +72,7 @@ impl ProxyMetrics {
 
     /// Returns the page.
     pub(super) fn page(&self, endpoints: usize, connections: usize) -> ApiResponse {
-        let mut page = Page::new();
+        let mut page = MetricsPage::new();
         self.lock().write(&mut page);
         page.gauge("retune_proxy_endpoints", "Endpoints in use.", endpoints as u64);
         page.gauge("retune_store_client_connections", "Connections of clients.", connections as u64);
@@ -86,7 +86,7 @@ impl ProxyMetrics {
 }
 
 impl Counts {
-    fn write(&self, page: &mut Page) {
+    fn write(&self, page: &mut MetricsPage) {
         let name = "etcd_proxy_requests_total";
         page.head(name, "counter", "Counter requests incoming by method.");
         for (method, count) in &self.received {
@@ -107,15 +107,7 @@ impl Counts {
         let help = "Bucketed histogram of handling time of successful events (non-watches), by method (GET/PUT etc.).";
         page.head(name, "histogram", help);
         for (method, durations) in &self.durations {
-            let mut sum = 0;
-            for (at, count) in durations.within.iter().enumerate() {
-                sum += count;
-                let bound = if at < BUCKET_COUNT { seconds(at).to_string() } else { "+Inf".to_owned() };
-                page.line(format_args!("{name}_bucket{{method=\"{method}\",le=\"{bound}\"}} {sum}"));
-            }
-            let took = durations.seconds;
-            page.line(format_args!("{name}_sum{{method=\"{method}\"}} {took}"));
-            page.line(format_args!("{name}_count{{method=\"{method}\"}} {sum}"));
+            page.durations(name, method, durations.within, durations.seconds);
         }
     }
 }

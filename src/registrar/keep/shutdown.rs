@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::WantedKeys;
 use super::owned::{self, OwnedListState};
-use super::reconcile::{Action, reconcile};
+use super::reconcile::{ActionKind, reconcile};
 use super::reconciler::{MAX_CONCURRENT_REQUESTS, Reconciler};
 use crate::registrar::settings::OnExit;
 
@@ -27,7 +27,7 @@ impl Reconciler {
         self.desired = wanted.borrow_and_update().clone();
         let leave = self.config.on_exit == OnExit::Remove;
         if leave {
-            // Nothing is wanted any more, so no key waits for another.
+            // No key is wanted any more, so none waits for another.
             let released = std::mem::take(&mut self.desired.released);
             self.desired = WantedKeys { released, complete: true, listed: true, ..WantedKeys::default() };
         }
@@ -67,14 +67,14 @@ impl Reconciler {
                 held.due = now;
             }
             for action in reconcile(&self.desired, &self.held, now) {
-                let fresh = again || !tried.contains(action.key());
-                if !fresh || !matches!(action, Action::Remove { .. } | Action::Forget { .. }) {
+                let fresh = again || !tried.contains(&action.key);
+                if !fresh || !matches!(action.what, ActionKind::Remove(_) | ActionKind::Forget) {
                     continue;
                 }
                 while self.running.len() >= MAX_CONCURRENT_REQUESTS {
                     self.finish_one().await;
                 }
-                tried.insert(action.key().to_owned());
+                tried.insert(action.key.clone());
                 self.start_one(action);
             }
             if self.running.is_empty() {
