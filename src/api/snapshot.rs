@@ -55,7 +55,7 @@ async fn next_piece(mut backup: Backup) -> io::Result<(Backup, Vec<u8>)> {
         .inspect_err(|error| tracing::warn!("a backup could not be read while it was sent: {error}"))
 }
 
-/// Logs the end of the response.
+/// Marks the connection as idle when the response ends.
 struct SendingGuard(Arc<ConnState>);
 
 impl Drop for SendingGuard {

@@ -133,6 +133,10 @@ impl Deliverer {
             expand(generation, values, due, &self.manifest, &mut self.owners);
         let mut passed = PassOutcome { report: Report { lines: failed }, reads };
         self.adopt(generation, due);
+        // Also those that will have no line here: a swapped file reports after its reload.
+        for resource in due.iter().filter_map(|&index| generation.confdir.resources.get(index)) {
+            self.faults.tried(&resource.name);
+        }
         let mut accepted = Vec::new();
         for one in self.prepare(generation, values, jobs).await {
             passed.reads.entry(one.job.index).or_default().merge(one.reads.clone());
@@ -252,7 +256,6 @@ impl Deliverer {
     fn log_failures(&mut self, report: &mut Report) {
         for line in &mut report.lines {
             let (resource, dest) = (&line.resource, line.dest.display());
-            self.faults.tried(resource);
             match &mut line.outcome {
                 DestOutcome::Failed { step, text } => {
                     *text = self.redactor.mask(text);

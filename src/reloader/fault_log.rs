@@ -8,7 +8,7 @@ use super::outcome::FailedStep;
 /// For each resource, what fails: a destination, or the pattern of several, and the failure.
 type Faults = BTreeMap<String, BTreeSet<(PathBuf, String)>>;
 
-/// The failures of the last pass over each resource. A pass over a resource reports all of its destinations, so what it
+/// The failures of the last pass over each resource. A pass tries all destinations of a resource, so a failure that it
 /// does not report has ended.
 #[derive(Debug, Default)]
 pub(super) struct FaultLog {

@@ -164,7 +164,7 @@ pub(super) fn render(generation: &Generation, values: &Arc<Values>, job: Job) ->
     Rendered { job, reads, result }
 }
 
-/// Fills in what to ask the verification.
+/// Fills in the texts of the verification.
 fn fill(
     engine: &Engine,
     verify: &Verify,

@@ -47,9 +47,9 @@ impl ResourceProgress {
         self.failing.clear();
     }
 
-    /// Returns whether a resource that was due has to be rendered again. A file whose reload failed is in place: the resource has
-    /// rendered, and the reload is retried separately. (A reload can need the very service that waits for us to be
-    /// ready.)
+    /// Returns whether a resource that was due has to be rendered again. A file whose reload failed is in place: the
+    /// resource has rendered, and the reload is retried separately. (The reload may need a service that waits until this
+    /// daemon is ready.)
     pub(super) fn failed(&mut self, index: usize, report: &Report) -> bool {
         let lines = report.lines.iter().filter(|line| line.index == Some(index));
         let retried = |line: &&ReportLine| matches!(&line.outcome, DestOutcome::Failed { step, .. } if step.is_retried());

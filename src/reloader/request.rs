@@ -60,7 +60,7 @@ impl ReloadRequest {
         Self { index: Some(index), resource, dest, content, verify, is_unchanged: true, previous: None }
     }
 
-    /// Returns whether its verification cannot be asked yet, because its template has not rendered in this run.
+    /// Returns whether its verification is not known yet, because its template has not rendered in this run.
     pub(super) fn is_unknown(&self) -> bool {
         let rendered = matches!(self.content, FileChange::Swapped(_) | FileChange::Present);
         rendered && self.resource.verify.is_some() && self.verify.is_none()
@@ -104,7 +104,7 @@ impl ReloadRequest {
     }
 }
 
-/// Returns the verification of a resource that needs no rendering.
+/// Returns the verification of a resource if it needs no rendering.
 pub(super) fn unrendered(resource: &Resource) -> Option<Arc<Verify>> {
     resource.verify.as_ref().and_then(|verify| verify.unrendered()).map(Arc::new)
 }

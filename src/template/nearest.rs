@@ -6,7 +6,7 @@ use crate::key;
 use crate::values::View;
 
 /// At most this many keys are compared, up to a bounded length: a wrong key must not cost a scan of the store.
-const MAX_KEYS: usize = 3_000;
+const MAX_KEYS: usize = 600;
 const MAX_KEY_CHARS: usize = 200;
 
 /// Returns up to three existing keys that the resource sees and that resemble a missing one, nearest first, as

@@ -56,9 +56,9 @@ impl Driver {
     }
 
     fn remove_dropped_watches(&self) {
-        // Asked first: the lock for writing would make readers wait at each heartbeat.
-        let departed = self.shared.read().keyspace.has_dropped_watches();
-        if departed {
+        // Checked under the read lock first: the lock for writing would make readers wait at each heartbeat.
+        let dropped = self.shared.read().keyspace.has_dropped_watches();
+        if dropped {
             self.shared.write().keyspace.remove_dropped_watches();
         }
     }

@@ -442,12 +442,12 @@ fn damaged(path: &Path, error: &str, findings: &[TailFinding]) -> OpenError {
     let what = match findings.iter().find(|finding| finding.refused) {
         Some(TailFinding { path, offset, .. }) => format!(
             "{} is unreadable from byte {offset}, and later writes were acknowledged to clients. Nothing was \
-             changed. SubmitResult the data folder back from a backup; to go on without those writes, start from the newest \
+             changed. Put the data folder back from a backup; to go on without those writes, start from the newest \
              snapshot: move the log folder away",
             path.display()
         ),
         None => format!(
-            "{error}. Nothing was changed. SubmitResult the data folder back from a backup; to go on from the newest snapshot \
+            "{error}. Nothing was changed. Put the data folder back from a backup; to go on from the newest snapshot \
              without later writes, move the log folder away"
         ),
     };

@@ -40,7 +40,7 @@ pub(super) enum PortMapping {
     Wrong(String),
 }
 
-/// Returns the ports of `container`, which uses the network of `owner`. `internal`: register its own address. `v6`:
+/// Returns the ports of `container`, which uses the network of `home`. `internal`: register its own address. `v6`:
 /// consumers connect by IPv6.
 ///
 /// With its own network, these are exactly the ports that the engine reports as published while it runs; configured

@@ -281,7 +281,7 @@ impl Reconciler {
         }));
     }
 
-    /// Renews the lease of a key of an earlier run, until it is known whether the key is wanted.
+    /// Renews the lease of a key that holds a value of ours: it may still become wanted, or its successor is not confirmed.
     fn start_renewing_ours(&mut self, key: String) {
         let Some(held) = self.held.get_mut(&key) else { return };
         fault!(
