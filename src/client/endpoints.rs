@@ -239,7 +239,7 @@ impl Endpoints {
     }
 
     /// Returns every node, in the order they are to be tried now.
-    pub(crate) async fn order(&self) -> Result<Vec<NodeUrl>, ClientError> {
+    pub(crate) async fn order(&self) -> Result<Vec<NodeUrl>, String> {
         let (order, stale) = {
             let state = self.lock();
             (state.order(), state.stale)
@@ -254,12 +254,12 @@ impl Endpoints {
                 Ok(state.order())
             }
             Err(_) if !order.is_empty() => Ok(order),
-            Err(why) => Err(ClientError::Unavailable { why: format!("SRV record {record}: {why}") }),
+            Err(why) => Err(why.to_string()),
         }
     }
 
     /// Returns the next node to try, `None` after the last. Uses the current state, because a request may run for days.
-    pub(crate) async fn next(&self, pass: &mut Pass) -> Result<Option<NodeUrl>, ClientError> {
+    pub(crate) async fn next(&self, pass: &mut Pass) -> Result<Option<NodeUrl>, String> {
         let mut order = if pass.tried.is_empty() { self.order().await? } else { self.known() };
         loop {
             order.retain(|node| !pass.tried.contains(node));

@@ -143,7 +143,7 @@ impl Client {
             let node = match self.endpoints.next(&mut attempts.pass).await {
                 Ok(node) => node?,
                 Err(why) => {
-                    attempts.faults.push((self.describe().into(), Fault::Other(why.to_string())));
+                    attempts.faults.push((self.describe().into(), Fault::Other(why)));
                     return None;
                 }
             };
@@ -172,7 +172,9 @@ impl Client {
             return Ok(Reply { node, status, headers, body: Vec::new(), rest: Some(response) });
         }
         let reply = Reply { node, status, headers, body: self.whole(response).await?, rest: None };
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        // etcdctl shows the message of this one; it asks no other endpoint.
+        let busy = status == StatusCode::TOO_MANY_REQUESTS && !self.policy.etcdctl;
+        if status.is_server_error() || busy {
             return Err(Fault::Status(Box::new(reply)));
         }
         Ok(reply)

@@ -5,7 +5,8 @@
 //! responses ([`http`], [`request`]), streamed responses ([`lines`]), and three APIs on top: snapshots and watches of
 //! etcd's v2 keys ([`v2`]) and of etcd's v3 JSON gateway ([`v3`]), and the complete v2 API with the behaviour and the
 //! messages of etcd's own command line client ([`cluster`]).
-//! Promises: every wait and every buffer has a limit; a request fails only after every node was tried; no error and no
+//! Promises: every buffer has a limit, and every wait but that of a watch, from the API or from its
+//! caller; a request fails only after every node was tried, unless it must not be repeated; no error and no
 //! log line contains a password. Dropping a future stops its work.
 //! Leaves out: how to handle an error, when to retry, and what keys mean (`source`).
 

@@ -13,8 +13,8 @@ use super::endpoints::{NodeUrl, Pass, Unproven};
 use super::error_text::excerpt;
 use super::learn::cluster_id;
 
-/// One request, for any node.
-#[derive(Clone, Debug)]
+/// One request, for any node. Its body may hold a password, so there is no `Debug`.
+#[derive(Clone)]
 pub(crate) struct HttpRequest {
     pub(crate) method: Method,
     /// Path and query, percent-encoded.

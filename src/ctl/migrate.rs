@@ -1,7 +1,8 @@
 //! `import --from`: copies the keys of another running store, then follows it if that is asked for.
 
+use std::ffi::OsStr;
+
 use crate::client::cluster::{Cluster, Options};
-use crate::key;
 
 use super::end::End;
 use super::import_from::{LISTING_START_TIMEOUT, Migration};
@@ -25,7 +26,9 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
         sync: from.follow && session.call.access.sync,
     };
     let source = Cluster::new(options).map_err(|error| End::usage(format!("{error}\n")))?;
-    let keys = std::iter::once(key).chain(from.hidden.iter().map(|key| key::clean(key)));
+    let hidden = from.hidden.iter().map(|key| live::key_of(OsStr::new(key)).map_err(End::mistake));
+    let hidden = hidden.collect::<Result<Vec<_>, _>>()?;
+    let keys = std::iter::once(key).chain(hidden);
     let mut moves = Vec::new();
     for key in keys {
         let one = Migration { session, source: &source, key, clients: from.clients };

@@ -4,6 +4,7 @@
 //! in base64. etcd 0.4.9 exports only that store for migrations. The store is a JSON object too.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -13,11 +14,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::client::cluster::Set;
-use crate::key;
 
 use super::end::End;
-use super::print;
 use super::session::Session;
+use super::{live, print};
 
 /// The shortest TTL of an imported key, as in etcd's own import.
 const MIN_TTL_SECS: u64 = 300;
@@ -75,7 +75,7 @@ pub(super) async fn run(
     for key in hidden {
         let found = find(&root, key)
             .ok_or_else(|| End::usage(format!("the snapshot has no key {key}; nothing was written\n")))?;
-        collect(found, &key::clean(key), now, &mut keys);
+        collect(found, &live::key_of(OsStr::new(key)).map_err(End::mistake)?, now, &mut keys);
     }
     let count = keys.len();
     let mut sets =

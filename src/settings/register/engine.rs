@@ -82,5 +82,10 @@ fn url(text: &str) -> Result<String, String> {
         url => url.to_owned(),
     };
     check_engine_url(&url)?;
+    // What reads it later compares schemes as they are usually written.
+    let url = match url.split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+        None => url,
+    };
     Ok(if url.starts_with("unix:") { url } else { url.trim_end_matches('/').to_owned() })
 }
