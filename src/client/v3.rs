@@ -23,6 +23,8 @@ use super::{Client, ClientError, Credentials};
 pub use super::v3_wire::{Event, Pair};
 
 const API: &str = "the etcd v3 JSON gateway";
+/// Takes a name and a password and returns a token.
+const LOGIN: &str = "/auth/authenticate";
 /// The gateway's path in releases of etcd: 3.4 and later, 3.3, 3.2.
 const PREFIXES: [&str; 3] = ["/v3", "/v3beta", "/v3alpha"];
 /// etcd's default limit of operations in one transaction.
@@ -322,6 +324,7 @@ impl V3 {
             body: Some(("application/json", body)),
             authorization: self.token(),
             limit: Some(self.client.timeout()),
+            secret: path == LOGIN,
             stream,
             ..HttpRequest::get(format!("{prefix}{path}"))
         }
@@ -334,7 +337,7 @@ impl V3 {
             return Ok(());
         }
         let body = serde_json::json!({ "name": login.name, "password": login.password.expose() });
-        let reply = self.find("/auth/authenticate", &body.to_string().into(), false).await?;
+        let reply = self.find(LOGIN, &body.to_string().into(), false).await?;
         if reply.status.is_success() {
             let token = reply.parse::<Authenticated>(API)?.token;
             let token = header(&token);

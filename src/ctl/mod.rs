@@ -66,6 +66,9 @@ async fn dispatch(call: &Invocation) -> Result<(), End> {
     let text = match &call.job {
         Job::Say(message) => {
             print::out(&message.stdout);
+            if message.code == 0 && message.stderr.is_empty() {
+                return Ok(());
+            }
             return Err(End { code: message.code, message: message.stderr.clone() });
         }
         Job::Backup(wanted) => backup::backup(wanted)?,

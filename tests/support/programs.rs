@@ -46,7 +46,7 @@ pub fn need_ext4() -> bool {
     if !need_mounts() {
         return false;
     }
-    if Path::new("/dev/loop-control").exists() && Path::new("/usr/sbin/mkfs.ext4").exists() {
+    if Path::new("/dev/loop-control").exists() && Command::new("mkfs.ext4").arg("-V").output().is_ok() {
         return true;
     }
     Permitted::NoMounts.skip_or_miss(
