@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_wait_lies_between_half_its_step_and_its_step_and_steps_double_to_the_ceiling() {
+    fn each_delay_is_between_half_its_step_and_its_step_and_steps_double_to_the_ceiling() {
         for _ in 0..200 {
             let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
             for step in [100, 200, 400, 800, 1000, 1000, 1000] {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_differ_so_that_instances_spread_out() {
+    fn delays_differ_between_instances() {
         let waits: std::collections::HashSet<_> =
             (0..50).map(|_| Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).next()).collect();
         assert!(waits.len() > 25, "only {} different waits in 50", waits.len());

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_cannot_be_written_whole_leaves_the_old_one_and_nothing_beside_it() {
+    fn a_failed_write_leaves_the_old_file_and_no_leftovers() {
         let dir = tempfile::tempdir().unwrap();
         let (path, temporary) = (dir.path().join("state"), dir.path().join("state.new"));
         write_whole(&path, &temporary, 0o600, |file| file.write_all(b"old")).unwrap();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_has_its_text_its_name_and_a_remedy() {
+    fn an_error_has_its_message_its_code_and_a_remedy() {
         let text = explain(&io::Error::from_raw_os_error(30));
         assert!(text.starts_with("Read-only file system (EROFS): "), "{text}");
         for code in [2, 5, 13, 28, 122] {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_whole_or_not_at_all() {
+    fn a_file_is_written_completely_or_not_at_all() {
         use std::io::Write as _;
         use std::os::unix::fs::PermissionsExt as _;
 
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_is_found_where_others_put_it() {
+    fn the_error_number_is_found_inside_wrapped_errors() {
         let wrapped = io::Error::other(io::Error::from_raw_os_error(5));
         assert!(cause(&wrapped).ends_with("(EIO)"), "{}", cause(&wrapped));
         // As sled keeps it when it hands an error out a second time.

@@ -150,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn disjoint_drops_what_lies_below_another_even_with_bytes_that_sort_before_the_slash() {
+    fn disjoint_drops_nested_prefixes_even_with_bytes_that_sort_before_the_slash() {
         let keys = ["/a/b", "/a!", "/a", "/b/c", "/b/c", "/a/z"].map(str::to_owned).to_vec();
         assert_eq!(disjoint(keys), ["/a", "/a!", "/b/c"]);
     }
 
     #[test]
-    fn disjoint_keeps_what_a_listing_above_hides() {
+    fn disjoint_keeps_hidden_prefixes_that_a_listing_above_omits() {
         let keys =
             ["/", "/app", "/_retune/nodes", "/_retune/nodes/a", "/_retune/_x", "/z/_a/b", "/_retune/nodes"];
         let left = disjoint(keys.map(str::to_owned).to_vec());

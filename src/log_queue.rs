@@ -244,12 +244,12 @@ mod tests {
     use std::time::Instant;
 
     /// A reader that accepts each write only on request.
-    struct Gate {
+    struct BlockingWriter {
         open: Receiver<()>,
         read: SyncSender<String>,
     }
 
-    impl Write for Gate {
+    impl Write for BlockingWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             // Without a sender it stays shut.
             while self.open.recv().is_err() {
@@ -270,13 +270,13 @@ mod tests {
         let ((opener, open), (read, reader)) = (sync_channel(100), sync_channel(100));
         std::thread::spawn(move || {
             let notice = |missed| format!("{missed} missed\n").into_bytes();
-            queue.run(&mut Gate { open, read }, notice);
+            queue.run(&mut BlockingWriter { open, read }, notice);
         });
         (queue, opener, reader)
     }
 
     /// Queues a first line and waits until its write blocks.
-    fn hung(queue: &LogQueue) {
+    fn block_writer(queue: &LogQueue) {
         assert!(queue.push(b"first\n"));
         while !queue.lock().lines.is_empty() {
             std::thread::yield_now();
@@ -290,9 +290,9 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_drops_and_says_how_many_where_they_are_missing() {
+    fn a_full_queue_drops_lines_and_reports_how_many_at_the_gap() {
         let (queue, opener, reader) = started(4, 1000);
-        hung(queue);
+        block_writer(queue);
         for number in 0..10 {
             queue.push(format!("{number}\n").as_bytes());
         }
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn bytes_count_as_well_as_lines() {
         let (queue, _opener, _reader) = started(1000, 100);
-        hung(queue);
+        block_writer(queue);
         queue.push(&[b'a'; 60]);
         queue.push(&[b'b'; 60]);
         assert_eq!(counted(queue), (1, 60));
@@ -330,9 +330,9 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_gives_up_in_time_when_nobody_reads() {
+    fn a_flush_times_out_without_a_reader() {
         let (queue, _opener, _reader) = started(10, 1000);
-        hung(queue);
+        block_writer(queue);
         let begun = Instant::now();
         queue.flush(Duration::from_millis(50));
         assert!(begun.elapsed() >= Duration::from_millis(50), "the first line is not written");

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_line_is_due_once_a_minute_and_never_more_than_a_few() {
+    async fn the_same_line_is_logged_once_a_minute_up_to_a_limit() {
         let throttle = LogThrottle::default();
         assert!(throttle.due("expired at 12"));
         assert!(!throttle.due("expired at 13"));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_lines_differ_by_digits_and_ever_new_ones_come_to_an_end() {
+    fn exact_lines_differ_by_digits_and_new_ones_are_limited() {
         let throttle = LogThrottle::new(256);
         assert!(throttle.due_exact("member 1"));
         assert!(throttle.due_exact("member 2"));

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_find_their_word_and_strangers_do_not() {
+    fn typos_find_their_word_and_other_words_do_not() {
         let names = ["interval", "prefix", "node", "noop", "watch"];
         for (typed, want) in
             [("intreval", "interval"), ("perfix", "prefix"), ("nodes", "node"), ("WATCH", "watch")]

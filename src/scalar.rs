@@ -49,7 +49,7 @@ pub fn go_unit(name: &str) -> Option<f64> {
 
 /// Parses a boolean in any case: Go's words, and those that are common in environments.
 #[must_use]
-pub fn truth(text: &str) -> Option<bool> {
+pub fn boolean(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "yes" | "on" => Some(true),
         "0" | "f" | "false" | "no" | "off" => Some(false),
@@ -59,7 +59,7 @@ pub fn truth(text: &str) -> Option<bool> {
 
 /// Parses a boolean in Go's words only, as Go spells them.
 #[must_use]
-pub fn go_truth(text: &str) -> Option<bool> {
+pub fn go_boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_summed_in_the_units_of_their_dialect() {
+    fn durations_are_summed_in_the_units_of_their_dialect() {
         for (text, people, go) in [
             ("1h30m", Some(5_400_000_000), Some(5_400_000_000)),
             ("1.5s.5s", Some(2_000_000), Some(2_000_000)),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn go_takes_its_own_words_for_a_boolean_only() {
+    fn only_gos_dialect_accepts_gos_words_for_booleans() {
         for (text, people, go) in [
             ("TRUE", Some(true), Some(true)),
             ("tRUE", Some(true), None),
@@ -116,7 +116,7 @@ mod tests {
             ("", None, None),
             ("2", None, None),
         ] {
-            assert_eq!((truth(text), go_truth(text)), (people, go), "{text}");
+            assert_eq!((boolean(text), go_boolean(text)), (people, go), "{text}");
         }
     }
 }

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_reaches_every_clone_and_stays() {
+    async fn a_stop_reaches_every_clone_and_is_permanent() {
         let stop = Stop::new();
         let other = stop.clone();
         assert!(!other.requested());
@@ -319,7 +319,7 @@ mod tests {
 
     // One test for all signals: they belong to the process, so two tests at once would see each other's.
     #[tokio::test]
-    async fn signals_become_decisions_and_the_second_stop_means_now() {
+    async fn signals_become_decisions_and_the_second_stop_is_immediate() {
         let mut signals = Signals::listen().unwrap();
         let dropped = tokio::time::timeout(Duration::from_millis(10), signals.next()).await;
         assert!(dropped.is_err());

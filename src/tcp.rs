@@ -50,10 +50,10 @@ impl Liveness {
     /// the system accepted all of it.
     pub fn set(self, socket: &impl AsFd) -> bool {
         let taken = [
-            took("SO_KEEPALIVE", setsockopt(socket, sockopt::KeepAlive, &true)),
-            took("TCP_KEEPIDLE", setsockopt(socket, sockopt::TcpKeepIdle, &self.idle)),
-            took("TCP_KEEPINTVL", setsockopt(socket, sockopt::TcpKeepInterval, &self.interval)),
-            took("TCP_KEEPCNT", setsockopt(socket, sockopt::TcpKeepCount, &self.probes)),
+            option_set("SO_KEEPALIVE", setsockopt(socket, sockopt::KeepAlive, &true)),
+            option_set("TCP_KEEPIDLE", setsockopt(socket, sockopt::TcpKeepIdle, &self.idle)),
+            option_set("TCP_KEEPINTVL", setsockopt(socket, sockopt::TcpKeepInterval, &self.interval)),
+            option_set("TCP_KEEPCNT", setsockopt(socket, sockopt::TcpKeepCount, &self.probes)),
             // Probes are sent only when no data is pending: without this limit, unacknowledged data would be
             // retransmitted for a quarter of an hour. With it, Linux ignores the number of probes, so both must
             // have the same duration.
@@ -63,7 +63,7 @@ impl Liveness {
     }
 
     /// Sets it on the connections of an HTTP client.
-    pub fn of_client(self, client: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    pub fn configure_client(self, client: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
         client
             .tcp_keepalive(Duration::from_secs(self.idle.into()))
             .tcp_keepalive_interval(Duration::from_secs(self.interval.into()))
@@ -76,17 +76,17 @@ impl Liveness {
 /// Limits how long the other machine may leave sent data unacknowledged. Returns whether the system accepted it.
 pub fn limit_unacknowledged(socket: &impl AsFd, limit: Duration) -> bool {
     let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
-    took("TCP_USER_TIMEOUT", setsockopt(socket, sockopt::TcpUserTimeout, &millis))
+    option_set("TCP_USER_TIMEOUT", setsockopt(socket, sockopt::TcpUserTimeout, &millis))
 }
 
 /// Makes a connection, or those that a listening socket accepts, send without delay: otherwise one message could
 /// wait for the acknowledgement of the previous one. Returns whether the system accepted it.
-pub fn send_at_once(socket: &impl AsFd) -> bool {
-    took("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true))
+pub fn set_nodelay(socket: &impl AsFd) -> bool {
+    option_set("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true))
 }
 
 /// Returns whether an option was set. A connection also works without a refused option.
-fn took(option: &str, set: nix::Result<()>) -> bool {
+fn option_set(option: &str, set: nix::Result<()>) -> bool {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let Err(error) = set else { return true };
     if WARNED.swap(true, Ordering::Relaxed) {
@@ -108,7 +108,7 @@ fn took(option: &str, set: nix::Result<()>) -> bool {
 pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
-    send_at_once(&socket);
+    set_nodelay(&socket);
     Liveness::ACCEPTED.set(&socket);
     socket.bind(address)?;
     socket.listen(backlog)
@@ -140,15 +140,15 @@ mod tests {
     }
 
     #[test]
-    fn options_that_the_system_refuses_are_no_error_and_keep_no_other_from_being_set() {
+    fn an_option_refused_by_the_system_is_no_error_and_does_not_prevent_others() {
         let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert!(!Liveness::ACCEPTED.set(&near) && !send_at_once(&near), "this is no TCP");
+        assert!(!Liveness::ACCEPTED.set(&near) && !set_nodelay(&near), "this is no TCP");
         assert!(!limit_unacknowledged(&near, Duration::from_secs(1)));
         assert!(getsockopt(&near, sockopt::KeepAlive).unwrap(), "what it knows is set");
     }
 
     #[tokio::test]
-    async fn what_a_port_accepts_is_probed_and_given_up_within_two_minutes() {
+    async fn an_accepted_connection_is_probed_and_given_up_within_two_minutes() {
         for at in ["127.0.0.1:0", "[::1]:0"] {
             let listener = listen(at.parse().unwrap(), 16).unwrap();
             let (near, accepted) =

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_equal_value_touches_nothing_and_a_new_value_is_no_new_listing() {
+    fn an_equal_value_touches_nothing_and_a_new_value_does_not_touch_listings() {
         let mut all = values(&[("/a", "1")]);
         assert!(all.apply(Change::Set("/a".into(), "1".into())).is_empty());
         assert_eq!(keys(&all.apply(Change::Set("/a".into(), "2".into()))), [("/a", false)]);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nodes_publish_is_named_absolutely_and_seen_only_where_it_is_named() {
+    fn node_records_are_named_absolutely_and_visible_only_by_name() {
         let scope = |keys: &[&str]| {
             Scope::new("/prod", &keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>())
         };
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_text_stay_what_they_are() {
+    fn binary_values_stay_unchanged() {
         assert_eq!(Datum::from_bytes(vec![0xff, 0xfe]), Datum::Binary(vec![0xff, 0xfe].into()));
         assert_eq!(Datum::from_bytes(b"x".to_vec()), Datum::from("x"));
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::docker::{Docker, host};
 use crate::support::port::Port;
 use crate::support::proc::Proc;
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 use crate::support::python::{python, said};
 use crate::support::{Backend, Dir, WAIT_TIMEOUT, eventually, http};
 
@@ -26,7 +26,7 @@ struct TestSite<'d> {
 impl<'d> TestSite<'d> {
     /// Returns the requirements of a run, or `None` where they are not available.
     fn new(dir: &'d Dir) -> Option<Self> {
-        if !need("nginx") {
+        if !need_program("nginx") {
             return None;
         }
         let python = python("ansible-core", &PACKAGES)?;
@@ -155,7 +155,7 @@ fn assert_is_a_unit(path: &Path) {
     for word in ["NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet="] {
         assert!(text.contains(word), "{} lacks {word}", path.display());
     }
-    if need("systemd-analyze") {
+    if need_program("systemd-analyze") {
         let out = Command::new("systemd-analyze").arg("verify").arg(path).output().unwrap();
         assert!(out.status.success(), "{}: {}", path.display(), said(&out));
     }
@@ -235,7 +235,7 @@ fn on_a_fresh_host_check_shows_what_would_be_there_and_writes_nothing() {
 
 #[test]
 fn a_container_on_the_site_is_served_by_its_proxy_until_it_stops() {
-    let Some(docker) = Docker::there() else { return };
+    let Some(docker) = Docker::acquire() else { return };
     let dir = Dir::new();
     let Some(site) = TestSite::new(&dir) else { return };
     let Some(image) = docker.image(&[80]) else { return };
@@ -250,7 +250,7 @@ fn a_container_on_the_site_is_served_by_its_proxy_until_it_stops() {
     });
     let conf = fs::read_to_string(site.path("etc/nginx/nginx.conf")).unwrap();
     assert!(conf.contains(&format!("server {}:{};", host(), container.mapped(80).unwrap())), "{conf}");
-    container.told(&["stop"]);
+    container.docker_command(&["stop"]);
     eventually("the proxy has it no more", WAIT_TIMEOUT, || {
         let conf = fs::read_to_string(site.path("etc/nginx/nginx.conf")).unwrap();
         conf.contains("server 127.0.0.1:9 down;")

@@ -8,14 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-#[path = "architecture/circles.rs"]
-mod circles;
+#[path = "architecture/cycles.rs"]
+mod cycles;
 #[path = "architecture/reading.rs"]
 mod reading;
 
 use reading::{read, segments, tokens};
 
-const LONGEST: usize = 500;
+const MAX_LINES: usize = 500;
 const TOP_LEVEL: [&str; 10] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -122,7 +122,7 @@ fn room_of(path: &Path) -> Option<String> {
 }
 
 /// Returns what is wrong with the imports of one file of `room`.
-fn climbing(room: &str, path: &Path, text: &str, ranks: &Ranks) -> Vec<String> {
+fn bad_imports(room: &str, path: &Path, text: &str, ranks: &Ranks) -> Vec<String> {
     let Some(own) = ranks.get(room) else { return vec![] };
     rooms_named(path, text)
         .into_iter()
@@ -140,14 +140,17 @@ fn climbing(room: &str, path: &Path, text: &str, ranks: &Ranks) -> Vec<String> {
 
 fn too_long(path: &Path, text: &str) -> Option<String> {
     let lines = text.lines().count();
-    (lines > LONGEST).then(|| format!("{}: {lines} lines, more than {LONGEST}", path.display()))
+    (lines > MAX_LINES).then(|| format!("{}: {lines} lines, more than {MAX_LINES}", path.display()))
 }
 
 /// Returns what is wrong with the head comment of a room's first file.
-fn headless(room: &str, text: &str) -> Option<String> {
+fn missing_description(room: &str, text: &str) -> Option<String> {
     let lines = text.lines().take_while(|line| line.starts_with("//!")).filter(|line| line.len() > 4).count();
-    (lines < 3)
-        .then(|| format!("{room}: {lines} lines of head comment; it owes what it owns, promises, leaves out"))
+    (lines < 3).then(|| {
+        format!(
+            "{room}: {lines} lines of head comment; it must say what the room owns, guarantees and leaves out"
+        )
+    })
 }
 
 /// Returns the module names that `text` declares, and the files that it names with `#[path]`.
@@ -209,7 +212,7 @@ fn different_sets(table: &Ranks, rooms: &BTreeSet<String>) -> Vec<String> {
     extra.chain(gone).collect()
 }
 
-fn strangers(entries: &BTreeSet<String>) -> Vec<String> {
+fn unexpected_files(entries: &BTreeSet<String>) -> Vec<String> {
     let allowed = |name: &str| name.starts_with('.') || name == "docs" || TOP_LEVEL.contains(&name);
     entries
         .iter()
@@ -264,46 +267,47 @@ fn top_level() -> BTreeSet<String> {
     names.filter(|name| name != "target").collect()
 }
 
-fn nothing_wrong(wrong: &[String]) {
+fn assert_no_errors(wrong: &[String]) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
 #[test]
-fn no_import_climbs() {
+fn no_import_leads_to_a_higher_rank() {
     let (ranks, files) = source_tree();
     let seen: usize = files.iter().map(|(path, text)| rooms_named(path, text).len()).sum();
     assert!(seen > 0, "no import found in {} files: are they still read rightly?", files.len());
-    let wrong = files.iter().filter_map(|(path, text)| Some(climbing(&room_of(path)?, path, text, &ranks)));
-    nothing_wrong(&wrong.flatten().collect::<Vec<_>>());
+    let wrong =
+        files.iter().filter_map(|(path, text)| Some(bad_imports(&room_of(path)?, path, text, &ranks)));
+    assert_no_errors(&wrong.flatten().collect::<Vec<_>>());
 }
 
 #[test]
 fn no_file_is_too_long() {
     let (_, files) = source_tree();
-    nothing_wrong(&files.iter().filter_map(|(path, text)| too_long(path, text)).collect::<Vec<_>>());
+    assert_no_errors(&files.iter().filter_map(|(path, text)| too_long(path, text)).collect::<Vec<_>>());
 }
 
 #[test]
-fn every_room_begins_by_saying_what_it_is() {
+fn every_room_begins_with_a_description() {
     let (ranks, files) = source_tree();
     let wrong = ranks.keys().filter_map(|room| {
         let first = [PathBuf::from(format!("{room}.rs")), Path::new(room).join("mod.rs")];
         let text = files.iter().find(|(path, _)| first.contains(path)).map_or("", |(_, text)| text);
-        headless(room, text)
+        missing_description(room, text)
     });
-    nothing_wrong(&wrong.collect::<Vec<_>>());
+    assert_no_errors(&wrong.collect::<Vec<_>>());
 }
 
 #[test]
-fn the_table_lists_the_rooms_there_are() {
+fn the_table_lists_all_rooms() {
     let (ranks, files) = source_tree();
     let rooms = files.iter().filter_map(|(path, _)| room_of(path)).collect();
-    nothing_wrong(&different_sets(&ranks, &rooms));
+    assert_no_errors(&different_sets(&ranks, &rooms));
 }
 
 #[test]
 fn every_file_is_part_of_a_target() {
-    nothing_wrong(&undeclared(&["lib.rs", "main.rs"], &sources(&root().join("src"))));
+    assert_no_errors(&undeclared(&["lib.rs", "main.rs"], &sources(&root().join("src"))));
     // Cargo.toml makes `bench` and `bench/store` targets of their own.
     for (folder, inner, targets) in [
         ("tests", "bench", &["it.rs", "architecture.rs"][..]),
@@ -311,7 +315,7 @@ fn every_file_is_part_of_a_target() {
         ("tests/bench/store", "-", &["main.rs"]),
     ] {
         let files = sources(&root().join(folder)).into_iter().filter(|(path, _)| !path.starts_with(inner));
-        nothing_wrong(&undeclared(targets, &files.collect::<Vec<_>>()));
+        assert_no_errors(&undeclared(targets, &files.collect::<Vec<_>>()));
     }
 }
 
@@ -325,14 +329,14 @@ fn tests_are_skipped_in_one_place() {
         .into_iter()
         .flat_map(|folder| sources(&folder).into_iter().map(move |(path, text)| (folder.join(path), text)));
     let others = files.filter(|(path, _)| !known.contains(path));
-    nothing_wrong(&others.filter_map(|(path, text)| skips_by_itself(&path, &text)).collect::<Vec<_>>());
+    assert_no_errors(&others.filter_map(|(path, text)| skips_by_itself(&path, &text)).collect::<Vec<_>>());
 }
 
 #[test]
-fn the_top_level_holds_what_belongs_there() {
+fn the_top_level_has_only_expected_files() {
     let entries = top_level();
     assert!(entries.contains("Cargo.toml"), "{entries:?}");
-    nothing_wrong(&strangers(&entries));
+    assert_no_errors(&unexpected_files(&entries));
 }
 
 /// Tests the rules on small bad trees.
@@ -342,8 +346,8 @@ mod rules {
     const TABLE: &str = "//! | rank | room | owns |\n//! |---|---|---|\n//! | 0 | [`low`] | x |\n\
                          //! | 0 | [`near`] | x |\n//! | 1 | [`mid`] | x |\n//! | 2 | [`high`] | x |\n";
 
-    fn verdict(room: &str, text: &str) -> Vec<String> {
-        climbing(room, Path::new("src/x.rs"), text, &ranks(TABLE))
+    fn errors_of(room: &str, text: &str) -> Vec<String> {
+        bad_imports(room, Path::new("src/x.rs"), text, &ranks(TABLE))
     }
 
     #[test]
@@ -352,7 +356,7 @@ mod rules {
     }
 
     #[test]
-    fn climbing_and_level_imports_are_found_in_every_spelling() {
+    fn imports_of_higher_and_equal_ranks_are_found_in_every_spelling() {
         for bad in [
             "use crate::high::Thing;",
             "use crate::{low, high::Thing};",
@@ -366,50 +370,51 @@ mod rules {
             "use crate::*;",
             "mod a { use crate::high::X; } mod b { use crate::low::X; }",
         ] {
-            assert_eq!(verdict("mid", bad).len(), 1, "{bad}");
+            assert_eq!(errors_of("mid", bad).len(), 1, "{bad}");
         }
-        assert_eq!(verdict("low", "use crate::near::X;").len(), 1, "the own rank");
-        assert_eq!(verdict("mid", "use crate::nowhere;").len(), 1, "no room");
+        assert_eq!(errors_of("low", "use crate::near::X;").len(), 1, "the own rank");
+        assert_eq!(errors_of("mid", "use crate::nowhere;").len(), 1, "no room");
     }
 
     #[test]
-    fn imports_from_below_and_from_the_room_itself_pass_and_text_is_no_import() {
+    fn imports_of_lower_ranks_and_of_the_own_room_pass_and_text_is_ignored() {
         let good = "use crate::{low::{X, high}, near};\nuse crate::mid::y;\n// crate::high\n/* crate::high */\n\
                     let a = \"crate::high \\\" crate::high\"; let b = r#\"crate::high\"#; mycrate::high();";
-        assert_eq!(verdict("mid", good), Vec::<String>::new());
+        assert_eq!(errors_of("mid", good), Vec::<String>::new());
         let named = rooms_named(Path::new("mid/x.rs"), good);
         assert_eq!(named.into_iter().collect::<Vec<_>>(), ["low", "mid", "near"]);
     }
 
     #[test]
-    fn a_long_file_and_a_bare_room_are_found() {
+    fn a_long_file_and_an_undescribed_room_are_found() {
         assert!(too_long(Path::new("x"), &"x\n".repeat(501)).is_some());
         assert!(too_long(Path::new("x"), &"x\n".repeat(500)).is_none());
-        assert!(headless("x", "//! one\n//!\n//! two\nmod a;\n//! three").is_some());
-        assert!(headless("x", "//! one\n//! two\n//! three\n").is_none());
+        assert!(missing_description("x", "//! one\n//!\n//! two\nmod a;\n//! three").is_some());
+        assert!(missing_description("x", "//! one\n//! two\n//! three\n").is_none());
     }
 
     #[test]
-    fn climbing_by_super_is_found_and_inline_modules_count() {
-        let verdict = |path: &str, text: &str| climbing("mid", Path::new(path), text, &ranks(TABLE)).len();
-        assert_eq!(verdict("mid/a.rs", "use super::super::high::Thing;"), 1);
-        assert_eq!(verdict("mid/mod.rs", "use super::{low, high::Thing};"), 1);
-        assert_eq!(verdict("mid/a/b.rs", "fn f() { super::super::super::high::f() }"), 1);
-        assert_eq!(verdict("mid.rs", "mod tests { use super::super::high; }"), 1);
-        assert_eq!(verdict("mid/a.rs", "use super::{low, super::high::Thing};"), 1);
-        assert_eq!(verdict("mid/a.rs", "use super::{self, super::{low, high}};"), 1);
-        assert_eq!(verdict("mid/mod.rs", "mod tests { use super::super::*; }"), 1);
-        assert_eq!(verdict("mid.rs", "mod tests { const END: char = '}'; use super::super::high; }"), 1);
+    fn imports_of_higher_ranks_by_super_and_in_inline_modules_are_found() {
+        let errors_of =
+            |path: &str, text: &str| bad_imports("mid", Path::new(path), text, &ranks(TABLE)).len();
+        assert_eq!(errors_of("mid/a.rs", "use super::super::high::Thing;"), 1);
+        assert_eq!(errors_of("mid/mod.rs", "use super::{low, high::Thing};"), 1);
+        assert_eq!(errors_of("mid/a/b.rs", "fn f() { super::super::super::high::f() }"), 1);
+        assert_eq!(errors_of("mid.rs", "mod tests { use super::super::high; }"), 1);
+        assert_eq!(errors_of("mid/a.rs", "use super::{low, super::high::Thing};"), 1);
+        assert_eq!(errors_of("mid/a.rs", "use super::{self, super::{low, high}};"), 1);
+        assert_eq!(errors_of("mid/mod.rs", "mod tests { use super::super::*; }"), 1);
+        assert_eq!(errors_of("mid.rs", "mod tests { const END: char = '}'; use super::super::high; }"), 1);
         assert_eq!(
-            verdict("mid.rs", "mod tests { use super::high; } use super::low;"),
+            errors_of("mid.rs", "mod tests { use super::high; } use super::low;"),
             0,
             "the room's own item"
         );
-        assert_eq!(verdict("mid/a.rs", "use super::high::Thing; use super::super::low;"), 0);
+        assert_eq!(errors_of("mid/a.rs", "use super::high::Thing; use super::super::low;"), 0);
     }
 
     #[test]
-    fn a_file_nobody_declares_is_found_at_any_depth() {
+    fn an_undeclared_file_is_found_at_any_depth() {
         let file = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
         let files = [
             file("it.rs", "mod a;\npub(crate) mod b;\n// mod d;\n#[path = \"e.rs\"]\nmod other;\nmod g;\n"),
@@ -428,22 +433,22 @@ mod rules {
     }
 
     #[test]
-    fn a_room_off_the_table_and_a_row_without_room_are_found() {
+    fn a_room_missing_from_the_table_and_a_row_without_a_room_are_found() {
         let rooms = ["low", "near", "mid", "new"].map(String::from).into();
         assert_eq!(different_sets(&ranks(TABLE), &rooms).len(), 2);
     }
 
     #[test]
     fn a_test_that_skips_itself_is_found() {
-        let verdict = |text: &str| skips_by_itself(Path::new("x.rs"), text).is_some();
-        assert!(verdict(concat!("eprintln!(\"SKIP", "PED: no etcd\");")));
-        assert!(verdict(concat!("if std::env::var_os(\"C", "I\").is_none() { return; }")));
-        assert!(!verdict("let skipped = Skipped::Odd(why);"));
+        let errors_of = |text: &str| skips_by_itself(Path::new("x.rs"), text).is_some();
+        assert!(errors_of(concat!("eprintln!(\"SKIP", "PED: no etcd\");")));
+        assert!(errors_of(concat!("if std::env::var_os(\"C", "I\").is_none() { return; }")));
+        assert!(!errors_of("let skipped = Skipped::Odd(why);"));
     }
 
     #[test]
-    fn a_stranger_at_the_top_is_found() {
+    fn an_unexpected_file_at_the_top_level_is_found() {
         let entries = ["Cargo.toml", ".gitignore", "docs", "notes.txt"].map(String::from).into();
-        assert_eq!(strangers(&entries), ["notes.txt does not belong at the top"]);
+        assert_eq!(unexpected_files(&entries), ["notes.txt does not belong at the top"]);
     }
 }

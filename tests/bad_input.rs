@@ -52,7 +52,7 @@ fn an_unknown_field_names_the_nearest_known_one() {
 }
 
 #[test]
-fn an_owner_nobody_knows() {
+fn an_unknown_owner() {
     let dir = site();
     dir.resource("bad", VALUE, "owner = 'no-such-user'");
     fails_alone(&dir, &["bad.toml", "no-such-user"]);
@@ -73,14 +73,14 @@ fn a_template_that_does_not_parse_shows_file_and_line() {
 }
 
 #[test]
-fn something_undefined_shows_file_line_and_what() {
+fn an_undefined_value_shows_file_line_and_name() {
     let dir = site();
     dir.resource("bad", "fine\n{{ upstrem }}\n", "");
     fails_alone(&dir, &["bad.tmpl", "2", "upstrem"]);
 }
 
 #[test]
-fn a_missing_key_names_itself_and_the_nearest() {
+fn a_missing_key_is_reported_with_the_nearest() {
     let dir = site();
     dir.write("values.yaml", "x: one\napp: {database: {host: h, port: 5}}\n");
     dir.resource("bad", "{{ getv(\"/app/database/hots\") }}\n", "");
@@ -88,14 +88,14 @@ fn a_missing_key_names_itself_and_the_nearest() {
 }
 
 #[test]
-fn an_include_that_goes_round_in_a_circle() {
+fn an_include_cycle() {
     let dir = site();
     dir.resource("bad", "{% include 'bad.tmpl' %}\n", "");
     fails_alone(&dir, &["bad.tmpl"]);
 }
 
 #[test]
-fn a_template_that_climbs_out_of_its_folder() {
+fn a_template_path_outside_its_folder() {
     let dir = site();
     dir.write("secret", "outside\n");
     dir.resource("bad", "{% include '../../secret' %}\n", "");
@@ -103,7 +103,7 @@ fn a_template_that_climbs_out_of_its_folder() {
 }
 
 #[test]
-fn a_template_that_would_run_for_ever() {
+fn an_endless_template() {
     let dir = site();
     let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}";
     dir.resource("bad", &format!("{loops}{{% endfor %}}{{% endfor %}}{{% endfor %}}\n"), "");
@@ -145,7 +145,7 @@ fn values_with_newlines_nul_and_a_megabyte_arrive_as_they_are() {
 }
 
 #[test]
-fn a_value_that_is_not_utf_8_names_its_key() {
+fn a_value_that_is_not_utf_8_is_reported_by_its_key() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = site();
     etcd.put3("/x", "one");
@@ -157,7 +157,7 @@ fn a_value_that_is_not_utf_8_names_its_key() {
 }
 
 #[test]
-fn keys_with_spaces_and_unicode_are_keys_like_any_other() {
+fn keys_with_spaces_and_unicode_are_ordinary_keys() {
     let dir = Dir::new();
     let template = "{{ getv(\"/a key/größe 100%\") }} {{ ls(\"/a key\") | join(\",\") }}\n";
     let expected = "one größe 100%,日本\n";
@@ -210,7 +210,7 @@ fn a_destination_on_a_read_only_file_system() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_old_file_and_no_litter() {
+fn a_full_disk_keeps_the_old_file_and_leaves_nothing_behind() {
     if !need_mounts() {
         return;
     }
@@ -240,7 +240,7 @@ fn five_thousand_resources() {
 }
 
 #[test]
-fn no_conf_d_no_source_and_no_sense_exit_2() {
+fn missing_conf_d_missing_source_and_bad_usage_exit_2() {
     let dir = Dir::new();
     fs::remove_dir_all(dir.path("confdir")).unwrap();
     dir.write("values.yaml", "x: one\n");
@@ -264,7 +264,7 @@ fn a_source_file_that_does_not_parse_changes_nothing() {
 }
 
 #[test]
-fn a_deep_value_file_is_refused_or_read_but_never_a_crash() {
+fn a_deeply_nested_value_file_is_refused_or_read_but_never_a_crash() {
     let dir = site();
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     for name in ["deep.json", "deep.yaml"] {

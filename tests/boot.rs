@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::support::fake_engine::FakeEngine;
-use crate::support::programs::{need, need_systemd};
+use crate::support::programs::{need_program, need_systemd};
 use crate::support::systemd::Machine;
 use crate::support::{Authority, Dir};
 
@@ -19,7 +19,7 @@ const NGINX: &str = "[Unit]\nAfter=network-online.target\nWants=network-online.t
 
 /// Sets up the nginx example on the usual ports, and nginx with its package's file.
 fn site(dir: &Dir) -> bool {
-    if !need("nginx") {
+    if !need_program("nginx") {
         return false;
     }
     let Some(authority) = Authority::new(dir, "authority") else { return false };
@@ -89,7 +89,7 @@ fn the_units_keep_nginx_on_ports_80_and_443_although_another_resource_is_broken(
 }
 
 #[test]
-fn without_the_rights_that_the_unit_lists_low_ports_and_interfaces_are_out_of_reach() {
+fn low_ports_and_interfaces_need_the_rights_that_the_unit_lists() {
     let dir = Dir::new();
     if !site(&dir) {
         return;

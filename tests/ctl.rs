@@ -1,18 +1,18 @@
 //! `retune ctl` and the name `etcdctl`: output identical to Debian's etcdctl, and our own additions.
 
 mod backup;
+mod cases;
+mod cases_auth;
+mod cases_keys;
+mod cases_options;
 mod compare;
 mod completion;
 mod documents;
 mod editing;
 mod import_from;
-mod lines;
-mod normal;
+mod normalize;
 mod pair;
 mod prompts;
-mod secured;
 mod snapshot;
-mod stories_auth;
-mod stories_keys;
-mod stories_words;
+mod tls_and_logins;
 mod watching;

@@ -16,7 +16,7 @@ fn site() -> Dir {
 }
 
 #[test]
-fn diff_says_what_would_change_and_touches_nothing() {
+fn diff_reports_what_would_change_and_changes_nothing() {
     let dir = site();
     dir.write_bytes("out/a.conf", b"head\nkeep\nold\nkeep too\n");
     let done = Retune::diff(&dir).file("values.yaml").run().exits(1);
@@ -37,7 +37,7 @@ fn diff_says_what_would_change_and_touches_nothing() {
 }
 
 #[test]
-fn diff_of_what_is_in_sync_is_empty_and_0() {
+fn diff_without_changes_is_empty_and_exits_0() {
     let dir = site();
     Retune::render(&dir).file("values.yaml").run().exits(0);
     dir.assert_has("a.conf", "head\nkeep\none\nkeep too\n");
@@ -46,14 +46,14 @@ fn diff_of_what_is_in_sync_is_empty_and_0() {
 }
 
 #[test]
-fn diff_of_a_new_file_is_against_nothing() {
+fn diff_of_a_new_file_is_against_an_empty_one() {
     let dir = site();
     Retune::diff(&dir).file("values.yaml").run().exits(1).prints("/dev/null").prints("+head\n");
     assert!(dir.outputs().is_empty());
 }
 
 #[test]
-fn diff_of_a_new_empty_file_says_that_it_would_be_created() {
+fn diff_of_a_new_empty_file_reports_that_it_would_be_created() {
     let dir = site();
     dir.template("a.tmpl", "");
     let says = format!("# {}: an empty file would be created\n", dir.out("a.conf").display());
@@ -95,7 +95,7 @@ fn check_reads_an_exported_document_as_an_import_does() {
 }
 
 #[test]
-fn a_key_that_occurs_twice_is_named_with_its_line() {
+fn a_duplicate_key_is_reported_with_its_line() {
     let dir = site();
     for (name, text) in [("twice.toml", "x = 1\ny = 2\nx = 3\n"), ("twice.yaml", "x: 1\ny: 2\nx: 3\n")] {
         dir.write(name, text);
@@ -120,7 +120,7 @@ fn diff_with_a_broken_resource_exits_3_and_still_shows_the_others() {
 }
 
 #[test]
-fn diff_shows_a_change_of_mode_alone() {
+fn diff_shows_a_mode_change_alone() {
     use std::os::unix::fs::PermissionsExt;
     let dir = Dir::new();
     dir.write("values.yaml", "x: one\n").resource("a", VALUE, "mode = \"0600\"");
@@ -130,7 +130,7 @@ fn diff_shows_a_change_of_mode_alone() {
 }
 
 #[test]
-fn redacted_values_never_show() {
+fn redacted_values_are_never_shown() {
     let dir = Dir::new();
     dir.write("values.yaml", "app: {password: canary-new, user: visible-new}\n");
     dir.resource("a", "user {{ getv(\"/app/user\") }}\npass {{ getv(\"/app/password\") }}\n", "");
@@ -139,14 +139,14 @@ fn redacted_values_never_show() {
         let flags = ["--redact", "/app/password", "--output", output];
         let done = Retune::diff(&dir).file("values.yaml").args(&flags).run().exits(1);
         assert!(!done.stdout.contains("canary"), "{}", done.stdout);
-        done.prints("visible-new").keeps_quiet_about("canary");
+        done.prints("visible-new").does_not_say("canary");
     }
     // Without the flag it is shown: otherwise the lines above would prove nothing.
     Retune::diff(&dir).file("values.yaml").run().exits(1).prints("canary-new");
 }
 
 #[test]
-fn a_redacted_value_that_is_replaced_shows_neither_old_nor_new() {
+fn replacing_a_redacted_value_shows_neither_old_nor_new() {
     let dir = Dir::new();
     dir.write("values.yaml", "app: {password: canary-old}\n");
     dir.resource("a", "pass {{ getv(\"/app/password\") }}\n", "");
@@ -157,7 +157,7 @@ fn a_redacted_value_that_is_replaced_shows_neither_old_nor_new() {
 }
 
 #[test]
-fn the_plan_is_json_a_program_can_read() {
+fn the_plan_is_machine_readable_json() {
     let dir = site();
     dir.resource("b", VALUE, "reload_cmd = 'true'");
     let done = Retune::diff(&dir).file("values.yaml").args(&["--output", "json"]).run().exits(1);
@@ -167,7 +167,7 @@ fn the_plan_is_json_a_program_can_read() {
 }
 
 #[test]
-fn check_of_sound_resources_is_0_without_a_store() {
+fn check_of_valid_resources_exits_0_without_a_store() {
     let dir = site();
     Retune::check(&dir).run().exits(0);
     let data = dir.text_path("values.yaml");
@@ -178,7 +178,7 @@ fn check_of_sound_resources_is_0_without_a_store() {
 }
 
 #[test]
-fn check_with_data_finds_what_a_rendering_would() {
+fn check_with_data_finds_rendering_errors() {
     let dir = site();
     let data = dir.text_path("values.yaml");
     dir.resource("b", "{{ getv(\"/nowhere\") }}\n", "");
@@ -200,7 +200,7 @@ fn check_compares_with_golden_files() {
 }
 
 #[test]
-fn check_names_each_fault_in_one_run() {
+fn check_reports_each_fault_in_one_run() {
     let dir = site();
     dir.resource("unknown", VALUE, "reload_cmmd = 'true'");
     dir.resource("shell", VALUE, "reload_cmd = \"echo 'never closed\"");
@@ -224,7 +224,7 @@ fn check_reports_keys_read_outside_keys() {
 }
 
 #[test]
-fn check_speaks_json_and_junit() {
+fn check_writes_json_and_junit() {
     let dir = site();
     dir.resource("b", "{{ \"<&>\" + undefined_thing }}\n", "");
     let data = dir.text_path("values.yaml");
@@ -238,7 +238,7 @@ fn check_speaks_json_and_junit() {
 }
 
 #[test]
-fn the_xml_test_can_fail() {
+fn the_xml_check_can_fail() {
     assert_eq!(well_formed("<?xml version=\"1.0\"?><a b=\"c &lt;\"><d/>t &amp; t</a>\n"), Ok(()));
     for bad in ["<a>", "<a></b>", "<a b=\"<\"/>", "<a>&</a>", "<a b=c/>", "text", "<a/><b/>", "<a>\u{1}</a>"]
     {
@@ -315,7 +315,7 @@ fn characters(text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn diff_tells_a_pending_reload_and_a_failed_resource_apart_from_a_difference() {
+fn diff_distinguishes_a_pending_reload_and_a_failed_resource_from_a_difference() {
     let dir = site();
     dir.resource("a", VALUE, "reload_cmd = 'test -f {dir}/allow'");
     let state = dir.text_path("state");
@@ -338,7 +338,7 @@ fn diff_tells_a_pending_reload_and_a_failed_resource_apart_from_a_difference() {
 }
 
 #[test]
-fn diff_of_a_file_whose_folder_is_missing_shows_it_and_what_is_in_the_way() {
+fn diff_of_a_file_without_its_folder_shows_it_and_the_obstacle() {
     let dir = site();
     let dest = dir.text_path("nowhere/a.conf");
     dir.conf("a", &format!("[template]\nsrc = 'a.tmpl'\ndest = '{dest}'\nkeys = ['/']\n"));
@@ -349,7 +349,7 @@ fn diff_of_a_file_whose_folder_is_missing_shows_it_and_what_is_in_the_way() {
 }
 
 #[test]
-fn check_names_unknown_functions_filters_and_tests_without_data() {
+fn check_reports_unknown_functions_filters_and_tests_without_data() {
     let dir = site();
     dir.resource(
         "b",
@@ -366,7 +366,7 @@ fn check_names_unknown_functions_filters_and_tests_without_data() {
 }
 
 #[test]
-fn check_with_data_names_a_pattern_that_matches_nothing_while_a_near_one_would() {
+fn check_with_data_reports_a_pattern_that_matches_nothing_with_the_nearest_one() {
     let dir = site();
     dir.write("values.yaml", "x: one\na: {upstream: {one: '1', two: '2'}}\n");
     dir.resource("b", "{% for v in getvs(\"/a/upsteam/*\") %}{{ v }}{% endfor %}\n", "");
@@ -381,7 +381,7 @@ fn check_with_data_names_a_pattern_that_matches_nothing_while_a_near_one_would()
 }
 
 #[test]
-fn check_writes_golden_files_that_it_then_finds_right() {
+fn check_accepts_golden_files_that_it_wrote() {
     let dir = site();
     let (data, golden) = (dir.text_path("values.yaml"), dir.text_path("golden"));
     let check = || Retune::check(&dir).args(&["--data", &data, "--expect", &golden]);
@@ -399,7 +399,7 @@ fn check_writes_golden_files_that_it_then_finds_right() {
 }
 
 #[test]
-fn render_below_another_root_makes_its_folders_and_leaves_this_host_alone() {
+fn render_below_another_root_creates_its_folders_and_changes_nothing_on_this_host() {
     let dir = site();
     dir.resource("a", VALUE, "check_cmd = 'touch {dir}/checked'\nreload_cmd = 'touch {dir}/reloaded'");
     dir.template("item.tmpl", "{{ item }}\n").write("values.yaml", "x: one\nsites: {s: 1}\n");

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::port::Port;
 use crate::support::proc::Proc;
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 use crate::support::{Backend, Dir, Retune, WAIT_TIMEOUT, eventually, http};
 
 /// The values with which an example has this server.
@@ -49,7 +49,7 @@ impl<'d> Example<'d> {
         let is_nginx = resource.contains("nginx.conf.j2");
         let file = if is_nginx { "nginx.conf.j2" } else { "haproxy.cfg.j2" };
         let template = fs::read_to_string(from.join("templates").join(file)).unwrap();
-        if !need(if is_nginx { "nginx" } else { "haproxy" }) {
+        if !need_program(if is_nginx { "nginx" } else { "haproxy" }) {
             return None;
         }
         let port = Port::claim();
@@ -100,7 +100,7 @@ impl<'d> Example<'d> {
 
     /// Asserts that a run succeeds, and that the service runs the rendered file.
     #[track_caller]
-    fn takes(&self, server: &Backend, name: &str) {
+    fn assert_serves(&self, server: &Backend, name: &str) {
         self.dir.write("values.yaml", &(self.values)(&server.address()));
         Retune::render(self.dir).file("values.yaml").run().exits(0).says("has been updated");
         eventually(name, WAIT_TIMEOUT, || self.answer().is_some_and(|text| text.contains(name)));
@@ -109,10 +109,10 @@ impl<'d> Example<'d> {
 
     /// Asserts that a run's verification fails, and that the previous file is in place and served.
     #[track_caller]
-    fn is_found_out(&self, what: &str) {
+    fn assert_detects(&self, what: &str) {
         let (before, generation) = (self.conf(), self.generation());
         let done = Retune::render(self.dir).file("values.yaml").run().exits(1);
-        let done = done.says("verification failed, rolling back").keeps_quiet_about("has been updated");
+        let done = done.says("verification failed, rolling back").does_not_say("has been updated");
         done.says("the previous file is back in service");
         assert_eq!(self.conf(), before, "{what}");
         // HAProxy may not accept connections between a failed reload and the next one.
@@ -140,13 +140,13 @@ fn each(test: impl Fn(&Example<'_>)) {
         let dir = Dir::new();
         let Some(example) = Example::start(&dir, folder, name, values) else { continue };
         let one = Backend::start("one");
-        example.takes(&one, "one");
+        example.assert_serves(&one, "one");
         test(&example);
     }
 }
 
 #[test]
-fn a_reload_that_does_nothing_is_found_out_by_every_example() {
+fn every_example_detects_a_reload_that_does_nothing() {
     each(|example| {
         let two = Backend::start("two");
         // SIGCONT has no effect on a running process.
@@ -157,13 +157,13 @@ fn a_reload_that_does_nothing_is_found_out_by_every_example() {
         };
         example.rewrite(nothing);
         example.dir.write("values.yaml", &(example.values)(&two.address()));
-        example.is_found_out("a new server");
+        example.assert_detects("a new server");
         assert!(example.answer().unwrap().contains("one"));
         // An edit of the template changes no server, and is still detected.
         example.dir.write("values.yaml", &(example.values)("127.0.0.1:9"));
         let template = example.dir.read(&example.template).unwrap();
         example.dir.write_bytes(&example.template, format!("# edited\n{template}").as_bytes());
-        example.is_found_out("an edit");
+        example.assert_detects("an edit");
         // The negative: without the generation in the probe, this passes as a success.
         let conf = example.dir.read("confdir/conf.d/x.toml").unwrap();
         let blind = conf.replace("contains = \"{{ generation() }}\"\n", "");
@@ -175,7 +175,7 @@ fn a_reload_that_does_nothing_is_found_out_by_every_example() {
 }
 
 #[test]
-fn a_port_that_is_taken_when_the_service_reloads_is_found_out_by_every_example() {
+fn every_example_detects_a_port_taken_during_the_reload() {
     each(|example| {
         let taken = TcpListener::bind("0.0.0.0:0").unwrap();
         let number = taken.local_addr().unwrap().port();
@@ -187,12 +187,12 @@ fn a_port_that_is_taken_when_the_service_reloads_is_found_out_by_every_example()
         assert_ne!(edited, template);
         example.rewrite(&example.reload);
         example.dir.write_bytes(&example.template, edited.as_bytes());
-        example.is_found_out("a port that is taken");
+        example.assert_detects("a port that is taken");
         // Once the port is free, the same edit is accepted.
         drop(taken);
         example.dir.write_bytes("confdir/conf.d/x.toml", example.resource.as_bytes());
         let two = Backend::start("two");
-        example.takes(&two, "two");
+        example.assert_serves(&two, "two");
         assert!(example.conf().contains(&more));
     });
 }

@@ -12,7 +12,7 @@ use crate::support::front::{Front, assert_totals_agree};
 use crate::support::haproxy::Haproxy;
 use crate::support::nginx::Nginx;
 use crate::support::port::Port;
-use crate::support::{Backend, Cable, Class, Dir, Etcd, Kind, Load, WAIT_TIMEOUT, http};
+use crate::support::{Backend, Dir, Etcd, Load, RequestKind, ResponseClass, TcpRelay, WAIT_TIMEOUT, http};
 
 /// Renders a front's template directly, with these servers.
 fn render(front: &Front, servers: &[&Backend]) -> String {
@@ -36,7 +36,7 @@ fn render(front: &Front, servers: &[&Backend]) -> String {
     text
 }
 
-fn switch_by_hand(front: &Front, servers: &[&Backend]) {
+fn switch_manually(front: &Front, servers: &[&Backend]) {
     fs::write(&front.conf, render(front, servers)).unwrap();
     let check = front.check.replace("{{.src}}", &front.conf);
     for command in [&check, &front.reload] {
@@ -48,70 +48,74 @@ fn switch_by_hand(front: &Front, servers: &[&Backend]) {
 }
 
 #[test]
-fn nginx_reloaded_by_hand_loses_no_fresh_request_and_the_books_agree() {
+fn a_manual_nginx_reload_loses_no_new_request_and_the_totals_agree() {
     let dir = Dir::new();
     let Some(nginx) = Nginx::start(&dir) else { return };
     let (front, blue, green) = (nginx.front(true), Backend::start("blue"), Backend::start("green"));
-    switch_by_hand(&front, &[&blue]);
+    switch_manually(&front, &[&blue]);
     nginx.until_old_workers_are_gone();
     let load = Load::start(front.port, 2);
     for _ in 0..3 {
-        switch_by_hand(&front, &[&blue, &green]);
-        switch_by_hand(&front, &[&green]);
-        switch_by_hand(&front, &[&blue]);
+        switch_manually(&front, &[&blue, &green]);
+        switch_manually(&front, &[&green]);
+        switch_manually(&front, &[&blue]);
     }
     nginx.until_old_workers_are_gone();
-    let ledger = load.finish();
-    eprintln!("{ledger}");
+    let request_log = load.finish();
+    eprintln!("{request_log}");
     let complaints = fs::read_to_string(dir.path("nginx/error.log")).unwrap_or_default();
-    assert_eq!(ledger.failures(Kind::Fresh), 0, "{ledger}\n{complaints}");
-    assert!(ledger.count(Kind::KeepAlivePost, Class::Ok) > 10, "{ledger}");
-    assert_totals_agree(&ledger, [&blue, &green]);
+    assert_eq!(request_log.failures(RequestKind::Fresh), 0, "{request_log}\n{complaints}");
+    assert!(request_log.count(RequestKind::KeepAlivePost, ResponseClass::Ok) > 10, "{request_log}");
+    assert_totals_agree(&request_log, [&blue, &green]);
 }
 
 #[test]
-fn haproxy_reloaded_by_hand_loses_nothing_and_a_killed_server_shows() {
+fn a_manual_haproxy_reload_loses_nothing_and_a_killed_server_is_detected() {
     let dir = Dir::new();
     let Some(haproxy) = Haproxy::start(&dir) else { return };
     let (front, blue, green) = (haproxy.front(), Backend::start("blue"), Backend::start("green"));
-    switch_by_hand(&front, &[&blue]);
+    switch_manually(&front, &[&blue]);
     haproxy.until_old_workers_are_gone();
     let load = Load::start(front.port, 2);
     for _ in 0..3 {
-        switch_by_hand(&front, &[&blue, &green]);
-        switch_by_hand(&front, &[&green]);
-        switch_by_hand(&front, &[&blue]);
+        switch_manually(&front, &[&blue, &green]);
+        switch_manually(&front, &[&green]);
+        switch_manually(&front, &[&blue]);
     }
     haproxy.until_old_workers_are_gone();
-    let ledger = load.finish();
-    eprintln!("{ledger}");
-    for kind in [Kind::Fresh, Kind::KeepAliveGet, Kind::KeepAlivePost] {
-        assert_eq!(ledger.failures(kind), 0, "{ledger}");
+    let request_log = load.finish();
+    eprintln!("{request_log}");
+    for kind in [RequestKind::Fresh, RequestKind::KeepAliveGet, RequestKind::KeepAlivePost] {
+        assert_eq!(request_log.failures(kind), 0, "{request_log}");
     }
-    assert_totals_agree(&ledger, [&blue, &green]);
+    assert_totals_agree(&request_log, [&blue, &green]);
 
     let load = Load::start(front.port, 2);
     sleep(Duration::from_millis(100));
     blue.kill();
     sleep(Duration::from_millis(300));
-    let ledger = load.finish();
-    assert!(ledger.count(Kind::Fresh, Class::Non200) > 0, "{ledger}");
+    let request_log = load.finish();
+    assert!(request_log.count(RequestKind::Fresh, ResponseClass::Non200) > 0, "{request_log}");
 }
 
 #[test]
-fn load_names_what_became_of_each_request() {
+fn the_load_log_has_the_outcome_of_each_request() {
     let port = Port::claim();
     let refused = Load::start(port.number(), 1);
     sleep(Duration::from_millis(50));
-    let ledger = refused.finish();
-    assert_eq!(ledger.failures(Kind::Fresh), ledger.count(Kind::Fresh, Class::Refused), "{ledger}");
+    let request_log = refused.finish();
+    assert_eq!(
+        request_log.failures(RequestKind::Fresh),
+        request_log.count(RequestKind::Fresh, ResponseClass::Refused),
+        "{request_log}"
+    );
 
     for (answer, class) in [
-        ("", Class::ClosedFresh),
-        ("HTTP/1.1 200 OK\r\nContent-", Class::ClosedPartial),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", Class::Truncated),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nblue x\n", Class::WrongBody),
-        ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", Class::Non200),
+        ("", ResponseClass::ClosedFresh),
+        ("HTTP/1.1 200 OK\r\nContent-", ResponseClass::ClosedPartial),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", ResponseClass::Truncated),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nblue x\n", ResponseClass::WrongBody),
+        ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", ResponseClass::Non200),
     ] {
         let port = Port::claim();
         let listener = TcpListener::bind(port.address()).unwrap();
@@ -124,14 +128,18 @@ fn load_names_what_became_of_each_request() {
         });
         let load = Load::start(port.number(), 1);
         sleep(Duration::from_millis(60));
-        let ledger = load.finish();
-        assert!(ledger.count(Kind::Fresh, class) > 0, "{class:?}: {ledger}");
-        assert_eq!(ledger.count(Kind::Fresh, class), ledger.failures(Kind::Fresh), "{class:?}: {ledger}");
+        let request_log = load.finish();
+        assert!(request_log.count(RequestKind::Fresh, class) > 0, "{class:?}: {request_log}");
+        assert_eq!(
+            request_log.count(RequestKind::Fresh, class),
+            request_log.failures(RequestKind::Fresh),
+            "{class:?}: {request_log}"
+        );
     }
 }
 
 #[test]
-fn etcd_keeps_its_data_over_a_restart_and_answers_both_apis() {
+fn etcd_keeps_its_data_over_a_restart_and_serves_both_apis() {
     let Some(mut etcd) = Etcd::start() else { return };
     etcd.put("/a key/ü", "one & two");
     let second = etcd.put3("/three", b"\xff\xfe");
@@ -150,19 +158,19 @@ fn etcd_keeps_its_data_over_a_restart_and_answers_both_apis() {
 }
 
 #[test]
-fn a_cut_cable_ends_what_was_open_and_a_mended_one_works() {
+fn a_cut_relay_closes_open_connections_and_a_restored_one_works() {
     let server = Backend::start("far");
-    let cable = Cable::to(&server.address());
-    let address = cable.url().replace("http://", "");
+    let relay = TcpRelay::to(&server.address());
+    let address = relay.url().replace("http://", "");
     assert_eq!(http::get(&address, "/").as_deref(), Some("far \n"));
-    cable.cut();
+    relay.cut();
     assert!(http::get(&address, "/").is_none());
-    cable.mend();
+    relay.restore();
     assert!(http::get(&address, "/").is_some());
 }
 
 #[test]
-fn a_child_dies_with_its_handle() {
+fn a_child_is_killed_when_its_handle_is_dropped() {
     let mut sleeper = crate::support::proc::Proc::spawn(Command::new("sleep").arg("60"));
     let pid = sleeper.pid();
     assert!(sleeper.ended().is_none());
@@ -173,7 +181,7 @@ fn a_child_dies_with_its_handle() {
 }
 
 #[test]
-fn a_proxy_takes_its_workers_with_it() {
+fn a_proxys_workers_end_with_it() {
     let dir = Dir::new();
     let (Some(nginx), Some(haproxy)) = (Nginx::start(&dir), Haproxy::start(&dir)) else { return };
     let addresses = [nginx.front(true).address, haproxy.front().address];

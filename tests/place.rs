@@ -2,4 +2,4 @@
 
 mod choice;
 mod nodes;
-mod told;
+mod output;

@@ -4,10 +4,9 @@
 //! `RETUNE_TEST_SEEDS=2000` runs more scripts than usual, `RETUNE_TEST_SEED=17` runs only that one, and
 //! `RETUNE_TEST_AT_ONCE` is how many run concurrently.
 
-mod beside;
 mod crash;
 mod engine;
-mod line;
+mod faulty_link;
 mod naive;
 mod nodes;
 mod oracle;
@@ -15,6 +14,7 @@ mod plan;
 mod play;
 mod raw;
 mod scripts;
+mod special_conditions;
 mod states;
+mod store_view;
 mod tls;
-mod view;

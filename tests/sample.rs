@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::port::Port;
 use crate::support::proc::Proc;
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, http};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -75,7 +75,7 @@ fn the_readmes_first_command_renders_the_sample() {
 
 /// An installed program renders the sample where nothing was built.
 #[test]
-fn the_command_in_the_sample_works_where_nothing_was_built() {
+fn the_command_in_the_sample_works_without_a_build() {
     let sample = fs::read_to_string(Path::new(ROOT).join("conf.d/nginx.toml")).unwrap();
     let line =
         sample.lines().find(|line| line.contains("retune render")).expect("the sample shows a command");
@@ -95,8 +95,8 @@ fn the_command_in_the_sample_works_where_nothing_was_built() {
 
 /// The lines that the sample shows as comments work for the fragment that it renders, once they are uncommented.
 #[test]
-fn the_commands_that_the_sample_shows_work_with_a_real_nginx() {
-    if !need("nginx") {
+fn the_commands_in_the_sample_work_with_a_real_nginx() {
+    if !need_program("nginx") {
         return;
     }
     let (dir, port) = (Dir::new(), Port::claim());
@@ -124,7 +124,7 @@ fn the_commands_that_the_sample_shows_work_with_a_real_nginx() {
 }
 
 #[test]
-fn every_settings_file_among_the_examples_is_read() {
+fn every_settings_file_among_the_examples_is_valid() {
     let files: Vec<_> = files_below(&Path::new(ROOT).join("examples"), "toml");
     let settings = files.iter().filter(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -139,7 +139,7 @@ fn every_settings_file_among_the_examples_is_read() {
 }
 
 #[test]
-fn every_resource_among_the_examples_is_sound() {
+fn every_resource_among_the_examples_is_valid() {
     let mut confdirs: Vec<PathBuf> = files_below(Path::new(ROOT).join("examples").as_path(), "toml");
     confdirs.push(Path::new(ROOT).join("conf.d/x"));
     let mut confdirs: Vec<_> = confdirs
@@ -181,7 +181,7 @@ fn blocks(language: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_resource_and_every_template_in_the_docs_is_sound() {
+fn every_resource_and_template_in_the_docs_is_valid() {
     let resources: Vec<_> =
         blocks("toml").into_iter().filter(|(_, text)| text.contains("[template")).collect();
     assert!(resources.len() > 3, "{resources:?}: are they still read rightly?");
@@ -212,7 +212,7 @@ fn every_resource_and_every_template_in_the_docs_is_sound() {
 
 /// The settings page shows a settings file and a file of values.
 #[test]
-fn every_file_that_the_page_on_settings_shows_is_read() {
+fn every_file_on_the_settings_page_is_valid() {
     let of_the_page = |language: &str| {
         let all = blocks(language).into_iter().filter(|(page, _)| page == "docs/settings.md");
         all.map(|(_, text)| text).collect::<Vec<_>>()
@@ -227,7 +227,7 @@ fn every_file_that_the_page_on_settings_shows_is_read() {
 }
 
 #[test]
-fn the_readme_names_the_command_that_runs_the_tests() {
+fn the_readme_contains_the_command_that_runs_the_tests() {
     let page = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
     assert!(page.contains(".ci/run"));
     for script in [".ci/run", ".ci/checks"] {

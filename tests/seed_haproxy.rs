@@ -3,9 +3,9 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::front::{TestSite, assert_fresh_saw_nothing, assert_totals_agree};
+use crate::support::front::{TestSite, assert_no_failure_on_new_connections, assert_totals_agree};
 use crate::support::haproxy::Haproxy;
-use crate::support::{Backend, Dir, Etcd, Kind, Load, Retune, WAIT_TIMEOUT, eventually};
+use crate::support::{Backend, Dir, Etcd, Load, RequestKind, Retune, WAIT_TIMEOUT, eventually};
 
 /// Starts a site on a proxy that runs its configuration only.
 fn site(dir: &Dir) -> Option<(Haproxy, TestSite<'_>)> {
@@ -16,7 +16,7 @@ fn site(dir: &Dir) -> Option<(Haproxy, TestSite<'_>)> {
 }
 
 #[test]
-fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
+fn an_added_server_serves_and_a_removed_one_does_not() {
     let dir = Dir::new();
     let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
     let (py1, py2) = (Backend::start("py1"), Backend::start("py2"));
@@ -35,34 +35,34 @@ fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
 }
 
 #[test]
-fn no_request_of_any_kind_is_lost_over_thirty_reloads() {
+fn thirty_reloads_lose_no_request_of_any_kind() {
     let dir = Dir::new();
     let Some((haproxy, site)) = site(&dir) else { return };
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
     reloads.extend(site.replace(|| haproxy.until_old_workers_are_gone()));
 
-    let ledger = load.finish();
-    eprintln!("{ledger}");
+    let request_log = load.finish();
+    eprintln!("{request_log}");
     assert!(site.reloads() >= 30, "{} reloads", site.reloads());
-    assert_fresh_saw_nothing(&ledger, &reloads);
-    for kind in [Kind::KeepAliveGet, Kind::KeepAlivePost] {
-        assert_eq!(ledger.failures(kind), 0, "{ledger}");
+    assert_no_failure_on_new_connections(&request_log, &reloads);
+    for kind in [RequestKind::KeepAliveGet, RequestKind::KeepAlivePost] {
+        assert_eq!(request_log.failures(kind), 0, "{request_log}");
     }
-    assert_totals_agree(&ledger, [&site.blue, &site.green]);
+    assert_totals_agree(&request_log, [&site.blue, &site.green]);
     site.finish();
 }
 
 /// The control for the test above: the same log must show a careless shutdown.
 #[test]
-fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
+fn control_a_server_killed_during_the_switch_causes_failures() {
     let dir = Dir::new();
     let Some((_haproxy, site)) = site(&dir) else { return };
-    site.assert_a_careless_shutdown_shows();
+    site.assert_an_abrupt_shutdown_is_detected();
 }
 
 #[test]
-fn a_configuration_haproxy_refuses_never_reaches_it() {
+fn an_invalid_configuration_never_reaches_haproxy() {
     let dir = Dir::new();
     let (Some(etcd), Some(haproxy)) = (Etcd::start(), Haproxy::start(&dir)) else { return };
     let site = TestSite::start(&dir, etcd, haproxy.front());

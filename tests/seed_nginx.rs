@@ -6,9 +6,13 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::front::{FAILURE_DELAY, TestSite, assert_fresh_saw_nothing, assert_totals_agree};
+use crate::support::front::{
+    FAILURE_DELAY, TestSite, assert_no_failure_on_new_connections, assert_totals_agree,
+};
 use crate::support::nginx::Nginx;
-use crate::support::{Backend, Class, Dir, Etcd, Kind, Load, Retune, WAIT_TIMEOUT, eventually};
+use crate::support::{
+    Backend, Dir, Etcd, Load, RequestKind, ResponseClass, Retune, WAIT_TIMEOUT, eventually,
+};
 
 /// Starts a site on a proxy that runs its configuration only.
 fn site(dir: &Dir) -> Option<(Nginx, TestSite<'_>)> {
@@ -19,7 +23,7 @@ fn site(dir: &Dir) -> Option<(Nginx, TestSite<'_>)> {
 }
 
 #[test]
-fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
+fn an_added_server_serves_and_a_removed_one_does_not() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let (py1, py2) = (Backend::start("py1"), Backend::start("py2"));
@@ -47,7 +51,7 @@ fn a_server_in_the_store_answers_and_one_taken_out_does_not() {
 }
 
 #[test]
-fn confds_command_line_does_the_same_once() {
+fn confds_command_line_renders_once() {
     let dir = Dir::new();
     let (Some(etcd), Some(nginx)) = (Etcd::start(), Nginx::start(&dir)) else { return };
     let py1 = Backend::start("py1");
@@ -64,27 +68,27 @@ fn confds_command_line_does_the_same_once() {
 }
 
 #[test]
-fn no_request_is_lost_over_thirty_reloads() {
+fn thirty_reloads_lose_no_request() {
     let dir = Dir::new();
     let Some((nginx, site)) = site(&dir) else { return };
     let load = Load::start(site.front.port, 2);
     let mut reloads = site.switch(8);
     reloads.extend(site.replace(|| nginx.until_old_workers_are_gone()));
 
-    let ledger = load.finish();
-    eprintln!("{ledger}");
+    let request_log = load.finish();
+    eprintln!("{request_log}");
     assert!(site.reloads() >= 30, "{} reloads", site.reloads());
-    assert_fresh_saw_nothing(&ledger, &reloads);
-    for kind in [Kind::KeepAliveGet, Kind::KeepAlivePost] {
-        let race = ledger.count(kind, Class::ClosedReusedNoBytes);
-        assert_eq!(ledger.failures(kind), race, "only the idle-close race may show: {ledger}");
+    assert_no_failure_on_new_connections(&request_log, &reloads);
+    for kind in [RequestKind::KeepAliveGet, RequestKind::KeepAlivePost] {
+        let race = request_log.count(kind, ResponseClass::ClosedReusedNoBytes);
+        assert_eq!(request_log.failures(kind), race, "only the idle-close race may show: {request_log}");
     }
-    assert_totals_agree(&ledger, [&site.blue, &site.green]);
+    assert_totals_agree(&request_log, [&site.blue, &site.green]);
     site.finish();
 }
 
 #[test]
-fn once_the_old_workers_are_gone_the_old_server_gets_nothing_new() {
+fn after_the_old_workers_exit_the_old_server_gets_no_request() {
     let dir = Dir::new();
     let Some((nginx, site)) = site(&dir) else { return };
     let load = Load::start(site.front.port, 1);
@@ -94,15 +98,16 @@ fn once_the_old_workers_are_gone_the_old_server_gets_nothing_new() {
     nginx.until_old_workers_are_gone();
     let proof = std::time::Instant::now();
     sleep(FAILURE_DELAY);
-    let ledger = load.finish();
-    let late = ledger.records.iter().filter(|record| record.kind == Kind::Fresh && record.from > proof);
+    let request_log = load.finish();
+    let late =
+        request_log.records.iter().filter(|record| record.kind == RequestKind::Fresh && record.from > proof);
     let late: Vec<_> = late.collect();
     assert!(late.len() > 5 && late.iter().all(|record| record.by == "green"), "{late:?}");
     site.finish();
 }
 
 #[test]
-fn a_request_longer_than_a_whole_switch_ends_well() {
+fn a_request_longer_than_a_whole_switch_succeeds() {
     let dir = Dir::new();
     let Some((nginx, site)) = site(&dir) else { return };
     site.blue.hold(true);
@@ -127,10 +132,10 @@ fn a_request_longer_than_a_whole_switch_ends_well() {
 
 /// The control: the log must show a careless shutdown.
 #[test]
-fn control_a_server_killed_with_the_switch_is_seen_as_failures() {
+fn control_a_server_killed_during_the_switch_causes_failures() {
     let dir = Dir::new();
     let Some((_nginx, site)) = site(&dir) else { return };
-    site.assert_a_careless_shutdown_shows();
+    site.assert_an_abrupt_shutdown_is_detected();
 }
 
 #[test]
@@ -144,8 +149,8 @@ fn control_an_empty_upstream_is_refused_and_the_dead_server_stays_in_service() {
     site.etcd.delete("/app/upstream/blue");
     site.blue.kill();
     sleep(Duration::from_secs(1));
-    let ledger = load.finish();
-    assert!(ledger.failures(Kind::Fresh) > 0, "{ledger}");
+    let request_log = load.finish();
+    assert!(request_log.failures(RequestKind::Fresh) > 0, "{request_log}");
     assert_eq!(std::fs::read(&site.front.conf).unwrap(), before, "a failed check leaves the old file");
     // The gap closes by itself as soon as there is a server again.
     site.etcd.put("/app/upstream/green", &site.green.address());

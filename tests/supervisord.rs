@@ -65,8 +65,8 @@ fn on_a_stop_the_sidecar_ends_first_and_the_application_after_the_drain() {
 }
 
 #[test]
-fn the_key_stands_while_the_application_runs_and_is_gone_before_it() {
-    let Some(docker) = Docker::there() else { return };
+fn the_key_exists_while_the_application_runs_and_is_removed_before_it_ends() {
+    let Some(docker) = Docker::acquire() else { return };
     let Some(python) = tool() else { return };
     let (dir, store, port) = (Dir::new(), Store::start(), Port::claim());
     let Some(image) = docker.image(&[port.number()]) else { return };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::http::{encode, request};
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 use crate::support::{Dir, Etcd, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const NODES: [(&str, &str); 2] = [("h1", "a"), ("h2", "b")];
@@ -90,7 +90,7 @@ fn examples(dir: &Dir) {
         ("haproxy", "haproxy.cfg.j2", "haproxy -c -q -f {{.src}}"),
     ] {
         dir.template(file, &fs::read_to_string(templates.join(file)).unwrap());
-        let check = if need(name) { format!("check_cmd = \"{check}\"\n") } else { String::new() };
+        let check = if need_program(name) { format!("check_cmd = \"{check}\"\n") } else { String::new() };
         dir.conf(
             name,
             &format!(
@@ -174,12 +174,12 @@ fn follows(place: &PlaceRun<'_>) {
 }
 
 #[test]
-fn without_a_zone_all_backends_are_alike() {
+fn without_a_zone_all_backends_are_equal() {
     no_zone(&PlaceRun::ours(&Store::start()));
 }
 
 #[test]
-fn each_zone_prefers_its_own_backends_whatever_the_api() {
+fn each_zone_prefers_its_own_backends_with_every_api() {
     two_zones(&PlaceRun::ours(&Store::start()));
     let (Some(second), Some(third)) = (Etcd::start(), Etcd::start()) else { return };
     two_zones(&PlaceRun::v2(&second));
@@ -187,18 +187,18 @@ fn each_zone_prefers_its_own_backends_whatever_the_api() {
 }
 
 #[test]
-fn a_record_that_changes_renders_again_from_our_own_store() {
+fn a_changed_record_renders_again_from_our_own_store() {
     follows(&PlaceRun::ours(&Store::start()));
 }
 
 #[test]
-fn a_record_that_changes_renders_again_from_etcd_v2() {
+fn a_changed_record_renders_again_from_etcd_v2() {
     let Some(etcd) = Etcd::start() else { return };
     follows(&PlaceRun::v2(&etcd));
 }
 
 #[test]
-fn a_record_that_changes_renders_again_from_etcd_v3() {
+fn a_changed_record_renders_again_from_etcd_v3() {
     let Some(etcd) = Etcd::start() else { return };
     follows(&PlaceRun::v3(&etcd));
 }
@@ -235,7 +235,7 @@ fn one_file_for_each_service_joins_nodes_across_a_prefix() {
 }
 
 #[test]
-fn a_resource_without_the_nodes_among_its_keys_fails_and_says_what_to_add() {
+fn a_resource_without_the_node_records_among_its_keys_fails_with_a_remedy() {
     let store = Store::start();
     let place = PlaceRun::ours(&store);
     place.fill();

@@ -10,9 +10,9 @@ use super::respond::{self, ApiResponse};
 
 /// The allowed origins of browsers; `None`: all.
 #[derive(Debug)]
-pub(super) struct Origins(Option<Vec<String>>);
+pub(super) struct AllowedOrigins(Option<Vec<String>>);
 
-impl Origins {
+impl AllowedOrigins {
     pub(super) fn new(list: &[String]) -> Self {
         Self(names(list))
     }
@@ -31,7 +31,7 @@ fn names(list: &[String]) -> Option<Vec<String>> {
 }
 
 /// Adds the three headers.
-pub(super) fn mark(response: &mut ApiResponse, origin: HeaderValue) {
+pub(super) fn add_headers(response: &mut ApiResponse, origin: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
@@ -43,9 +43,9 @@ pub(super) fn mark(response: &mut ApiResponse, origin: HeaderValue) {
 
 /// The allowed host names of plain-HTTP requests, a protection against DNS rebinding; `None`: all.
 #[derive(Debug)]
-pub(super) struct Hosts(Option<Vec<String>>);
+pub(super) struct AllowedHosts(Option<Vec<String>>);
 
-impl Hosts {
+impl AllowedHosts {
     pub(super) fn new(list: &[String]) -> Self {
         Self(names(list).filter(|names| !names.is_empty()))
     }
@@ -88,7 +88,7 @@ mod tests {
     use super::host_name;
 
     #[test]
-    fn the_port_is_no_part_of_a_host_name() {
+    fn the_port_is_not_part_of_a_host_name() {
         for (given, name) in
             [("a", "a"), ("a:1", "a"), ("[::1]:1", "::1"), ("::1", "::1"), ("[::1]", "[::1]"), ("", "")]
         {

@@ -86,7 +86,7 @@ mod tests {
     use super::{BUCKET_COUNT, bound, seconds};
 
     #[test]
-    fn durations_fall_into_the_first_bound_that_holds_them() {
+    fn a_duration_counts_in_the_first_bucket_that_holds_it() {
         for (micros, at) in
             [(0, 0), (500, 0), (501, 1), (1000, 1), (2_048_000, 12), (2_048_001, BUCKET_COUNT)]
         {

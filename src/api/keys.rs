@@ -19,7 +19,7 @@ use super::watch::WatchBody;
 use crate::consensus::{Position, ProposeError};
 use crate::http::server::{self, Body, BodyError, BufferedBody};
 use crate::keyspace::auth::{AccessMode, KeyAccess};
-use crate::keyspace::{self, Action, Event, Operation, Time, WatchFor, expiry};
+use crate::keyspace::{self, Action, Event, Operation, Time, WatchOptions, expiry};
 use crate::protocol::{ErrorBody, ErrorCode, Method, Params};
 
 /// The largest buffer reserved on an estimate.
@@ -59,11 +59,12 @@ async fn request(
     let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let form = form(conn, content_type, body, method).await?;
     let query = head.uri.query().unwrap_or_default();
-    let params = Params::read(method, query, content_type, &form.bytes).map_err(Rejection::Fault)?;
-    if conn.shared.handle.guarded() {
+    let params = Params::read(method, query, content_type, &form.bytes).map_err(Rejection::Error)?;
+    if conn.shared.handle.auth_enabled() {
         let mode =
             if matches!(method, Method::Get | Method::Head) { AccessMode::Read } else { AccessMode::Write };
-        auth::to_key(conn, &head.headers, KeyAccess { key, mode, recursive: params.recursive }).await?;
+        auth::authorize_key(conn, &head.headers, KeyAccess { key, mode, recursive: params.recursive })
+            .await?;
     }
     let key = match key {
         b"" => b"/",
@@ -86,18 +87,18 @@ async fn request(
                 read(conn, key, &params)
             }
         }
-        _ if !fits(method, key) => Err(Rejection::Fault(ErrorBody::of_request(
+        _ if !fits(method, key) => Err(Rejection::Error(ErrorBody::of_request(
             ErrorCode::INVALID_FIELD,
             "the key has too many levels for its length",
         ))),
-        _ => match conn.shared.handle.settled().await {
+        _ => match conn.shared.handle.clock_ready().await {
             Ok(()) => write(conn, operation(method, key, &params, conn.shared.handle.now()), &params).await,
             Err(refusal) => Err(refuse(refusal)),
         },
     };
     match &answered {
         Ok(_) => counters.succeeded(kind, begun.elapsed()),
-        Err(Rejection::Fault(fault)) => counters.failed(kind, fault.code.status()),
+        Err(Rejection::Error(fault)) => counters.failed(kind, fault.code.status()),
         Err(Rejection::Message(status, _)) => counters.failed(kind, status.as_u16()),
     }
     answered
@@ -139,14 +140,14 @@ async fn form<'s>(
     let taken = if Params::in_body(method, content_type) {
         server::take(body, conn.shared.max_request_bytes, &conn.shared).await
     } else {
-        server::read_off(body).await.map(|()| BufferedBody::default())
+        server::read_to_end(body).await.map(|()| BufferedBody::default())
     };
     taken.map_err(|why| match why {
-        BodyError::TooLarge => Rejection::Fault(ErrorBody::form_too_large()),
+        BodyError::TooLarge => Rejection::Error(ErrorBody::form_too_large()),
         BodyError::Broken => {
-            Rejection::Fault(ErrorBody::of_request(ErrorCode::INVALID_FORM, "unexpected EOF"))
+            Rejection::Error(ErrorBody::of_request(ErrorCode::INVALID_FORM, "unexpected EOF"))
         }
-        BodyError::NoRoom => busy("too many large requests at once; try again later"),
+        BodyError::MemoryLimit => busy("too many large requests at once; try again later"),
     })
 }
 
@@ -184,7 +185,7 @@ async fn write(conn: &ConnState, operation: Operation, params: &Params) -> Resul
 }
 
 fn watch(conn: &Arc<ConnState>, key: &[u8], params: &Params) -> Result<ApiResponse, Rejection> {
-    let what = WatchFor { recursive: params.recursive, stream: params.stream, since: params.wait_index };
+    let what = WatchOptions { recursive: params.recursive, stream: params.stream, since: params.wait_index };
     let handle = &conn.shared.handle;
     add(&conn.shared.counters.watches, 1);
     let watch = handle.watch(key, what).map_err(refused)?;
@@ -238,7 +239,7 @@ fn created(event: &Event) -> bool {
 
 /// Converts the keyspace's refusal.
 fn refused(error: keyspace::Error) -> Rejection {
-    Rejection::Fault(ErrorBody { code: ErrorCode(error.code as u16), cause: error.cause, index: error.index })
+    Rejection::Error(ErrorBody { code: ErrorCode(error.code as u16), cause: error.cause, index: error.index })
 }
 
 /// Returns the error for a request that the group did not complete.
@@ -253,7 +254,7 @@ fn refuse(refusal: ProposeError) -> Rejection {
             return busy("this member has too many writes waiting; try again later");
         }
     };
-    Rejection::Fault(ErrorBody::of_request(ErrorCode(300), cause))
+    Rejection::Error(ErrorBody::of_request(ErrorCode(300), cause))
 }
 
 fn busy(says: &'static str) -> Rejection {
@@ -265,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_group_did_not_answer_is_said_in_etcds_words() {
+    fn an_unanswered_request_is_reported_with_etcds_message() {
         for (refusal, status, begins) in [
             (ProposeError::TimedOut, 500, "etcdserver: request timed out\""),
             (
@@ -285,7 +286,7 @@ mod tests {
             let response = refuse(refusal).to_response();
             assert_eq!(response.status().as_u16(), status);
             assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
-            let Body::Whole(body) = response.body() else { panic!("a watch") };
+            let Body::Full(body) = response.body() else { panic!("a watch") };
             let text = String::from_utf8_lossy(body);
             if status == 500 {
                 let whole = "{\"errorCode\":300,\"message\":\"Raft Internal Error\",\"cause\":\"";
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ttl_of_zero_is_over_at_once() {
+    fn a_ttl_of_zero_expires_at_once() {
         let params = Params { ttl: Some(0), ..Params::default() };
         let made = operation(Method::Put, b"/a", &params, 1_700_000_000_000_000_000);
         assert!(matches!(made, Operation::Set { expires: Some(1_700_000_000_000_000_000), .. }), "{made:?}");

@@ -9,7 +9,7 @@ use super::auth;
 use super::respond::{self, ApiResponse, CLUSTER_ID, Rejection, json_list, json_string};
 use super::shared::ConnState;
 use super::{unmarshal, urls};
-use crate::consensus::{Member, MemberRefusal};
+use crate::consensus::{Member, MembershipError};
 use crate::http::server::{self, discard};
 
 const ALLOW: &str = "GET,POST,DELETE,PUT";
@@ -22,7 +22,7 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 pub(super) async fn handle(conn: &ConnState, head: &Parts, body: Incoming, rest: &[u8]) -> ApiResponse {
     let id = String::from_utf8_lossy(rest);
     if matches!(head.method, Method::POST | Method::PUT | Method::DELETE)
-        && let Err(refused) = auth::to_root(conn, &head.headers).await
+        && let Err(refused) = auth::authorize_root(conn, &head.headers).await
     {
         discard(body).await;
         return refused.to_response();
@@ -107,7 +107,7 @@ async fn remove(conn: &ConnState, id: &str) -> Result<ApiResponse, Rejection> {
     Ok(changed(removed, number))
 }
 
-fn changed(result: Result<(), MemberRefusal>, id: u64) -> ApiResponse {
+fn changed(result: Result<(), MembershipError>, id: u64) -> ApiResponse {
     match result {
         Ok(()) => respond::empty(StatusCode::NO_CONTENT),
         Err(refusal) => unchanged(refusal, &format!("{id:x}")),
@@ -118,7 +118,7 @@ fn changed(result: Result<(), MemberRefusal>, id: u64) -> ApiResponse {
 fn number(id: &str) -> Result<u64, Rejection> {
     let hex = id.bytes().all(|digit| digit.is_ascii_hexdigit());
     let number = hex.then(|| u64::from_str_radix(id, 16).ok()).flatten();
-    number.ok_or_else(|| refused(MemberRefusal::Unknown, id))
+    number.ok_or_else(|| refused(MembershipError::Unknown, id))
 }
 
 /// Reads the peer URLs of a request.
@@ -149,7 +149,7 @@ fn check_type(given: Option<&HeaderValue>) -> Result<(), Vec<u8>> {
 }
 
 /// Returns the response to a refused change. etcd's message for most of them names no cause, so a header does.
-fn unchanged(refusal: MemberRefusal, id: &str) -> ApiResponse {
+fn unchanged(refusal: MembershipError, id: &str) -> ApiResponse {
     let reason = HeaderValue::from_str(&refusal.to_string());
     let mut response = refused(refusal, id).to_response();
     if let (StatusCode::INTERNAL_SERVER_ERROR, Ok(reason)) = (response.status(), reason) {
@@ -158,17 +158,17 @@ fn unchanged(refusal: MemberRefusal, id: &str) -> ApiResponse {
     response
 }
 
-fn refused(refusal: MemberRefusal, id: &str) -> Rejection {
+fn refused(refusal: MembershipError, id: &str) -> Rejection {
     let (status, says) = match refusal {
-        MemberRefusal::Unknown => (StatusCode::NOT_FOUND, format!("No such member: {id}").into()),
-        MemberRefusal::Removed => (StatusCode::GONE, format!("Member permanently removed: {id}").into()),
-        MemberRefusal::IdTaken => (StatusCode::CONFLICT, "membership: ID exists".into()),
-        MemberRefusal::UrlTaken => (StatusCode::CONFLICT, "membership: peerURL exists".into()),
-        MemberRefusal::Unsafe
-        | MemberRefusal::NoListener
-        | MemberRefusal::NotStarted(_)
-        | MemberRefusal::TooLong
-        | MemberRefusal::Unavailable => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into()),
+        MembershipError::Unknown => (StatusCode::NOT_FOUND, format!("No such member: {id}").into()),
+        MembershipError::Removed => (StatusCode::GONE, format!("Member permanently removed: {id}").into()),
+        MembershipError::IdTaken => (StatusCode::CONFLICT, "membership: ID exists".into()),
+        MembershipError::UrlTaken => (StatusCode::CONFLICT, "membership: peerURL exists".into()),
+        MembershipError::Unsafe
+        | MembershipError::NoListener
+        | MembershipError::NotStarted(_)
+        | MembershipError::TooLong
+        | MembershipError::Unavailable => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".into()),
     };
     Rejection::Message(status, says)
 }

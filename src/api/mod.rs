@@ -35,6 +35,6 @@ mod watch;
 mod tests;
 
 pub use error::ApiError;
-pub use proxy::{FolderOwner, Proxy, ProxyHandle, ProxyMode, ProxySettings, held, knows_peers};
+pub use proxy::{DataDirOwner, Proxy, ProxyHandle, ProxyMode, ProxySettings, data_dir_owner, has_peer_urls};
 pub use server::{DRAIN_TIMEOUT, Server};
-pub use settings::{Info, LogLevel, MAX_REQUEST_BYTES, Settings};
+pub use settings::{LogLevel, MAX_REQUEST_BYTES, ServerInfo, Settings};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::keyspace::{Event, NodeKind, Shape, Time, View, remaining};
+use crate::keyspace::{Event, EventNode, NodeKind, NodeView, Time, remaining};
 use crate::protocol::{json_bytes, json_number, json_timestamp};
 
 /// How much of the tree below a node is shown.
@@ -15,9 +15,10 @@ pub(super) enum Depth {
 }
 
 /// Renders the node at `key` for a read: directly from the tree into one buffer, with `room` bytes to begin with.
-pub(super) fn node(key: &[u8], view: View<'_>, depth: Depth, now: Time, room: usize) -> Vec<u8> {
+pub(super) fn node(key: &[u8], view: NodeView<'_>, depth: Depth, now: Time, room: usize) -> Vec<u8> {
     let room = view.value().map_or(room.max(512), |value| value.len() + key.len() + 192);
-    let mut writer = Writer { out: Vec::with_capacity(room), path: Vec::with_capacity(key.len() + 64), now };
+    let mut writer =
+        TreeWriter { out: Vec::with_capacity(room), path: Vec::with_capacity(key.len() + 64), now };
     writer.out.extend_from_slice(b"{\"action\":\"get\",\"node\":");
     if key != b"/" {
         escape_into(&mut writer.path, key);
@@ -28,7 +29,7 @@ pub(super) fn node(key: &[u8], view: View<'_>, depth: Depth, now: Time, room: us
 }
 
 /// A walk down the tree.
-struct Writer {
+struct TreeWriter {
     out: Vec<u8>,
     /// The key of the current node as JSON text, without quotes: the common prefix of a directory's children is
     /// escaped once.
@@ -38,16 +39,16 @@ struct Writer {
 
 /// A directory whose end is not written yet.
 struct OpenDir<'k, C> {
-    view: View<'k>,
+    view: NodeView<'k>,
     children: C,
     /// The length of the path before its children's names.
     length: usize,
     any: bool,
 }
 
-impl Writer {
+impl TreeWriter {
     /// Writes a node with everything below it. Not recursively: nested keys could overflow the stack.
-    fn tree(&mut self, top: View<'_>, levels: usize) {
+    fn tree(&mut self, top: NodeView<'_>, levels: usize) {
         self.begin(top);
         if top.kind() == NodeKind::File {
             return self.end(top);
@@ -83,7 +84,7 @@ impl Writer {
     }
 
     /// Writes what precedes a node's children.
-    fn begin(&mut self, view: View<'_>) {
+    fn begin(&mut self, view: NodeView<'_>) {
         let out = &mut self.out;
         let file = view.value();
         if self.path.is_empty() {
@@ -102,7 +103,7 @@ impl Writer {
     }
 
     /// Writes what follows them.
-    fn end(&mut self, view: View<'_>) {
+    fn end(&mut self, view: NodeView<'_>) {
         if view.created() != 0 {
             indexes(&mut self.out, view.modified(), view.created());
         }
@@ -122,35 +123,35 @@ pub(super) fn own_event(event: &Event) -> Bytes {
 }
 
 fn written(event: &Event) -> Vec<u8> {
-    let value = |shape: &Shape| shape.value.as_ref().map_or(0, |value| value.len());
+    let value = |node: &EventNode| node.value.as_ref().map_or(0, |value| value.len());
     let values = value(&event.node) + event.prev.as_ref().map_or(0, value);
     let mut out = Vec::with_capacity(256 + 2 * event.key.len() + values + values / 8);
     out.extend_from_slice(b"{\"action\":\"");
     out.extend_from_slice(event.action.word().as_bytes());
     out.extend_from_slice(b"\",\"node\":");
-    shape(&mut out, &event.key, &event.node);
+    event_node(&mut out, &event.key, &event.node);
     if let Some(prev) = &event.prev {
         out.extend_from_slice(b",\"prevNode\":");
-        shape(&mut out, &event.key, prev);
+        event_node(&mut out, &event.key, prev);
     }
     out.extend_from_slice(b"}\n");
     out
 }
 
-fn shape(out: &mut Vec<u8>, key: &[u8], shape: &Shape) {
+fn event_node(out: &mut Vec<u8>, key: &[u8], node: &EventNode) {
     out.extend_from_slice(b"{\"key\":");
     json_bytes(out, key);
-    if let Some(value) = &shape.value {
+    if let Some(value) = &node.value {
         out.extend_from_slice(b",\"value\":");
         json_bytes(out, value);
     }
-    if shape.dir {
+    if node.dir {
         out.extend_from_slice(b",\"dir\":true");
     }
-    if let Some(at) = shape.expires {
-        expiration(out, at, shape.ttl);
+    if let Some(at) = node.expires {
+        expiration(out, at, node.ttl);
     }
-    indexes(out, shape.modified, shape.created);
+    indexes(out, node.modified, node.created);
     out.push(b'}');
 }
 

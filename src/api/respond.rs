@@ -50,7 +50,7 @@ pub(super) fn malformed(says: &'static str) -> ApiResponse {
 #[derive(Debug)]
 pub(super) enum Rejection {
     /// An error with a number, as `/v2/keys` returns.
-    Fault(ErrorBody),
+    Error(ErrorBody),
     /// A sentence, as all other routes return.
     Message(StatusCode, Cow<'static, str>),
 }
@@ -59,7 +59,7 @@ impl Rejection {
     /// Makes the response.
     pub(super) fn to_response(&self) -> ApiResponse {
         match self {
-            Self::Fault(fault) => numbered(fault),
+            Self::Error(fault) => numbered(fault),
             Self::Message(status, says) => message(*status, says.as_bytes()),
         }
     }

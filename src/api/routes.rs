@@ -40,7 +40,7 @@ impl Service for Shared {
             cleaned(conn, &head, body).await
         };
         if let Some(origin) = origin {
-            cors::mark(&mut response, origin);
+            cors::add_headers(&mut response, origin);
         }
         response
     }
@@ -146,7 +146,7 @@ mod tests {
     use super::is_clean;
 
     #[test]
-    fn only_paths_that_need_no_work_are_taken_as_they_are() {
+    fn only_clean_paths_skip_normalization() {
         for path in ["/", "/v2/keys", "/v2/keys/", "/v2/keys/a.b/c..d", "/v2/keys/a_b/+"] {
             assert!(is_clean(path.as_bytes()), "{path}");
         }

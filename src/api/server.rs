@@ -7,13 +7,13 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::error::ApiError;
-use super::settings::{Info, Settings};
+use super::settings::{ServerInfo, Settings};
 use super::shared::Shared;
 use crate::consensus::Handle;
 use crate::http::ListenUrl;
 use crate::http::server::{Listener, Schemes, Service};
 use crate::stop::{Loops, Stop};
-use crate::tls::{Acceptor, Files};
+use crate::tls::{Acceptor, TlsFiles};
 
 /// The longest duration of a stop: responses that are being sent may finish. Watches end at once.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ impl Server {
         let acceptor = match &settings.tls {
             Some(files) => Some(Acceptor::open(files)?),
             // Reports the missing files.
-            None if secure => Some(Acceptor::open(&Files::default())?),
+            None if secure => Some(Acceptor::open(&TlsFiles::default())?),
             None => None,
         };
         let mut listeners: Vec<Listener> = Vec::new();
@@ -88,7 +88,7 @@ impl Server {
     ///
     /// # Errors
     /// A listener ended before the stop.
-    pub async fn run(self, handle: Handle, info: Info, stop: Stop) -> Result<(), ApiError> {
+    pub async fn run(self, handle: Handle, info: ServerInfo, stop: Stop) -> Result<(), ApiError> {
         let shared = Arc::new(Shared::new(&self.settings, self.connections, handle, info));
         self.serve(shared, stop).await
     }
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_client_that_vanishes_is_noticed_by_the_kernel() {
+    async fn the_kernel_detects_a_vanished_client() {
         let listen_client_urls = vec!["http://127.0.0.1:0".to_owned()];
         let server = Server::bind(&Settings { listen_client_urls, ..Settings::default() }).unwrap();
         let socket = &server.listeners[0].socket;

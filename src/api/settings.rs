@@ -17,7 +17,7 @@ pub struct Settings {
     /// Largest form body in bytes (etcd's v2 limit: 10 MiB).
     pub max_request_bytes: usize,
     /// Certificate, key and client authority for `https` URLs.
-    pub tls: Option<tls::Files>,
+    pub tls: Option<tls::TlsFiles>,
 }
 
 impl Default for Settings {
@@ -34,7 +34,7 @@ impl Default for Settings {
 
 /// What responses contain about this program.
 #[derive(Clone, Debug)]
-pub struct Info {
+pub struct ServerInfo {
     /// This member's name.
     pub name: String,
     /// The version of etcd whose API this is, for `/version`. It must not contain `0.4` anywhere: Registrator would
@@ -46,7 +46,7 @@ pub struct Info {
     pub set_log_level: Option<fn(LogLevel)>,
 }
 
-impl Default for Info {
+impl Default for ServerInfo {
     fn default() -> Self {
         Self {
             name: "default".to_owned(),

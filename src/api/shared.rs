@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicUsize;
 use hyper::header::HeaderValue;
 
 use super::auth::Passwords;
-use super::cors::{Hosts, Origins};
+use super::cors::{AllowedHosts, AllowedOrigins};
 use super::counters::Counters;
-use super::settings::{Info, Settings};
+use super::settings::{ServerInfo, Settings};
 use crate::consensus::Handle;
 use crate::http::server::{self, ServerContext};
 
@@ -21,9 +21,9 @@ pub(super) type ConnState = server::ConnState<Shared>;
 pub(super) struct Shared {
     pub(super) context: Arc<ServerContext>,
     pub(super) handle: Handle,
-    pub(super) info: Info,
-    pub(super) origins: Origins,
-    pub(super) hosts: Hosts,
+    pub(super) info: ServerInfo,
+    pub(super) origins: AllowedOrigins,
+    pub(super) hosts: AllowedHosts,
     pub(super) max_request_bytes: usize,
     /// The cluster id as a header value; it never changes while a member runs.
     pub(super) cluster_id: HeaderValue,
@@ -34,11 +34,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(settings: &Settings, connections: usize, handle: Handle, info: Info) -> Self {
+    pub(super) fn new(settings: &Settings, connections: usize, handle: Handle, info: ServerInfo) -> Self {
         let cluster_id = format!("{:x}", handle.members().cluster_id);
         Self {
-            origins: Origins::new(&settings.cors),
-            hosts: Hosts::new(&settings.host_whitelist),
+            origins: AllowedOrigins::new(&settings.cors),
+            hosts: AllowedHosts::new(&settings.host_whitelist),
             max_request_bytes: settings.max_request_bytes,
             cluster_id: HeaderValue::from_str(&cluster_id).expect("hex digits are a header value"),
             counters: Counters::default(),

@@ -13,13 +13,13 @@ use tokio::task::spawn_blocking;
 use super::auth;
 use super::respond::{self, ApiResponse};
 use super::shared::ConnState;
-use crate::consensus::{Backup, NoBackup};
+use crate::consensus::{Backup, BackupError};
 use crate::http::server::{Body, ConnPhase};
 
 /// Returns a file of everything in the store, not older than the request.
 pub(super) async fn handle(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse {
     // A backup contains everything, so only root may have it.
-    if let Err(refused) = auth::to_root(conn, &head.headers).await {
+    if let Err(refused) = auth::authorize_root(conn, &head.headers).await {
         return refused.to_response();
     }
     let hindered = |says: &str| respond::message(StatusCode::SERVICE_UNAVAILABLE, says.as_bytes());
@@ -27,19 +27,19 @@ pub(super) async fn handle(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse {
         Ok(backup) => {
             let (index, length) = (backup.index(), backup.length());
             let state = (backup, SendingGuard(Arc::clone(conn)));
-            let pieces = stream::try_unfold(state, |(backup, guard)| async {
-                let (backup, piece) = next_piece(backup).await?;
-                Ok((!piece.is_empty()).then(|| (Bytes::from(piece), (backup, guard))))
+            let chunks = stream::try_unfold(state, |(backup, guard)| async {
+                let (backup, chunk) = next_chunk(backup).await?;
+                Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), (backup, guard))))
             });
-            let mut response = respond::bare(StatusCode::OK, Body::pieces(length, pieces));
+            let mut response = respond::bare(StatusCode::OK, Body::sized_stream(length, chunks));
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
             headers.insert(respond::ETCD_INDEX, HeaderValue::from(index));
             headers.insert(respond::CLUSTER_ID, conn.shared.cluster_id.clone());
             response
         }
-        Err(NoBackup::Hindered(says)) => hindered(&says),
-        Err(NoBackup::Refused(_)) => hindered(
+        Err(BackupError::Unavailable(says)) => hindered(&says),
+        Err(BackupError::NoQuorum(_)) => hindered(
             "the group does not respond, so this member may not know the newest writes; a stopped member's folder can \
              be backed up with --data-dir",
         ),
@@ -47,8 +47,8 @@ pub(super) async fn handle(conn: &Arc<ConnState>, head: &Parts) -> ApiResponse {
 }
 
 /// Reads the next bytes, outside the serving thread.
-async fn next_piece(mut backup: Backup) -> io::Result<(Backup, Vec<u8>)> {
-    let read = spawn_blocking(move || backup.next_piece().map(|piece| (backup, piece)));
+async fn next_chunk(mut backup: Backup) -> io::Result<(Backup, Vec<u8>)> {
+    let read = spawn_blocking(move || backup.next_chunk().map(|chunk| (backup, chunk)));
     read.await
         .map_err(io::Error::other)
         .flatten()

@@ -122,7 +122,7 @@ mod tests {
     use super::duration;
 
     #[test]
-    fn spans_are_printed_as_go_prints_them() {
+    fn durations_are_printed_as_go_prints_them() {
         for (nanoseconds, text) in [
             (-5, "0s"),
             (0, "0s"),

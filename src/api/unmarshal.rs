@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn names_fit_in_any_case_and_null_is_nothing() {
+    fn names_match_in_any_case_and_null_is_ignored() {
         assert_eq!(peer_urls(br#"{"peerurls":["a",null]}"#).unwrap(), ["a", ""]);
         for body in ["null", "{}", "{\"peerURLs\":null}"] {
             assert!(peer_urls(body.as_bytes()).unwrap().is_empty(), "{body}");

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn good_ones_come_sorted() {
+    fn valid_urls_are_returned_sorted() {
         let given = [" http://b:1", "http://a:1", "https://[::1]:2", "http://:", "http://a:1?x=1"];
         let sorted = ["http://:", "http://a:1", "http://a:1?x=1", "http://b:1", "https://[::1]:2"];
         assert_eq!(check(&given.map(str::to_owned)).unwrap(), sorted);

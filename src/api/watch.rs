@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::render;
 use super::shared::ConnState;
-use crate::http::server::{BodyStream, Broken, ConnPhase};
+use crate::http::server::{BodyAborted, BodyStream, ConnPhase};
 use crate::keyspace::Watch;
 
 /// An open watch. It ends when dropped, as the connection does when the client is gone.
@@ -27,7 +27,7 @@ impl WatchBody {
 }
 
 impl BodyStream for WatchBody {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyAborted>>> {
         if self.ended {
             return Poll::Ready(None);
         }

@@ -28,15 +28,15 @@ use crate::log_queue::{self, LogWriter};
 use crate::settings::{Colour, Dialect, Level, Log, Output};
 
 /// The handle to change the filter of the running log.
-static CHANGER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+static FILTER_HANDLE: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// How long the exit waits for the last log lines. A reader that hangs delays it no longer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The running log. Dropping it waits until the last lines are written, unless nobody reads them.
-pub(super) struct Started(());
+pub(super) struct LogGuard(());
 
-impl Drop for Started {
+impl Drop for LogGuard {
     fn drop(&mut self) {
         flush();
     }
@@ -48,7 +48,7 @@ pub(super) fn flush() {
 }
 
 /// Starts the log of this process. A second start is ignored.
-pub(super) fn start(log: Log, dialect: Dialect, program: &str) -> Started {
+pub(super) fn start(log: Log, dialect: Dialect, program: &str) -> LogGuard {
     let level = match log.level {
         Level::Debug => LevelFilter::DEBUG,
         Level::Info => LevelFilter::INFO,
@@ -57,19 +57,21 @@ pub(super) fn start(log: Log, dialect: Dialect, program: &str) -> Started {
     };
     let filter = filter(level);
     let fmt = tracing_subscriber::fmt::layer().with_writer(|| LogWriter);
-    let (filter, changer) = reload::Layer::new(filter);
-    CHANGER.set(changer).ok();
+    let (filter, handle) = reload::Layer::new(filter);
+    FILTER_HANDLE.set(handle).ok();
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
         Output::Json => registry.with(fmt.json().flatten_event(true).with_target(false)).try_init(),
-        Output::Text => registry.with(fmt.event_format(Lines::new(log.colour, dialect, program))).try_init(),
+        Output::Text => {
+            registry.with(fmt.event_format(LineFormat::new(log.colour, dialect, program))).try_init()
+        }
     };
     // Only a test that calls it twice can fail here, and its first log is good enough.
     if started.is_ok() {
         log_queue::start();
         std::panic::set_hook(Box::new(log_panic));
     }
-    Started(())
+    LogGuard(())
 }
 
 /// Logs a panic like any other line; like others, it does not wait for a reader.
@@ -90,8 +92,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 
 /// Changes the log level of this process.
 pub(super) fn set_level(level: tracing::Level) {
-    if let Some(changer) = CHANGER.get() {
-        changer.reload(filter(LevelFilter::from_level(level))).ok();
+    if let Some(handle) = FILTER_HANDLE.get() {
+        handle.reload(filter(LevelFilter::from_level(level))).ok();
     }
 }
 
@@ -111,35 +113,35 @@ pub(super) fn wants_colour(colour: Colour, out: &impl IsTerminal) -> bool {
     }
 }
 
-struct Lines {
+struct LineFormat {
     colour: bool,
-    shape: LineStyle,
+    style: LineStyle,
 }
 
 /// The format of the lines.
 enum LineStyle {
-    Own,
+    Default,
     /// With `HOST PROGRAM[PID]:`.
     Confd(String),
     /// Go's log package: date, local time and message.
     Go,
 }
 
-impl Lines {
+impl LineFormat {
     fn new(colour: Colour, dialect: Dialect, program: &str) -> Self {
         let colour = wants_colour(colour, &io::stderr());
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
         let host = host.unwrap_or_else(|_| "localhost".to_owned());
-        let shape = match dialect {
+        let style = match dialect {
             Dialect::Confd => LineStyle::Confd(format!("{host} {program}[{}]:", std::process::id())),
             Dialect::Registrator => LineStyle::Go,
-            Dialect::Retune | Dialect::Etcd => LineStyle::Own,
+            Dialect::Retune | Dialect::Etcd => LineStyle::Default,
         };
-        Self { colour: colour && matches!(shape, LineStyle::Own), shape }
+        Self { colour: colour && matches!(style, LineStyle::Default), style }
     }
 
     fn level(&self, level: tracing::Level) -> &'static str {
-        match (level, &self.shape) {
+        match (level, &self.style) {
             (tracing::Level::ERROR, _) => "ERROR",
             (tracing::Level::WARN, LineStyle::Confd(_)) => "WARNING",
             (tracing::Level::WARN, _) => "WARN",
@@ -149,7 +151,7 @@ impl Lines {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -159,7 +161,7 @@ where
         event.record(&mut parts);
         let now = Timestamp::now();
         let level = self.level(*event.metadata().level());
-        match &self.shape {
+        match &self.style {
             LineStyle::Go => {
                 let local = now.to_zoned(TimeZone::system());
                 write!(out, "{} ", local.strftime("%Y/%m/%d %H:%M:%S"))?;
@@ -168,7 +170,7 @@ where
                 let seconds = now.round(Unit::Second).unwrap_or(now);
                 write!(out, "{seconds} {head} {level} ")?;
             }
-            LineStyle::Own => {
+            LineStyle::Default => {
                 let millis = now.round(Unit::Millisecond).unwrap_or(now);
                 let (on, off) = if self.colour { (colour_of(level), "\u{1b}[0m") } else { ("", "") };
                 write!(out, "{millis:.3} {on}{level}{off} ")?;

@@ -52,7 +52,7 @@ pub(super) async fn place(
             }
             exit => exit,
         },
-        Err(refusal) => refused(&refusal, nodes.is_empty(), output),
+        Err(refusal) => report_refusal(&refusal, nodes.is_empty(), output),
     })
 }
 
@@ -63,7 +63,7 @@ struct PlaceOutput {
     clean: bool,
 }
 
-fn refused(refusal: &PlaceError, nobody: bool, output: Output) -> Exit {
+fn report_refusal(refusal: &PlaceError, nobody: bool, output: Output) -> Exit {
     print_error(&refusal.to_string());
     match refusal {
         // A bad argument, as in the rest of the command line.
@@ -123,13 +123,13 @@ fn reasons(why: &[NodeRefusal], output: Output) -> PlaceOutput {
     }
     let line = |why: &NodeRefusal| match &why.refused_by {
         None => format!("{}: fits\n", plain(&why.node)),
-        Some(words) => format!("{}: refused by {}\n", plain(&why.node), plain(&what_refuses(words))),
+        Some(words) => format!("{}: refused by {}\n", plain(&why.node), plain(&refusal_of_node(words))),
     };
     PlaceOutput { text: why.iter().map(line).collect(), clean }
 }
 
 /// Returns the part of a refusal by all nodes that applies to a single node.
-fn what_refuses(words: &str) -> String {
+fn refusal_of_node(words: &str) -> String {
     let taken =
         words.strip_prefix("unable to find a node with ").and_then(|port| port.split_once(" available"));
     if let Some((port, network)) = taken {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_names_itself_by_its_key_and_can_forge_nothing() {
+    fn a_record_is_named_by_its_key_and_cannot_forge_output() {
         let value = r#"{"name":"z","address":"x\ny"}"#;
         let record = |key: &str, value: &str| json!({"key": key, "value": value});
         let event = json!({"action": "get", "node": {"key": NODES, "dir": true, "nodes": [
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_printed_with_what_refuses_it() {
+    fn a_node_is_printed_with_the_reason_it_was_refused() {
         let why = |refused_by: Option<&str>| NodeRefusal {
             node: "n".to_owned(),
             refused_by: refused_by.map(str::to_owned),

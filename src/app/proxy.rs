@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::exit::Exit;
 use super::notify;
 use super::store::{failed, print_bound, stop_signal};
-use crate::api::{Proxy, ProxyHandle, knows_peers};
+use crate::api::{Proxy, ProxyHandle, has_peer_urls};
 use crate::readiness::Readiness;
 use crate::settings::{self, Dialect};
 use crate::stop::{Loops, Signal, Signals, Stop};
@@ -22,7 +22,7 @@ pub(super) async fn proxy(proxy: settings::Proxy, dialect: Dialect) -> anyhow::R
     let mut signals = Signals::listen()?;
     tracing::info!("proxy: this proxy supports v2 API only!");
     let mut settings = proxy.proxy;
-    if let Some(discovery) = proxy.discovery.as_ref().filter(|_| !knows_peers(&settings.data_dir)) {
+    if let Some(discovery) = proxy.discovery.as_ref().filter(|_| !has_peer_urls(&settings.data_dir)) {
         settings.peer_urls = tokio::select! {
             found = discovery.peer_urls() => found?,
             () = stop_signal(&mut signals) => return Ok(Exit::Done),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::exit::Exit;
 use super::request::{escaped, request};
-use super::status_page::Page;
+use super::status_page::StatusPage;
 use super::status_table as table;
 use super::{json, notify, print, store};
 use crate::client::cluster::{Cluster, Options};
@@ -57,7 +57,7 @@ pub(super) async fn register(source: source::Settings, what: Register) -> anyhow
 
 enum RegisterEnd {
     Registrar(Result<RunEnd, RegistrarError>),
-    /// By a second signal, by its deadline or by the failure of a loop beside it.
+    /// By a second signal, by its deadline or by the failure of another loop.
     CutOff,
 }
 
@@ -67,26 +67,25 @@ async fn run(source: source::Settings, what: Register) -> anyhow::Result<Registe
     let cluster = Arc::new(cluster(source)?);
     let page = listen(&what).await?;
     let status_board = Arc::new(StatusBoard::new());
-    let (stop, stop_answers) = (Stop::new(), Stop::new());
-    let mut beside = Loops::new(stop_answers.clone());
-    let readiness = notify::readiness("checking every container", &mut beside, &stop_answers);
+    let (stop, stop_loops) = (Stop::new(), Stop::new());
+    let mut loops = Loops::new(stop_loops.clone());
+    let readiness = notify::readiness("checking every container", &mut loops, &stop_loops);
     if let Some(page) = page {
-        for place in page.places() {
+        for place in page.addresses() {
             tracing::info!("serving status and metrics on {place}");
         }
-        beside.spawn("status page", page.run(Arc::clone(&status_board), stop_answers.clone()));
+        loops.spawn("status page", page.run(Arc::clone(&status_board), stop_loops.clone()));
     }
     if !readiness.is_closed() {
-        beside
-            .spawn("readiness", announce(Arc::clone(&status_board), readiness.clone(), stop_answers.clone()));
+        loops.spawn("readiness", announce(Arc::clone(&status_board), readiness.clone(), stop_loops.clone()));
     }
     if !what.registrar.once && !what.registrar.dry_run {
-        beside.spawn("members", members(Arc::clone(&cluster), stop_answers.clone()));
+        loops.spawn("members", members(Arc::clone(&cluster), stop_loops.clone()));
     }
     let registrar = registrar::run(what.registrar, cluster, Arc::clone(&status_board), stop.clone());
-    let ended = supervise(registrar, &mut signals, &mut beside, &status_board, &stop, &readiness).await;
+    let ended = supervise(registrar, &mut signals, &mut loops, &status_board, &stop, &readiness).await;
     readiness.send_replace(Readiness::Stopping);
-    beside.drain(STATUS_PAGE_DRAIN_TIMEOUT).await;
+    loops.drain(STATUS_PAGE_DRAIN_TIMEOUT).await;
     Ok(ended)
 }
 
@@ -117,11 +116,11 @@ fn log_start(what: &Register, source: &source::Settings) {
 }
 
 /// Opens the requested listeners; if the default one cannot be opened, that is only a warning.
-async fn listen(what: &Register) -> anyhow::Result<Option<Page>> {
+async fn listen(what: &Register) -> anyhow::Result<Option<StatusPage>> {
     if what.listen.is_empty() {
         return Ok(None);
     }
-    match Page::open(&what.listen).await {
+    match StatusPage::open(&what.listen).await {
         Ok(page) => Ok(Some(page)),
         Err(error) if what.must_listen => Err(anyhow::anyhow!("{error:#}; name another place with --listen")),
         Err(error) => {
@@ -135,7 +134,7 @@ async fn listen(what: &Register) -> anyhow::Result<Option<Page>> {
 async fn supervise(
     registrar: impl Future<Output = Result<RunEnd, RegistrarError>>,
     signals: &mut Signals,
-    beside: &mut Loops,
+    loops: &mut Loops,
     status_board: &StatusBoard,
     stop: &Stop,
     readiness: &watch::Sender<Readiness>,
@@ -159,7 +158,7 @@ async fn supervise(
                 Signal::Reread => tracing::info!("SIGHUP: a registrar has nothing to read again"),
                 Signal::Dump => log_status(&status_board.status()),
             },
-            ended = beside.first_failure(), if !stop.requested() => {
+            ended = loops.first_failure(), if !stop.requested() => {
                 tracing::error!("{ended}");
                 broken = true;
                 stop.request();
@@ -207,7 +206,7 @@ pub(super) async fn status(at: &Listen, output: Output) -> anyhow::Result<Exit> 
         Output::Text => table::text(&status),
         Output::Json => json(&status)?,
     };
-    Ok(print(&text).and(Exit::clean(table::is_well(&status))))
+    Ok(print(&text).and(Exit::clean(table::is_healthy(&status))))
 }
 
 async fn fetch_status(at: &Listen) -> anyhow::Result<Status> {
@@ -233,21 +232,21 @@ async fn drain_and_stop(what: &RegisterStop) -> anyhow::Result<Exit> {
     let status = fetch_status(&what.at).await?;
     let found = match table::find(&status, container) {
         Ok(found) => found,
-        Err(table::NotFound::Several) => {
+        Err(table::FindError::Ambiguous) => {
             anyhow::bail!("{container:?} is the beginning of several ids; write more of it")
         }
-        Err(table::NotFound::None) => {
+        Err(table::FindError::Missing) => {
             print(&format!("{container}: nothing of it is registered\n"));
             return Ok(stop_container(what, container, container).await);
         }
     };
-    let (id, name, keys) = (&found.id, &found.name, table::keys_left(found));
+    let (id, name, keys) = (&found.id, &found.name, table::remaining_keys(found));
     if let Err(error) = registrar::reach(&what.engine).await {
         tracing::error!("{error}; {name} was neither drained nor stopped");
         return Ok(Exit::Negative);
     }
-    if let Err(error) = keys_away(&what.at, id).await {
-        keys_back(&what.at, id).await;
+    if let Err(error) = remove_keys(&what.at, id).await {
+        cancel_drain(&what.at, id).await;
         tracing::error!("{error:#}; {name} was not stopped");
         return Ok(Exit::Negative);
     }
@@ -255,19 +254,19 @@ async fn drain_and_stop(what: &RegisterStop) -> anyhow::Result<Exit> {
     sleep(what.drain).await;
     let exit = stop_container(what, id, name).await;
     if exit != Exit::Done {
-        keys_back(&what.at, id).await;
+        cancel_drain(&what.at, id).await;
     }
     Ok(exit)
 }
 
 /// Requests the removal of the keys, and waits until they are gone.
-async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
+async fn remove_keys(at: &Listen, id: &str) -> anyhow::Result<()> {
     let until = Instant::now() + DEREGISTER_TIMEOUT;
     let (code, message) = request(at, "POST", &format!("/drain?container={}", escaped(id))).await?;
     anyhow::ensure!(code == 202, "its keys stay: {}", String::from_utf8_lossy(&message).trim_end());
     loop {
         let status = fetch_status(at).await?;
-        let left = table::find(&status, id).map_or(0, table::keys_left);
+        let left = table::find(&status, id).map_or(0, table::remaining_keys);
         if left == 0 {
             return Ok(());
         }
@@ -280,7 +279,7 @@ async fn keys_away(at: &Listen, id: &str) -> anyhow::Result<()> {
 }
 
 /// Cancels the drain of a container that was not stopped in the end.
-async fn keys_back(at: &Listen, id: &str) {
+async fn cancel_drain(at: &Listen, id: &str) {
     if let Err(error) = request(at, "POST", &format!("/undrain?container={}", escaped(id))).await {
         tracing::error!("its keys are not added until it is started again: {error:#}");
     }

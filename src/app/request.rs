@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::http::client::{exchange, whole};
+use crate::http::client::{exchange, read_body};
 use crate::protocol::{percent_encoded, unreserved};
 use crate::settings::Listen;
 
@@ -46,7 +46,7 @@ where
         Request::builder().method(method).uri(target).header(HOST, "retune").body(Empty::<Bytes>::new())?;
     exchange(stream, MAX_HEAD_BYTES, request, async |response| {
         let status = response.status().as_u16();
-        let body = whole(response, MAX_BODY_BYTES).await.context("its response cannot be read")?;
+        let body = read_body(response, MAX_BODY_BYTES).await.context("its response cannot be read")?;
         Ok((status, body))
     })
     .await?
@@ -63,7 +63,7 @@ mod tests {
     use crate::protocol::unescaped;
 
     #[test]
-    fn what_is_escaped_comes_back_and_what_is_no_escape_stays() {
+    fn escaped_text_is_unescaped_and_other_text_is_unchanged() {
         for text in ["web.1", "a b&c=d%", "größe", ""] {
             assert_eq!(unescaped(&escaped(text)), text);
         }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_cannot_be_asked_is_named_with_what_to_do() {
+    async fn an_unreachable_address_is_reported_with_advice() {
         let nobody = Listen::Unix("/nonexistent/register.sock".into());
         let error = request(&nobody, "GET", "/status").await.unwrap_err().to_string();
         assert!(

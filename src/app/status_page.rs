@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::http::Pipe;
+use crate::http::BoxedIo;
 use crate::http::server::respond::{TEXT, json, typed};
 use crate::http::server::{Body, accept_until, short_requests};
 use crate::protocol::unescaped;
@@ -44,15 +44,15 @@ enum Socket {
 }
 
 /// Bound sockets.
-pub(super) struct Page {
+pub(super) struct StatusPage {
     sockets: Vec<Socket>,
 }
 
-impl Page {
+impl StatusPage {
     /// Binds all addresses.
-    pub(super) async fn open(places: &[Listen]) -> anyhow::Result<Self> {
+    pub(super) async fn open(addresses: &[Listen]) -> anyhow::Result<Self> {
         let mut page = Self { sockets: Vec::new() };
-        for place in places {
+        for place in addresses {
             let socket = match place {
                 Listen::Unix(path) => unix(path).await,
                 Listen::Tcp(address) => tcp(address).await,
@@ -63,7 +63,7 @@ impl Page {
     }
 
     /// Returns the addresses it listens on, with the ports that were bound.
-    pub(super) fn places(&self) -> Vec<String> {
+    pub(super) fn addresses(&self) -> Vec<String> {
         let place = |socket: &Socket| match socket {
             Socket::Unix(_, path) => format!("unix://{}", path.display()),
             Socket::Tcp(listener) => {
@@ -144,7 +144,7 @@ async fn serve(socket: Socket, status_board: Arc<StatusBoard>, stop: Stop) {
 }
 
 /// Returns the next connection, and whether it comes from this host.
-async fn accept(socket: &Socket) -> io::Result<(Pipe, bool)> {
+async fn accept(socket: &Socket) -> io::Result<(BoxedIo, bool)> {
     match socket {
         Socket::Unix(listener, _) => {
             let (stream, _) = listener.accept().await?;
@@ -158,7 +158,7 @@ async fn accept(socket: &Socket) -> io::Result<(Pipe, bool)> {
     }
 }
 
-async fn serve_connection(stream: Pipe, status_board: Arc<StatusBoard>, local: bool) {
+async fn serve_connection(stream: BoxedIo, status_board: Arc<StatusBoard>, local: bool) {
     let service = service_fn(|request: Request<Incoming>| {
         let response = respond(&request, &status_board, local);
         async move { Ok::<_, Infallible>(response) }
@@ -251,9 +251,9 @@ mod tests {
 
     impl Served {
         async fn open(places: &[Listen]) -> Self {
-            let page = Page::open(places).await.unwrap();
+            let page = StatusPage::open(places).await.unwrap();
             let (stop, status_board, mut set) = (Stop::new(), Arc::new(StatusBoard::new()), JoinSet::new());
-            let places = page.places();
+            let places = page.addresses();
             set.spawn(page.run(Arc::clone(&status_board), stop.clone()));
             Self { stop, status_board, set, places }
         }
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_question_has_its_answer_and_the_socket_goes_with_its_process() {
+    async fn each_route_is_served_and_the_socket_is_removed_at_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let place = at(&folder);
         let served = Served::open(std::slice::from_ref(&place)).await;
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_nobody_answers_on_is_replaced_and_nothing_else_is() {
+    async fn only_a_socket_without_a_listener_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let place = at(&folder);
         let Listen::Unix(path) = &place else { unreachable!("it is one") };
@@ -301,11 +301,11 @@ mod tests {
         assert!(path.exists(), "a stale one");
         let served = Served::open(std::slice::from_ref(&place)).await;
         assert_eq!(request(&place, "GET", "/status").await.unwrap().0, 200);
-        let second = Page::open(std::slice::from_ref(&place)).await.err().unwrap();
+        let second = StatusPage::open(std::slice::from_ref(&place)).await.err().unwrap();
         assert!(format!("{second:#}").contains("another process uses it"), "{second:#}");
         served.end().await;
         fs::write(path, "a file").unwrap();
-        let refused = Page::open(std::slice::from_ref(&place)).await.err().unwrap();
+        let refused = StatusPage::open(std::slice::from_ref(&place)).await.err().unwrap();
         assert!(format!("{refused:#}").contains("is not a socket"), "{refused:#}");
         assert_eq!(fs::read_to_string(path).unwrap(), "a file");
     }
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_asks_and_vanishes_is_noticed_by_the_kernel() {
+    async fn accepted_connections_have_keepalive() {
         let Socket::Tcp(listener) = tcp("127.0.0.1:0").await.unwrap() else { unreachable!("it is TCP") };
         let address = listener.local_addr().unwrap();
         let (_asker, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_well_when_engine_and_store_are_and_all_was_looked_at() {
+    fn healthy_when_engine_and_store_are_reachable_and_all_containers_were_checked() {
         let well = Status { complete: true, ..Status::default() };
         assert_eq!(unhealthy_reason(&well), None);
         let gone = Status { engine_error: "gone".to_owned(), ..well.clone() };

@@ -4,15 +4,15 @@ use crate::registrar::{ContainerStatus, ServiceStatus, Status};
 
 /// Why no single container has that id or name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotFound {
+pub(super) enum FindError {
     /// None is registered.
-    None,
+    Missing,
     /// Several ids begin with it.
-    Several,
+    Ambiguous,
 }
 
 /// Returns the container of a name, an id, or the beginning of an id.
-pub(super) fn find<'s>(status: &'s Status, container: &str) -> Result<&'s ContainerStatus, NotFound> {
+pub(super) fn find<'s>(status: &'s Status, container: &str) -> Result<&'s ContainerStatus, FindError> {
     let bare = container.trim_start_matches('/');
     let all = || status.containers.iter();
     let named = all().find(|own| own.id == bare || own.name.trim_start_matches('/') == bare);
@@ -22,13 +22,13 @@ pub(super) fn find<'s>(status: &'s Status, container: &str) -> Result<&'s Contai
     let mut begun = all().filter(|own| !bare.is_empty() && own.id.starts_with(bare));
     match (begun.next(), begun.next()) {
         (Some(found), None) => Ok(found),
-        (Some(_), Some(_)) => Err(NotFound::Several),
-        (None, _) => Err(NotFound::None),
+        (Some(_), Some(_)) => Err(FindError::Ambiguous),
+        (None, _) => Err(FindError::Missing),
     }
 }
 
 /// Returns how many keys of a container are in the store or will be soon.
-pub(super) fn keys_left(container: &ContainerStatus) -> usize {
+pub(super) fn remaining_keys(container: &ContainerStatus) -> usize {
     let to_come = |service: &&ServiceStatus| {
         let held = service.kept.as_ref().is_some_and(|kept| kept.held);
         held || matches!(service.state.as_str(), "passing" | "starting")
@@ -37,7 +37,7 @@ pub(super) fn keys_left(container: &ContainerStatus) -> usize {
 }
 
 /// Returns whether every service is healthy and in the store, and the registrar reaches both engine and store.
-pub(super) fn is_well(status: &Status) -> bool {
+pub(super) fn is_healthy(status: &Status) -> bool {
     status.complete
         && status.engine_error.is_empty()
         && status.store_error.is_empty()
@@ -165,24 +165,24 @@ mod tests {
     }
 
     #[test]
-    fn all_is_well_when_each_service_passes_and_stands_and_both_sides_can_be_asked() {
+    fn healthy_means_every_service_passes_and_is_stored_and_engine_and_store_respond() {
         let well = status(vec![service("passing", Some(true))]);
-        assert!(is_well(&well) && is_well(&Status { complete: true, ..Status::default() }));
+        assert!(is_healthy(&well) && is_healthy(&Status { complete: true, ..Status::default() }));
         for (state, kept) in
             [("failing", Some(true)), ("passing", Some(false)), ("passing", None), ("starting", None)]
         {
             assert!(
-                !is_well(&status(vec![service("passing", Some(true)), service(state, kept)])),
+                !is_healthy(&status(vec![service("passing", Some(true)), service(state, kept)])),
                 "{state} {kept:?}"
             );
         }
-        assert!(!is_well(&Status { complete: false, ..well.clone() }));
-        assert!(!is_well(&Status { engine_error: "gone".to_owned(), ..well.clone() }));
-        assert!(!is_well(&Status { store_error: "gone".to_owned(), ..well }));
+        assert!(!is_healthy(&Status { complete: false, ..well.clone() }));
+        assert!(!is_healthy(&Status { engine_error: "gone".to_owned(), ..well.clone() }));
+        assert!(!is_healthy(&Status { store_error: "gone".to_owned(), ..well }));
     }
 
     #[test]
-    fn the_table_has_a_line_a_service_then_what_is_skipped_and_what_is_wrong() {
+    fn the_table_has_a_line_per_service_then_skipped_ones_and_problems() {
         let mut shown = status(vec![service("passing", Some(true)), service("passing", None)]);
         shown.store_error = "no leader\nforged".to_owned();
         let text = text(&shown);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_found_by_name_id_or_the_beginning_of_one_id() {
+    fn a_container_is_found_by_name_id_or_unique_id_prefix() {
         let mut both = status(Vec::new());
         let other =
             ContainerStatus { id: "aaa222".to_owned(), name: "aaa".to_owned(), ..ContainerStatus::default() };
@@ -211,13 +211,13 @@ mod tests {
         assert_eq!(found("aaa"), Ok("aaa222"), "a name comes first");
         assert_eq!(
             (found("aa"), found("zzz"), found("")),
-            (Err(NotFound::Several), Err(NotFound::None), Err(NotFound::None))
+            (Err(FindError::Ambiguous), Err(FindError::Missing), Err(FindError::Missing))
         );
     }
 
     #[test]
-    fn keys_are_left_while_they_stand_or_are_about_to() {
-        let left = |state: &str, kept| keys_left(&status(vec![service(state, kept)]).containers[0]);
+    fn remaining_keys_counts_stored_and_expected_keys() {
+        let left = |state: &str, kept| remaining_keys(&status(vec![service(state, kept)]).containers[0]);
         assert_eq!(
             (left("passing", Some(true)), left("draining", Some(true)), left("starting", None)),
             (1, 1, 1)

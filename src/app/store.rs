@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::exit::Exit;
 use super::{logging, notify, print};
 use crate::api::{self, Server};
-use crate::consensus::{self, Handle, Node, OpenError, PeerServer, Start, Survey};
+use crate::consensus::{self, Handle, OpenError, PeerServer, RaftNode, RemoteCluster, StartMode};
 use crate::readiness::Readiness;
 use crate::settings::{CLUSTER_VERSION, Dialect, ETCD_VERSION, Member};
 use crate::stop::{EndReason, EndedLoop, Loops, Signal, Signals, Stop};
@@ -66,7 +66,7 @@ pub(super) async fn store(mut member: Member, dialect: Dialect) -> anyhow::Resul
     tracing::info!("stopping");
     let work = async {
         // Another member leads while this one's clients read their last responses.
-        let ((), mut late) = tokio::join!(handle.hand_over(), outer.drain(DRAIN_TIMEOUT));
+        let ((), mut late) = tokio::join!(handle.transfer_leadership(), outer.drain(DRAIN_TIMEOUT));
         // The replica stops last: the response to a write needs it.
         late.extend(inner.drain(DRAIN_TIMEOUT).await);
         if !late.is_empty() {
@@ -95,7 +95,7 @@ pub(super) fn failed(ended: &EndedLoop) -> Exit {
 }
 
 /// Looks up the members of a new cluster, then opens the data folder.
-async fn found(member: &mut Member) -> anyhow::Result<Option<Node>> {
+async fn found(member: &mut Member) -> anyhow::Result<Option<RaftNode>> {
     let settings = &mut member.consensus;
     if let Some(discovery) = member.discovery.as_ref().filter(|_| consensus::is_new(&settings.data_dir)) {
         settings.initial_cluster = discovery.members(&settings.name, &settings.peer_urls).await?;
@@ -110,11 +110,11 @@ async fn found(member: &mut Member) -> anyhow::Result<Option<Node>> {
 
 /// Opens the data folder. For an empty one it first asks the other members whether there is a cluster to join, or one
 /// that already knows this member. `None`: the cluster has removed this member.
-async fn open(settings: consensus::Settings) -> anyhow::Result<Option<Node>> {
+async fn open(settings: consensus::Settings) -> anyhow::Result<Option<RaftNode>> {
     let new = consensus::is_new(&settings.data_dir);
     // When joining, this fails before anything is created in the folder.
-    let found = if new { survey(&settings).await? } else { None };
-    let opening = tokio::task::spawn_blocking(move || Node::open(settings, found.as_ref()));
+    let found = if new { find_cluster(&settings).await? } else { None };
+    let opening = tokio::task::spawn_blocking(move || RaftNode::open(settings, found.as_ref()));
     match opening.await.context("opening the data folder")? {
         Ok(node) => Ok(Some(node)),
         Err(removed @ OpenError::Removed { .. }) => {
@@ -125,25 +125,25 @@ async fn open(settings: consensus::Settings) -> anyhow::Result<Option<Node>> {
     }
 }
 
-async fn survey(settings: &consensus::Settings) -> anyhow::Result<Option<Survey>> {
+async fn find_cluster(settings: &consensus::Settings) -> anyhow::Result<Option<RemoteCluster>> {
     let others = settings.initial_cluster.iter().filter(|(name, _)| *name != settings.name);
     let urls: Vec<String> = others.map(|(_, url)| url.clone()).collect();
     if urls.is_empty() {
         anyhow::ensure!(
-            settings.start != Start::Join,
+            settings.start != StartMode::Join,
             "--initial-cluster names no other member that could be asked about the cluster to join"
         );
         return Ok(None);
     }
     let connector = Connector::open(&settings.peer_tls)?;
     // Members of a new cluster start together, and must not wait for each other here.
-    if settings.start != Start::Join {
-        return Ok(consensus::survey(&urls, &connector, NEW_CLUSTER_TIMEOUT).await.ok());
+    if settings.start != StartMode::Join {
+        return Ok(consensus::fetch_cluster(&urls, &connector, NEW_CLUSTER_TIMEOUT).await.ok());
     }
     let until = Instant::now() + JOIN_TIMEOUT;
     loop {
-        let found = consensus::survey(&urls, &connector, JOIN_TIMEOUT).await;
-        // A member that lags may not have learnt of this one yet.
+        let found = consensus::fetch_cluster(&urls, &connector, JOIN_TIMEOUT).await;
+        // A member that lags may not know this one yet.
         let listed = found.as_ref().is_ok_and(|found| {
             found
                 .members
@@ -162,8 +162,8 @@ async fn survey(settings: &consensus::Settings) -> anyhow::Result<Option<Survey>
     }
 }
 
-fn info(member: &Member) -> api::Info {
-    api::Info {
+fn info(member: &Member) -> api::ServerInfo {
+    api::ServerInfo {
         name: member.consensus.name.clone(),
         server_version: ETCD_VERSION.to_owned(),
         cluster_version: CLUSTER_VERSION.to_owned(),
@@ -213,7 +213,7 @@ fn with_port(url: &str, bound: &[String]) -> String {
 async fn serve_clients(
     server: Server,
     handle: Handle,
-    info: api::Info,
+    info: api::ServerInfo,
     stop: Stop,
 ) -> Result<(), api::ApiError> {
     tokio::select! {
@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_advertised_port_0_becomes_the_one_that_was_bound() {
+    fn an_advertised_port_0_is_replaced_by_the_bound_port() {
         let bound = ["https://127.0.0.1:7".to_owned(), "http://127.0.0.1:8".to_owned()];
         assert_eq!(with_port("http://localhost:0", &bound), "http://localhost:8");
         assert_eq!(with_port("https://store.example:0", &bound), "https://store.example:7");

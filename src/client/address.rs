@@ -63,7 +63,7 @@ impl Address {
     }
 
     /// Returns why no request can ever be sent to this address, if that is so.
-    pub(super) fn hopeless(&self) -> Option<String> {
+    pub(super) fn unusable_reason(&self) -> Option<String> {
         if self.scheme != "http" && self.scheme != "https" {
             return Some(format!("unsupported protocol scheme {}", quoted(&self.scheme)));
         }
@@ -81,7 +81,7 @@ impl Address {
     }
 
     /// Returns the host name or address, without brackets, and the port.
-    pub(super) fn dialled(&self) -> (String, u16) {
+    pub(super) fn host_and_port(&self) -> (String, u16) {
         let default = if self.scheme == "https" { 443 } else { 80 };
         let port = self.port_text().and_then(|port| port.parse().ok());
         let name = match self.port_text() {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_in_the_words_of_go() {
+    fn errors_have_the_messages_of_go() {
         for (typed, says) in [
             ("127.0.0.1:2379", "parse \"127.0.0.1:2379\": first path segment in URL cannot contain colon"),
             ("http://a b", "parse \"http://a b\": invalid character \" \" in host name"),
@@ -126,20 +126,20 @@ mod tests {
     }
 
     #[test]
-    fn what_go_lets_pass_passes() {
+    fn what_go_accepts_is_accepted() {
         let address = Address::parse("localhost:2379").unwrap();
-        assert_eq!(address.hopeless().unwrap(), "unsupported protocol scheme \"localhost\"");
+        assert_eq!(address.unusable_reason().unwrap(), "unsupported protocol scheme \"localhost\"");
         let address = Address::parse("localhost").unwrap();
         assert_eq!(
-            (address.text().as_str(), address.dialled()),
+            (address.text().as_str(), address.host_and_port()),
             ("http://localhost", ("localhost".into(), 80))
         );
-        assert_eq!(Address::parse("").unwrap().hopeless().unwrap(), "http: no Host in request URL");
+        assert_eq!(Address::parse("").unwrap().unusable_reason().unwrap(), "http: no Host in request URL");
         let address = Address::parse("https://[::1]:2379/base/").unwrap();
         assert_eq!(address.base() + "/v2/members?x=1", "https://[::1]:2379/base/v2/members?x=1");
-        assert_eq!(address.dialled(), ("::1".into(), 2379));
+        assert_eq!(address.host_and_port(), ("::1".into(), 2379));
         assert_eq!(address.text(), "https://[::1]:2379/base/");
         let far = Address::parse("http://127.0.0.1:99999").unwrap();
-        assert_eq!(far.hopeless().unwrap(), "dial tcp: address 99999: invalid port");
+        assert_eq!(far.unusable_reason().unwrap(), "dial tcp: address 99999: invalid port");
     }
 }

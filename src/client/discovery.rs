@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::srv::{self, NotFound};
+use super::srv::{self, SrvError};
 
 /// The time limit of all lookups together.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -28,10 +28,10 @@ pub enum DiscoveryError {
     #[error(
         "error querying DNS SRV records for {0}; members are only looked up at the first start, so start this one again"
     )]
-    NotAsked(String),
+    LookupFailed(String),
     /// The lookup of this member's own address failed.
     #[error("cannot look up {0} of --initial-advertise-peer-urls: {1}")]
-    Own(String, String),
+    OwnAddress(String, String),
     /// This member is missing from the records.
     #[error(
         "cannot find local etcd member {name:?} in SRV records: they name {found}, and --initial-advertise-peer-urls is {own}; \
@@ -62,7 +62,7 @@ pub enum DiscoveryError {
 #[derive(Clone, Debug)]
 struct Peer {
     url: String,
-    at: BTreeSet<SocketAddr>,
+    addresses: BTreeSet<SocketAddr>,
 }
 
 impl Peer {
@@ -74,7 +74,7 @@ impl Peer {
     async fn find(url: String) -> Result<Self, String> {
         let at = url.split_once("://").map_or(url.as_str(), |(_, at)| at).to_owned();
         let found = tokio::net::lookup_host(at).await.map_err(|error| error.to_string())?;
-        Ok(Self { url, at: found.collect() })
+        Ok(Self { url, addresses: found.collect() })
     }
 }
 
@@ -91,9 +91,9 @@ impl Discovery {
             let record = format!("_{service}{suffix}._tcp.{}.", self.domain);
             match srv::look_up(&record, LOOKUP_TIMEOUT).await {
                 Ok(targets) => urls.extend(targets.iter().map(|target| target.url(scheme))),
-                Err(NotFound::Missing(why)) => missing.push(format!("{record} ({why})")),
-                Err(NotFound::Failed(why)) => {
-                    return Err(DiscoveryError::NotAsked(format!("{record} ({why})")));
+                Err(SrvError::Missing(why)) => missing.push(format!("{record} ({why})")),
+                Err(SrvError::Failed(why)) => {
+                    return Err(DiscoveryError::LookupFailed(format!("{record} ({why})")));
                 }
             }
         }
@@ -112,7 +112,7 @@ impl Discovery {
         let mut own_peers = Vec::new();
         for url in own {
             let found = Peer::find(url.clone()).await;
-            own_peers.push(found.map_err(|why| DiscoveryError::Own(url.clone(), why))?);
+            own_peers.push(found.map_err(|why| DiscoveryError::OwnAddress(url.clone(), why))?);
         }
         let mut peers = Vec::new();
         for url in self.peer_urls().await? {
@@ -122,19 +122,19 @@ impl Discovery {
                     "{url}, which the SRV records of {} name, cannot be looked up: {why}",
                     self.domain
                 );
-                Peer { url, at: BTreeSet::new() }
+                Peer { url, addresses: BTreeSet::new() }
             });
             peers.push(peer);
         }
-        named(name, &own_peers, peers)
+        assign_names(name, &own_peers, peers)
     }
 }
 
-fn named(name: &str, own: &[Peer], peers: Vec<Peer>) -> Result<Vec<(String, String)>, DiscoveryError> {
+fn assign_names(name: &str, own: &[Peer], peers: Vec<Peer>) -> Result<Vec<(String, String)>, DiscoveryError> {
     let mut numbers = (0..).map(|number: usize| number.to_string()).filter(|number| number != name);
     let mut members = Vec::new();
     for peer in peers {
-        let same = own.iter().find(|own| own.url == peer.url || !own.at.is_disjoint(&peer.at));
+        let same = own.iter().find(|own| own.url == peer.url || !own.addresses.is_disjoint(&peer.addresses));
         let called = match same {
             Some(own) if own.scheme() != peer.scheme() => {
                 return Err(DiscoveryError::Scheme { found: peer.url, own: own.url.clone() });
@@ -160,11 +160,11 @@ mod tests {
     use super::*;
 
     fn peer(url: &str, at: &[&str]) -> Peer {
-        Peer { url: url.to_owned(), at: at.iter().map(|at| at.parse().unwrap()).collect() }
+        Peer { url: url.to_owned(), addresses: at.iter().map(|at| at.parse().unwrap()).collect() }
     }
 
     #[test]
-    fn the_member_that_leads_to_the_same_address_is_this_one_and_the_others_have_numbers() {
+    fn the_member_with_the_same_address_gets_the_name_and_the_others_numbers() {
         let own = [peer("http://10.0.0.1:2380", &["10.0.0.1:2380"])];
         let all = || {
             vec![
@@ -174,22 +174,23 @@ mod tests {
             ]
         };
         let names = |name: &str| -> Vec<String> {
-            named(name, &own, all()).unwrap().into_iter().map(|(name, _)| name).collect()
+            assign_names(name, &own, all()).unwrap().into_iter().map(|(name, _)| name).collect()
         };
         assert_eq!(names("a"), ["0", "a", "1"]);
         assert_eq!(names("0"), ["1", "0", "2"], "a member that is named like a number shares it with nobody");
         let text = [peer("http://n2.x:2380", &[])];
-        assert_eq!(named("a", &text, all()).unwrap()[2].0, "a", "the same URL needs no address");
+        assert_eq!(assign_names("a", &text, all()).unwrap()[2].0, "a", "the same URL needs no address");
     }
 
     #[test]
-    fn a_member_that_the_records_do_not_have_or_have_with_another_scheme_is_refused() {
+    fn a_member_missing_from_the_records_or_with_another_scheme_is_refused() {
         let peers = || vec![peer("http://n0.x:2380", &["10.0.0.2:2380"])];
-        let error =
-            named("a", &[peer("http://10.0.0.9:1", &["10.0.0.9:1"])], peers()).unwrap_err().to_string();
+        let error = assign_names("a", &[peer("http://10.0.0.9:1", &["10.0.0.9:1"])], peers())
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("cannot find local etcd member \"a\" in SRV records"), "{error}");
         assert!(error.contains("http://n0.x:2380") && error.contains("http://10.0.0.9:1"), "{error}");
-        let error = named("a", &[peer("https://n0.x:2380", &["10.0.0.2:2380"])], peers()).unwrap_err();
+        let error = assign_names("a", &[peer("https://n0.x:2380", &["10.0.0.2:2380"])], peers()).unwrap_err();
         assert!(matches!(error, DiscoveryError::Scheme { .. }), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 
-use super::request::{Attempts, Fault, HttpRequest, within};
+use super::request::{Attempts, HttpRequest, NodeError, within};
 use super::{Client, ClientError};
 
 /// How long a node may take until its response begins: it may have to write it to disk first.
@@ -38,19 +38,19 @@ impl Client {
         let mut attempts = Attempts::new();
         let (reply, mut response) = loop {
             let Some(mut reply) = self.run(&request, &mut attempts).await else {
-                return Err(self.unavailable(&attempts.faults).into());
+                return Err(self.unavailable(&attempts.errors).into());
             };
             match reply.rest.take() {
                 Some(response) => break (reply, response),
-                None => attempts.faults.push((reply.node.clone(), Fault::Status(Box::new(reply)))),
+                None => attempts.errors.push((reply.node.clone(), NodeError::Status(Box::new(reply)))),
             }
         };
         loop {
             let chunk = within(Some(STALL_TIMEOUT), response.chunk()).await;
-            match chunk.and_then(|chunk| chunk.map_err(Fault::Broken)) {
+            match chunk.and_then(|chunk| chunk.map_err(NodeError::Interrupted)) {
                 Ok(Some(chunk)) => take(&chunk)?,
                 Ok(None) => break,
-                Err(fault) => return Err(self.unavailable(&[(reply.node, fault)]).into()),
+                Err(error) => return Err(self.unavailable(&[(reply.node, error)]).into()),
             }
         }
         Ok(Downloaded { index: reply.index(), node: reply.node.to_string() })

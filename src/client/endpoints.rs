@@ -1,18 +1,18 @@
 //! The nodes of a store, and the order in which they are tried.
 //!
-//! The node that responded last is tried first, until it fails. After it come the members learnt from the store
-//! ([`learn`]), then the nodes given at the start, and last the nodes that failed, the earliest failure first. The
-//! given nodes stay for ever: they are the fallback when every learnt member is gone. Targets of an SRV record count as
+//! The node that responded last is tried first, until it fails. After it come the members synced from the store
+//! ([`member_sync`]), then the nodes given at the start, and last the nodes that failed, the earliest failure first. The
+//! given nodes stay for ever: they are the fallback when every synced member is gone. Targets of an SRV record count as
 //! given nodes; the record is looked up again after all nodes failed.
 //!
 //! A response counts only when it comes from the same cluster as the previous one. A node of another cluster is
 //! skipped, and a node of unknown cluster is asked for its cluster before it gets a write or a password
-//! ([`Endpoints::prove`]). The store counts as replaced or restored only when no node of the previous cluster responds
-//! and a given node that belonged to it now belongs to another. That cluster is the store from then on: a new
+//! ([`Endpoints::verify_cluster`]). The store counts as replaced or restored only when no node of the previous cluster
+//! responds and a given node that belonged to it now belongs to another. That cluster is the store from then on: a new
 //! [`Endpoints::epoch`] begins. A given node that never belonged to the previous cluster replaces it only after
 //! [`FOREIGN_STORE_DELAY`], and one that was seen beside it never does.
 //!
-//! [`learn`]: super::learn
+//! [`member_sync`]: super::member_sync
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use rand::seq::SliceRandom as _;
 use tokio::sync::Notify;
 
-use super::learn::Learner;
+use super::member_sync::MemberSync;
 use super::{ClientError, Trust, srv};
 
 /// Base URL of a node, without a trailing slash.
@@ -44,10 +44,10 @@ pub(crate) struct Endpoints {
     scheme: String,
     record: Option<String>,
     timeout: Duration,
-    /// `None`: members are not learnt, and clusters are not compared.
-    learner: Option<Learner>,
+    /// `None`: members are not synced, and clusters are not compared.
+    member_sync: Option<MemberSync>,
     state: Mutex<EndpointsState>,
-    trouble: Notify,
+    failure: Notify,
     /// How often the store was replaced by another cluster.
     epoch: AtomicU64,
 }
@@ -57,7 +57,7 @@ struct EndpointsState {
     given: Vec<NodeUrl>,
     /// Whether an SRV record must be looked up for the given nodes.
     stale: bool,
-    learnt: Vec<NodeUrl>,
+    members: Vec<NodeUrl>,
     /// The node that responded last.
     current: Option<NodeUrl>,
     /// Nodes that failed and have not responded since, the earliest failure first.
@@ -68,11 +68,11 @@ struct EndpointsState {
     /// Nodes of another cluster, with its id.
     foreign: BTreeMap<NodeUrl, u64>,
     /// Nodes that responded for the own cluster and have not failed since.
-    proven: BTreeSet<NodeUrl>,
+    verified: BTreeSet<NodeUrl>,
     /// Nodes that ever responded for it.
-    belonged: BTreeSet<NodeUrl>,
+    ever_verified: BTreeSet<NodeUrl>,
     /// Given nodes that responded for another cluster while the own one was reachable.
-    strangers: BTreeSet<NodeUrl>,
+    conflicting: BTreeSet<NodeUrl>,
     /// When a given node first and last responded for another cluster since a node of the own one responded.
     replaced: Option<(Instant, Instant)>,
 }
@@ -85,15 +85,15 @@ impl EndpointsState {
             self.seen = Some(Instant::now());
             self.replaced = None;
             self.foreign.remove(node);
-            self.strangers.remove(node);
-            if !self.proven.contains(node) {
-                self.proven.insert(NodeUrl::clone(node));
-                self.belonged.insert(NodeUrl::clone(node));
+            self.conflicting.remove(node);
+            if !self.verified.contains(node) {
+                self.verified.insert(NodeUrl::clone(node));
+                self.ever_verified.insert(NodeUrl::clone(node));
             }
-            self.find_strangers();
+            self.find_conflicting();
             return Ok(());
         }
-        self.proven.remove(node);
+        self.verified.remove(node);
         let why = format!("it belongs to another cluster, its id is {id:x}, not {own:x}");
         if self.foreign.insert(NodeUrl::clone(node), id) != Some(id) {
             tracing::warn!("{node} is not used: {why}");
@@ -102,26 +102,27 @@ impl EndpointsState {
     }
 
     /// Notes given nodes of other clusters: the own cluster is reachable, so they are not its replacement.
-    fn find_strangers(&mut self) {
+    fn find_conflicting(&mut self) {
         for (node, id) in &self.foreign {
-            let known = self.belonged.contains(node) || self.strangers.contains(node);
+            let known = self.ever_verified.contains(node) || self.conflicting.contains(node);
             if !known && self.given.contains(node) {
                 let own = self.cluster.unwrap_or_default();
                 tracing::error!(
                     "the given URLs are of two clusters: {node} belongs to {id:x}, and {own:x} is in use. Give this client \
                      the URLs of one; {node} is not used, also when no member of {own:x} answers"
                 );
-                self.strangers.insert(NodeUrl::clone(node));
+                self.conflicting.insert(NodeUrl::clone(node));
             }
         }
     }
 
-    /// Forgets nodes that are neither given nor learnt, except for a bounded number of foreign ones.
+    /// Forgets nodes that are neither given nor members, except for a bounded number of foreign ones.
     fn forget_unknown(&mut self) {
-        let Self { given, learnt, failed, current, foreign, proven, belonged, strangers, .. } = self;
-        let is_known = |node: &NodeUrl| learnt.contains(node) || given.contains(node);
+        let Self { given, members, failed, current, foreign, verified, ever_verified, conflicting, .. } =
+            self;
+        let is_known = |node: &NodeUrl| members.contains(node) || given.contains(node);
         failed.retain(is_known);
-        for nodes in [proven, belonged, strangers] {
+        for nodes in [verified, ever_verified, conflicting] {
             nodes.retain(is_known);
         }
         current.take_if(|node| !is_known(node));
@@ -132,12 +133,12 @@ impl EndpointsState {
     }
 
     fn is_known(&self, node: &NodeUrl) -> bool {
-        self.learnt.contains(node) || self.given.contains(node)
+        self.members.contains(node) || self.given.contains(node)
     }
 
     fn order(&self) -> Vec<NodeUrl> {
-        let mut order: Vec<NodeUrl> = Vec::with_capacity(self.learnt.len() + self.given.len());
-        for node in self.current.iter().chain(&self.learnt).chain(&self.given) {
+        let mut order: Vec<NodeUrl> = Vec::with_capacity(self.members.len() + self.given.len());
+        for node in self.current.iter().chain(&self.members).chain(&self.given) {
             if !self.failed.contains(node) && !order.contains(node) {
                 order.push(NodeUrl::clone(node));
             }
@@ -149,24 +150,24 @@ impl EndpointsState {
 
 /// Why it is unknown whether a node belongs to the previous cluster.
 #[derive(Debug)]
-pub(crate) struct Unproven {
+pub(crate) struct Unverified {
     pub(crate) why: String,
     /// Whether it responds, but for another cluster.
-    pub(crate) answers: bool,
+    pub(crate) responds: bool,
 }
 
-/// The nodes that one request was sent to.
+/// The nodes that one request was already sent to.
 #[derive(Debug)]
-pub(crate) struct Pass {
-    begun: Instant,
+pub(crate) struct Failover {
+    started: Instant,
     tried: Vec<NodeUrl>,
     /// Whether further nodes were looked for after all known ones had failed.
     extended: bool,
 }
 
-impl Pass {
+impl Failover {
     pub(crate) fn new() -> Self {
-        Self { begun: Instant::now(), tried: Vec::new(), extended: false }
+        Self { started: Instant::now(), tried: Vec::new(), extended: false }
     }
 
     /// Returns the node that was tried last.
@@ -189,7 +190,7 @@ impl Endpoints {
         let nodes = if record.is_some() {
             Vec::new()
         } else {
-            nodes.iter().map(|node| normal(node, scheme)).collect::<Result<Vec<_>, _>>()?
+            nodes.iter().map(|node| normalize(node, scheme)).collect::<Result<Vec<_>, _>>()?
         };
         if nodes.is_empty() && record.is_none() {
             return Err(ClientError::Settings("no node of the store is given; give at least one".into()));
@@ -205,17 +206,17 @@ impl Endpoints {
             scheme: String::new(),
             record: None,
             timeout: Duration::ZERO,
-            learner: None,
+            member_sync: None,
             state: Mutex::new(EndpointsState { given, ..EndpointsState::default() }),
-            trouble: Notify::new(),
+            failure: Notify::new(),
             epoch: AtomicU64::new(0),
         }
     }
 
-    /// Returns the same nodes, with learning of members if `sync` is set.
-    pub(crate) fn learning(self, sync: bool, trust: &Trust) -> Self {
-        let learner = sync.then(|| Learner::new(trust.clone(), self.https()));
-        Self { learner, ..self }
+    /// Returns the same nodes, with member sync if `sync` is set.
+    pub(crate) fn with_member_sync(self, sync: bool, trust: &Trust) -> Self {
+        let member_sync = sync.then(|| MemberSync::new(trust.clone(), self.https()));
+        Self { member_sync, ..self }
     }
 
     /// Returns whether any given node may use TLS.
@@ -226,14 +227,14 @@ impl Endpoints {
         }
     }
 
-    pub(crate) fn learns(&self) -> bool {
-        self.learner.is_some()
+    pub(crate) fn syncs_members(&self) -> bool {
+        self.member_sync.is_some()
     }
 
-    /// Learns the members of the store repeatedly. Without learning it waits for ever.
+    /// Syncs the members of the store repeatedly. Without member sync it waits for ever.
     pub(crate) async fn follow(&self) -> std::convert::Infallible {
-        match &self.learner {
-            Some(learner) => learner.follow(self).await,
+        match &self.member_sync {
+            Some(member_sync) => member_sync.follow(self).await,
             None => std::future::pending().await,
         }
     }
@@ -259,25 +260,25 @@ impl Endpoints {
     }
 
     /// Returns the next node to try, `None` after the last. Uses the current state, because a request may run for days.
-    pub(crate) async fn next(&self, pass: &mut Pass) -> Result<Option<NodeUrl>, String> {
-        let mut order = if pass.tried.is_empty() { self.order().await? } else { self.known() };
+    pub(crate) async fn next(&self, failover: &mut Failover) -> Result<Option<NodeUrl>, String> {
+        let mut order = if failover.tried.is_empty() { self.order().await? } else { self.known() };
         loop {
-            order.retain(|node| !pass.tried.contains(node));
+            order.retain(|node| !failover.tried.contains(node));
             if let Some(node) = order.into_iter().next() {
-                pass.tried.push(NodeUrl::clone(&node));
+                failover.tried.push(NodeUrl::clone(&node));
                 return Ok(Some(node));
             }
-            if std::mem::replace(&mut pass.extended, true) {
+            if std::mem::replace(&mut failover.extended, true) {
                 // The addresses behind DNS names may have changed.
                 self.lock().stale = self.record.is_some();
                 return Ok(None);
             }
-            if self.may_be_replaced(pass.begun) {
+            if self.may_be_replaced(failover.started) {
                 // No node of the previous cluster responded. If that is still so in a moment, it is gone.
                 tokio::time::sleep(REPLACED_STORE_DELAY).await;
-                pass.tried.clear();
+                failover.tried.clear();
             } else {
-                self.learn_from_responders(pass.begun).await;
+                self.sync_from_responders(failover.started).await;
             }
             order = self.known();
         }
@@ -288,11 +289,11 @@ impl Endpoints {
         self.lock().replaced.is_some_and(|(_, last)| last >= since)
     }
 
-    /// After all nodes failed: learns from a member that still responds, although it cannot serve.
-    async fn learn_from_responders(&self, since: Instant) {
+    /// After all nodes failed: syncs with a member that still responds, although it cannot serve.
+    async fn sync_from_responders(&self, since: Instant) {
         let living = self.lock().seen.is_some_and(|seen| seen >= since);
-        if let Some(learner) = self.learner.as_ref().filter(|_| living) {
-            learner.round(self, true).await;
+        if let Some(member_sync) = self.member_sync.as_ref().filter(|_| living) {
+            member_sync.round(self, true).await;
         }
     }
 
@@ -312,25 +313,25 @@ impl Endpoints {
         let mut state = self.lock();
         state.failed.retain(|failed| **failed != *node);
         // Another node may respond at this URL next.
-        state.proven.remove(node);
-        let known = state.learnt.iter().chain(&state.given).find(|known| ***known == *node).cloned();
+        state.verified.remove(node);
+        let known = state.members.iter().chain(&state.given).find(|known| ***known == *node).cloned();
         state.failed.extend(known);
         if state.current.as_ref().is_some_and(|current| **current == *node) {
             state.current = None;
         }
         drop(state);
-        self.trouble.notify_one();
+        self.failure.notify_one();
     }
 
     /// Waits until a node fails.
-    pub(crate) async fn trouble(&self) {
-        self.trouble.notified().await;
+    pub(crate) async fn wait_for_failure(&self) {
+        self.failure.notified().await;
     }
 
     /// Checks that a response of `node` comes from the previous cluster, if it reports its cluster. The error is the
     /// reason as text.
-    pub(crate) fn admit(&self, node: &NodeUrl, id: Option<u64>) -> Result<(), String> {
-        let Some(id) = id.filter(|_| self.learns()) else { return Ok(()) };
+    pub(crate) fn check_cluster(&self, node: &NodeUrl, id: Option<u64>) -> Result<(), String> {
+        let Some(id) = id.filter(|_| self.syncs_members()) else { return Ok(()) };
         let mut state = self.lock();
         let Err(why) = state.compare(node, id) else { return Ok(()) };
         if state.given.contains(node) {
@@ -341,8 +342,9 @@ impl Endpoints {
             }
             *last = now;
             let gone_for = now.duration_since(*first);
-            let wait = if state.belonged.contains(node) { REPLACED_STORE_DELAY } else { FOREIGN_STORE_DELAY };
-            if gone_for >= wait && !state.strangers.contains(node) {
+            let wait =
+                if state.ever_verified.contains(node) { REPLACED_STORE_DELAY } else { FOREIGN_STORE_DELAY };
+            if gone_for >= wait && !state.conflicting.contains(node) {
                 tracing::warn!("the store at {node} was replaced or restored and is used from now on: {why}");
                 let given = std::mem::take(&mut state.given);
                 *state = EndpointsState { given, cluster: Some(id), ..EndpointsState::default() };
@@ -361,68 +363,72 @@ impl Endpoints {
 
     /// Asks `node` for its cluster, unless it has responded for this one and not failed since. Called before a request
     /// that another cluster must not get.
-    pub(crate) async fn prove(&self, node: &NodeUrl) -> Result<(), Unproven> {
-        let Some(learner) = self.learner.as_ref().filter(|_| self.is_unproven(node)) else { return Ok(()) };
-        match learner.cluster_of(node).await {
-            Ok(Some(id)) => self.admit(node, Some(id)).map_err(|why| Unproven { why, answers: true }),
+    pub(crate) async fn verify_cluster(&self, node: &NodeUrl) -> Result<(), Unverified> {
+        let Some(member_sync) = self.member_sync.as_ref().filter(|_| self.is_unverified(node)) else {
+            return Ok(());
+        };
+        match member_sync.cluster_of(node).await {
+            Ok(Some(id)) => {
+                self.check_cluster(node, Some(id)).map_err(|why| Unverified { why, responds: true })
+            }
             // It does not report its cluster, for example behind a proxy that passes only keys.
             Ok(None) => {
-                self.lock().proven.insert(NodeUrl::clone(node));
+                self.lock().verified.insert(NodeUrl::clone(node));
                 Ok(())
             }
-            Err(why) => Err(Unproven { why, answers: false }),
+            Err(why) => Err(Unverified { why, responds: false }),
         }
     }
 
     /// Returns whether it is unknown if `node` belongs to the previous cluster.
-    fn is_unproven(&self, node: &NodeUrl) -> bool {
+    fn is_unverified(&self, node: &NodeUrl) -> bool {
         let state = self.lock();
-        state.cluster.is_some() && !state.proven.contains(node)
+        state.cluster.is_some() && !state.verified.contains(node)
     }
 
     /// Returns the given nodes of unknown cluster.
     pub(crate) fn unknown(&self) -> Vec<NodeUrl> {
         let state = self.lock();
         let is_unknown =
-            |node: &&NodeUrl| !state.belonged.contains(*node) && !state.foreign.contains_key(*node);
+            |node: &&NodeUrl| !state.ever_verified.contains(*node) && !state.foreign.contains_key(*node);
         state.given.iter().filter(is_unknown).cloned().collect()
     }
 
     /// Returns whether a member belongs to the previous cluster.
-    pub(crate) fn is_own(&self, node: &NodeUrl, id: Option<u64>) -> bool {
+    pub(crate) fn is_same_cluster(&self, node: &NodeUrl, id: Option<u64>) -> bool {
         id.is_some_and(|id| self.lock().compare(node, id).is_ok())
     }
 
     /// Notes that the own cluster just responded: nodes of another cluster exist beside it.
-    pub(crate) fn compared(&self) {
-        self.lock().find_strangers();
+    pub(crate) fn find_conflicting(&self) {
+        self.lock().find_conflicting();
     }
 
     /// Returns whether this member responded for this cluster and has not failed since.
     pub(crate) fn is_trusted(&self, node: &NodeUrl) -> bool {
         let state = self.lock();
-        state.learnt.contains(node) && !state.failed.contains(node)
+        state.members.contains(node) && !state.failed.contains(node)
     }
 
     /// Returns whether this member responded once and is still listed.
-    pub(crate) fn is_learnt(&self, node: &NodeUrl) -> bool {
-        self.lock().learnt.contains(node)
+    pub(crate) fn is_member(&self, node: &NodeUrl) -> bool {
+        self.lock().members.contains(node)
     }
 
-    /// Replaces the members by `members`, as listed by `teacher`. They come in random order, so that clients spread
+    /// Replaces the members by `members`, as listed by `listed_by`. They come in random order, so that clients spread
     /// over them.
-    pub(crate) fn learn(&self, teacher: &NodeUrl, mut members: Vec<NodeUrl>) {
+    pub(crate) fn set_members(&self, listed_by: &NodeUrl, mut members: Vec<NodeUrl>) {
         members.shuffle(&mut rand::rng());
         let mut state = self.lock();
-        let before = std::mem::replace(&mut state.learnt, members);
-        let (learnt, given) = (&state.learnt, &state.given);
-        let added: Vec<&str> = learnt
+        let before = std::mem::replace(&mut state.members, members);
+        let (members, given) = (&state.members, &state.given);
+        let added: Vec<&str> = members
             .iter()
             .filter(|node| !before.contains(node) && (!before.is_empty() || !given.contains(node)))
             .map(|node| &**node)
             .collect();
         let removed: Vec<&str> =
-            before.iter().filter(|node| !learnt.contains(node)).map(|node| &**node).collect();
+            before.iter().filter(|node| !members.contains(node)).map(|node| &**node).collect();
         match (added.join(", "), removed.join(", ")) {
             (added, removed) if added.is_empty() && removed.is_empty() => {}
             (added, removed) if removed.is_empty() => tracing::info!("members of the store: added {added}"),
@@ -433,11 +439,11 @@ impl Endpoints {
         }
         state.forget_unknown();
         // The given node that responds comes before the members.
-        state.current.get_or_insert_with(|| NodeUrl::clone(teacher));
+        state.current.get_or_insert_with(|| NodeUrl::clone(listed_by));
     }
 
     /// Notes that this member responded to a request for its cluster.
-    pub(crate) fn answered(&self, node: &NodeUrl) {
+    pub(crate) fn responded(&self, node: &NodeUrl) {
         self.lock().failed.retain(|failed| failed != node);
     }
 
@@ -470,7 +476,7 @@ impl Endpoints {
     }
 }
 
-pub(super) fn normal(text: &str, scheme: &str) -> Result<NodeUrl, ClientError> {
+pub(super) fn normalize(text: &str, scheme: &str) -> Result<NodeUrl, ClientError> {
     let bad = |what: &str| Err(ClientError::Settings(format!("node {what}")));
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };

@@ -32,7 +32,7 @@ fn a_bad_node_is_named_and_a_password_is_not() {
 }
 
 #[test]
-fn the_node_that_answered_is_asked_first_until_it_fails() {
+fn the_node_that_responded_is_tried_first_until_it_fails() {
     let found = endpoints(&["a:1", "b:1", "c:1"]).unwrap();
     found.served(&"http://b:1".into());
     assert_eq!(&*found.known()[0], "http://b:1");

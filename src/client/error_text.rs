@@ -8,7 +8,7 @@ use crate::http::error::{AnyError, causes, innermost, io_kind};
 use crate::tls::advice;
 
 /// Returns the message for a timeout.
-pub(crate) fn no_answer(limit: Duration) -> String {
+pub(crate) fn timeout_message(limit: Duration) -> String {
     format!("no response within {limit:?}")
 }
 

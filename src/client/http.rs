@@ -7,10 +7,10 @@ use reqwest::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, LOCA
 use reqwest::{Method, Response, StatusCode};
 
 use super::address::Address;
-use super::endpoints::{Endpoints, NodeUrl, Unproven};
-use super::error_text::{excerpt, no_answer, reason};
-use super::learn::cluster_id;
-use super::request::{Attempts, Fault, HttpRequest, Reply, within};
+use super::endpoints::{Endpoints, NodeUrl, Unverified};
+use super::error_text::{excerpt, reason, timeout_message};
+use super::member_sync::cluster_id;
+use super::request::{Attempts, HttpRequest, NodeError, Reply, within};
 use super::{ClientError, Trust, tls};
 use crate::protocol::quoted;
 use crate::tcp::Liveness;
@@ -37,7 +37,7 @@ pub struct Config {
     pub trust: Trust,
     /// How long a node may take to accept a connection, to begin its response, and to continue it.
     pub timeout: Duration,
-    /// Whether to learn the members of the store from it.
+    /// Whether to sync the list of members from the store.
     pub sync: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Client {
     policy: Policy,
     pub(super) endpoints: Endpoints,
     #[cfg(test)]
-    pub(super) wire: Option<super::wire::Wire>,
+    pub(super) transport: Option<super::test_transport::TestTransport>,
 }
 
 impl Client {
@@ -76,14 +76,18 @@ impl Client {
     pub fn new(config: &Config) -> Result<Self, ClientError> {
         let Config { nodes, srv_record, scheme, trust, timeout, sync } = config;
         let endpoints =
-            Endpoints::new(nodes, srv_record.as_deref(), scheme, *timeout)?.learning(*sync, trust);
+            Endpoints::new(nodes, srv_record.as_deref(), scheme, *timeout)?.with_member_sync(*sync, trust);
         let policy = Policy { connect: *timeout, timeout: *timeout, etcdctl: false, trace: None };
-        let client = Self::with(endpoints, trust, policy)?;
+        let client = Self::with_policy(endpoints, trust, policy)?;
         client.http(client.endpoints.https())?;
         Ok(client)
     }
 
-    pub(super) fn with(endpoints: Endpoints, trust: &Trust, policy: Policy) -> Result<Self, ClientError> {
+    pub(super) fn with_policy(
+        endpoints: Endpoints,
+        trust: &Trust,
+        policy: Policy,
+    ) -> Result<Self, ClientError> {
         Ok(Self {
             plain: http(trust, false, policy)?,
             secure: OnceLock::new(),
@@ -91,7 +95,7 @@ impl Client {
             policy,
             endpoints,
             #[cfg(test)]
-            wire: None,
+            transport: None,
         })
     }
 
@@ -134,16 +138,16 @@ impl Client {
     pub(super) async fn request(&self, request: &HttpRequest) -> Result<Reply, ClientError> {
         let mut attempts = Attempts::new();
         let served = self.run(request, &mut attempts).await;
-        served.ok_or_else(|| self.unavailable(&attempts.faults))
+        served.ok_or_else(|| self.unavailable(&attempts.errors))
     }
 
     /// Does the same with the nodes that `attempts` has not tried yet. `None`: `attempts` has the reasons.
     pub(super) async fn run(&self, request: &HttpRequest, attempts: &mut Attempts) -> Option<Reply> {
         loop {
-            let node = match self.endpoints.next(&mut attempts.pass).await {
+            let node = match self.endpoints.next(&mut attempts.failover).await {
                 Ok(node) => node?,
                 Err(why) => {
-                    attempts.faults.push((self.describe().into(), Fault::Other(why)));
+                    attempts.errors.push((self.describe().into(), NodeError::Other(why)));
                     return None;
                 }
             };
@@ -152,10 +156,10 @@ impl Client {
                     self.endpoints.served(&node);
                     return Some(reply);
                 }
-                Err(fault) => {
+                Err(error) => {
                     self.endpoints.failed(&node);
-                    let sent = !matches!(fault, Fault::Unproven(_));
-                    attempts.faults.push((node, fault));
+                    let sent = !matches!(error, NodeError::Unverified(_));
+                    attempts.errors.push((node, error));
                     if request.once && sent {
                         return None;
                     }
@@ -165,49 +169,51 @@ impl Client {
     }
 
     /// Returns the response of one node.
-    pub(super) async fn request_at(&self, node: &NodeUrl, request: &HttpRequest) -> Result<Reply, Fault> {
-        let response = self.head(node, request).await?;
+    pub(super) async fn request_at(&self, node: &NodeUrl, request: &HttpRequest) -> Result<Reply, NodeError> {
+        let response = self.response_head(node, request).await?;
         let (node, status, headers) = (NodeUrl::clone(node), response.status(), response.headers().clone());
         if request.stream && status.is_success() {
             return Ok(Reply { node, status, headers, body: Vec::new(), rest: Some(response) });
         }
-        let reply = Reply { node, status, headers, body: self.whole(response).await?, rest: None };
+        let reply = Reply { node, status, headers, body: self.read_body(response).await?, rest: None };
         // etcdctl shows the message of this one; it asks no other endpoint.
         let busy = status == StatusCode::TOO_MANY_REQUESTS && !self.policy.etcdctl;
         if status.is_server_error() || busy {
-            return Err(Fault::Status(Box::new(reply)));
+            return Err(NodeError::Status(Box::new(reply)));
         }
         Ok(reply)
     }
 
     /// Returns the head of the response of a node, or of the target of its redirect.
-    async fn head(&self, node: &NodeUrl, request: &HttpRequest) -> Result<Response, Fault> {
+    async fn response_head(&self, node: &NodeUrl, request: &HttpRequest) -> Result<Response, NodeError> {
         // A node of another cluster must not get a write or a password, and is not waited for.
         if !self.policy.etcdctl || request.method != Method::GET || request.authorization.is_some() {
-            self.endpoints.prove(node).await.map_err(Fault::Unproven)?;
+            self.endpoints.verify_cluster(node).await.map_err(NodeError::Unverified)?;
         }
-        let address = Address::parse(node).map_err(|why| Fault::Unproven(Unproven { why, answers: true }))?;
+        let address =
+            Address::parse(node).map_err(|why| NodeError::Unverified(Unverified { why, responds: true }))?;
         let mut url = address.base() + &request.path;
         for hop in 0..=MAX_REDIRECTS {
             if let Some(trace) = self.policy.trace {
-                trace(&curl(&url, request));
+                trace(&curl_command(&url, request));
             }
-            if let Some(why) = address.hopeless() {
-                return Err(Fault::Other(why));
+            if let Some(why) = address.unusable_reason() {
+                return Err(NodeError::Other(why));
             }
             // A redirect may lead anywhere, so only a known node gets the password.
-            let authorization = request.authorization.as_ref().filter(|_| hop == 0 || self.knows(&url));
+            let authorization =
+                request.authorization.as_ref().filter(|_| hop == 0 || self.is_known_url(&url));
             let response = self.send(node, &url, request, authorization).await?;
             if !response.status().is_redirection() || !self.policy.etcdctl {
                 return Ok(response);
             }
             let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-            url = location.ok_or_else(|| Fault::Other("location header not set".into()))?.to_owned();
+            url = location.ok_or_else(|| NodeError::Other("location header not set".into()))?.to_owned();
             if !url.starts_with("http://") && !url.starts_with("https://") {
-                return Err(Fault::Other(format!("location header not valid URL: {url}")));
+                return Err(NodeError::Other(format!("location header not valid URL: {url}")));
             }
         }
-        Err(Fault::Other("client: too many redirects".into()))
+        Err(NodeError::Other("client: too many redirects".into()))
     }
 
     async fn send(
@@ -216,12 +222,13 @@ impl Client {
         url: &str,
         request: &HttpRequest,
         authorization: Option<&HeaderValue>,
-    ) -> Result<Response, Fault> {
+    ) -> Result<Response, NodeError> {
         #[cfg(test)]
-        if let Some(wire) = &self.wire {
-            return wire.send(url, request).await.ok_or_else(|| Fault::Other("EOF".into()));
+        if let Some(transport) = &self.transport {
+            return transport.send(url, request).await.ok_or_else(|| NodeError::Other("EOF".into()));
         }
-        let http = self.http(url.starts_with("https:")).map_err(|error| Fault::Other(error.to_string()))?;
+        let http =
+            self.http(url.starts_with("https:")).map_err(|error| NodeError::Other(error.to_string()))?;
         let mut sent = http.request(request.method.clone(), url);
         if let Some((kind, content)) = &request.body {
             sent = sent.header(CONTENT_TYPE, *kind).body(content.clone());
@@ -236,25 +243,27 @@ impl Client {
             // closes afterwards: the second half of a long list of watches would be lost silently.
             sent = sent.header(CONNECTION, "close");
         }
-        let response = within(request.limit, sent.send()).await?.map_err(Fault::Http)?;
-        self.endpoints.admit(node, cluster_id(response.headers())).map_err(Fault::Foreign)?;
+        let response = within(request.limit, sent.send()).await?.map_err(NodeError::Http)?;
+        self.endpoints
+            .check_cluster(node, cluster_id(response.headers()))
+            .map_err(NodeError::OtherCluster)?;
         Ok(response)
     }
 
     /// Reads a response to its end.
-    pub(super) async fn whole(&self, mut response: Response) -> Result<Vec<u8>, Fault> {
+    pub(super) async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, NodeError> {
         let stall = (!self.policy.etcdctl).then_some(self.policy.timeout);
         let brief = !self.policy.etcdctl && !response.status().is_success();
         let read = async {
             let known = response.content_length().and_then(|length| usize::try_from(length).ok());
             let mut body = Vec::with_capacity(known.unwrap_or(0).min(1 << 20));
-            while let Some(chunk) = within(stall, response.chunk()).await?.map_err(Fault::Broken)? {
+            while let Some(chunk) = within(stall, response.chunk()).await?.map_err(NodeError::Interrupted)? {
                 if brief && body.len() + chunk.len() > MAX_ERROR_BYTES {
                     break;
                 }
                 if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
                     let text = format!("the response is larger than {} MiB", MAX_RESPONSE_BYTES >> 20);
-                    return Err(Fault::Other(text));
+                    return Err(NodeError::Other(text));
                 }
                 body.extend_from_slice(&chunk);
             }
@@ -263,7 +272,7 @@ impl Client {
         within(stall.map(|stall| stall.saturating_mul(MAX_BODY_TIMEOUTS)), read).await?
     }
 
-    fn knows(&self, url: &str) -> bool {
+    fn is_known_url(&self, url: &str) -> bool {
         self.endpoints.known().iter().filter_map(|node| Address::parse(node).ok()).any(|node| {
             let base = format!("{}://{}", node.scheme, node.host);
             url.strip_prefix(&base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
@@ -271,30 +280,32 @@ impl Client {
     }
 
     /// Returns the error for a watch that ended early.
-    pub(super) fn watch_broke_off(&self, node: &NodeUrl, why: &str) -> ClientError {
-        self.lost(node, &format!("the watch broke off: {why}"))
+    pub(super) fn watch_interrupted(&self, node: &NodeUrl, why: &str) -> ClientError {
+        self.node_failed(node, &format!("the watch broke off: {why}"))
     }
 
     /// Returns the error for a node that failed in the middle of a response; another is tried first from now on.
-    pub(super) fn lost(&self, node: &NodeUrl, why: &str) -> ClientError {
+    pub(super) fn node_failed(&self, node: &NodeUrl, why: &str) -> ClientError {
         self.endpoints.failed(node);
         ClientError::Unavailable { why: format!("{node}: {why}") }
     }
 
     /// Returns the error for nodes that failed.
-    pub(super) fn unavailable(&self, faults: &[(NodeUrl, Fault)]) -> ClientError {
-        let faults = faults.iter().map(|(node, fault)| format!("{node}: {}", self.why(fault)));
-        ClientError::Unavailable { why: faults.collect::<Vec<_>>().join("; ") }
+    pub(super) fn unavailable(&self, errors: &[(NodeUrl, NodeError)]) -> ClientError {
+        let errors = errors.iter().map(|(node, error)| format!("{node}: {}", self.describe_error(error)));
+        ClientError::Unavailable { why: errors.collect::<Vec<_>>().join("; ") }
     }
 
-    pub(super) fn why(&self, fault: &Fault) -> String {
-        match fault {
-            Fault::Unproven(Unproven { why, .. }) | Fault::Foreign(why) | Fault::Other(why) => why.clone(),
-            Fault::Late(limit) => no_answer(*limit),
-            Fault::Http(error) if error.is_timeout() => no_answer(self.policy.connect),
-            Fault::Http(error) => reason(error),
-            Fault::Broken(error) => format!("the response broke off: {}", reason(error)),
-            Fault::Status(reply) => format!("status {}: {}", reply.status.as_u16(), excerpt(&reply.body)),
+    pub(super) fn describe_error(&self, error: &NodeError) -> String {
+        match error {
+            NodeError::Unverified(Unverified { why, .. })
+            | NodeError::OtherCluster(why)
+            | NodeError::Other(why) => why.clone(),
+            NodeError::TimedOut(limit) => timeout_message(*limit),
+            NodeError::Http(error) if error.is_timeout() => timeout_message(self.policy.connect),
+            NodeError::Http(error) => reason(error),
+            NodeError::Interrupted(error) => format!("the response broke off: {}", reason(error)),
+            NodeError::Status(reply) => format!("status {}: {}", reply.status.as_u16(), excerpt(&reply.body)),
         }
     }
 }
@@ -306,12 +317,12 @@ fn http(trust: &Trust, https: bool, policy: Policy) -> Result<reqwest::Client, C
     }
     // Keepalive probes detect a dead connection within seconds, also under an idle watch.
     Liveness::TO_STORE
-        .of_client(http)
+        .configure_client(http)
         .build()
         .map_err(|error| ClientError::Settings(format!("cannot set up the HTTP client: {}", reason(&error))))
 }
 
-fn curl(url: &str, request: &HttpRequest) -> String {
+fn curl_command(url: &str, request: &HttpRequest) -> String {
     let content = |(_, content): &(_, bytes::Bytes)| match request.secret {
         true => quoted("(hidden: it holds a password)"),
         false => quoted(&String::from_utf8_lossy(content)),

@@ -15,14 +15,14 @@ pub(crate) struct Lines {
     response: reqwest::Response,
     buffer: Vec<u8>,
     /// There is no line end before this position, so no byte is scanned twice.
-    seen: usize,
+    scanned: usize,
     /// How much of the buffer's front was already returned.
-    taken: usize,
+    consumed: usize,
 }
 
 impl Lines {
     pub(crate) fn new(response: reqwest::Response) -> Self {
-        Self { response, buffer: Vec::new(), seen: 0, taken: 0 }
+        Self { response, buffer: Vec::new(), scanned: 0, consumed: 0 }
     }
 
     /// Returns the next line without its end, `None` at the end of the response. Skips empty lines. The error is the
@@ -32,8 +32,8 @@ impl Lines {
             if let Some(line) = self.buffered() {
                 return Ok(Some(line));
             }
-            if !self.more().await? {
-                return Ok(self.rest());
+            if !self.receive().await? {
+                return Ok(self.take_rest());
             }
         }
     }
@@ -44,7 +44,7 @@ impl Lines {
             if let Some(line) = self.buffered() {
                 return Some(Ok(line));
             }
-            match self.more().now_or_never()? {
+            match self.receive().now_or_never()? {
                 Ok(true) => {}
                 // The next read that may wait finds the end again.
                 Ok(false) => return None,
@@ -54,21 +54,21 @@ impl Lines {
     }
 
     /// Returns the next line, or an error when none comes in time.
-    pub(crate) async fn within(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, String> {
+    pub(crate) async fn next_within(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, String> {
         match tokio::time::timeout(limit, self.next()).await {
             Ok(line) => line,
-            Err(_) => Err(error_text::no_answer(limit)),
+            Err(_) => Err(error_text::timeout_message(limit)),
         }
     }
 
-    async fn more(&mut self) -> Result<bool, String> {
+    async fn receive(&mut self) -> Result<bool, String> {
         let Some(chunk) = self.response.chunk().await.map_err(|error| error_text::reason(&error))? else {
             return Ok(false);
         };
-        if self.taken > 0 {
-            self.buffer.drain(..self.taken);
-            self.seen -= self.taken;
-            self.taken = 0;
+        if self.consumed > 0 {
+            self.buffer.drain(..self.consumed);
+            self.scanned -= self.consumed;
+            self.consumed = 0;
         }
         if self.buffer.len() + chunk.len() > MAX_LINE_BYTES {
             return Err(format!("a line longer than {} MiB", MAX_LINE_BYTES >> 20));
@@ -79,25 +79,25 @@ impl Lines {
 
     fn buffered(&mut self) -> Option<Vec<u8>> {
         loop {
-            let Some(at) = self.buffer[self.seen..].iter().position(|byte| *byte == b'\n') else {
-                self.seen = self.buffer.len();
+            let Some(at) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') else {
+                self.scanned = self.buffer.len();
                 return None;
             };
-            let end = self.seen + at;
-            let line = self.buffer[self.taken..end].trim_ascii().to_vec();
-            self.taken = end + 1;
-            self.seen = self.taken;
+            let end = self.scanned + at;
+            let line = self.buffer[self.consumed..end].trim_ascii().to_vec();
+            self.consumed = end + 1;
+            self.scanned = self.consumed;
             if !line.is_empty() {
                 return Some(line);
             }
         }
     }
 
-    fn rest(&mut self) -> Option<Vec<u8>> {
-        let line = self.buffer[self.taken..].trim_ascii().to_vec();
+    fn take_rest(&mut self) -> Option<Vec<u8>> {
+        let line = self.buffer[self.consumed..].trim_ascii().to_vec();
         self.buffer.clear();
-        self.seen = 0;
-        self.taken = 0;
+        self.scanned = 0;
+        self.consumed = 0;
         (!line.is_empty()).then_some(line)
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP clients of a store.
 //!
-//! Owns: the nodes and the order in which they are tried ([`endpoints`]), learning the members of a store ([`learn`]),
+//! Owns: the nodes and the order in which they are tried ([`endpoints`]), syncing the members of a store ([`member_sync`]),
 //! DNS SRV ([`srv`]) and the members that it names ([`discovery`]), TLS ([`tls`]), requests with failover and bounded
 //! responses ([`http`], [`request`]), streamed responses ([`lines`]), and three APIs on top: snapshots and watches of
 //! etcd's v2 keys ([`v2`]) and of etcd's v3 JSON gateway ([`v3`]), and the complete v2 API with the behaviour and the
@@ -21,14 +21,16 @@ mod endpoints_tests;
 mod error;
 mod error_text;
 #[cfg(test)]
-pub(crate) mod fake;
+pub(crate) mod fake_server;
 mod http;
-mod learn;
-#[cfg(test)]
-mod learn_tests;
 mod lines;
+mod member_sync;
+#[cfg(test)]
+mod member_sync_tests;
 mod request;
 mod srv;
+#[cfg(test)]
+pub(crate) mod test_transport;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -36,14 +38,12 @@ pub mod v2;
 mod v2_wire;
 pub mod v3;
 mod v3_wire;
-#[cfg(test)]
-pub(crate) mod wire;
 
 pub use credentials::{Credentials, Secret};
 pub use discovery::{Discovery, DiscoveryError};
 pub use download::Downloaded;
 pub use error::ClientError;
-pub(crate) use error_text::{excerpt, no_answer};
+pub(crate) use error_text::{excerpt, timeout_message};
 pub use http::{Client, Config};
 pub use tls::{SetBy, Trust};
 pub(crate) use tls::{config as tls_config, http_client};

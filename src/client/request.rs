@@ -9,9 +9,9 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::ClientError;
-use super::endpoints::{NodeUrl, Pass, Unproven};
+use super::endpoints::{Failover, NodeUrl, Unverified};
 use super::error_text::excerpt;
-use super::learn::cluster_id;
+use super::member_sync::cluster_id;
 
 /// One request, for any node. Its body may hold a password, so there is no `Debug`.
 #[derive(Clone)]
@@ -108,17 +108,17 @@ pub(super) fn invalid(node: &NodeUrl, api: &'static str, why: &str) -> ClientErr
 
 /// Why one node did not serve a request.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum NodeError {
     /// It is unknown whether it belongs to the store, so nothing was sent to it.
-    Unproven(Unproven),
+    Unverified(Unverified),
     /// It responded for another cluster.
-    Foreign(String),
+    OtherCluster(String),
     /// The response did not begin or continue in time.
-    Late(Duration),
+    TimedOut(Duration),
     /// The connection failed, or ended without a response.
     Http(reqwest::Error),
     /// The connection ended within the response.
-    Broken(reqwest::Error),
+    Interrupted(reqwest::Error),
     /// It cannot serve now.
     Status(Box<Reply>),
     Other(String),
@@ -127,22 +127,25 @@ pub(crate) enum Fault {
 /// The nodes that a request was sent to, and why each failed.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    pub(super) pass: Pass,
-    pub(super) faults: Vec<(NodeUrl, Fault)>,
+    pub(super) failover: Failover,
+    pub(super) errors: Vec<(NodeUrl, NodeError)>,
 }
 
 impl Attempts {
     pub(super) fn new() -> Self {
-        Self { pass: Pass::new(), faults: Vec::new() }
+        Self { failover: Failover::new(), errors: Vec::new() }
     }
 }
 
 /// Runs `work` until the limit. The timer is coarser than the shortest possible limit, so the clock decides.
-pub(super) async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Fault> {
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = T>,
+) -> Result<T, NodeError> {
     match limit.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?))) {
         Some((limit, by)) => {
             let done = timeout_at(by, work).await.ok().filter(|_| Instant::now() < by);
-            done.ok_or(Fault::Late(limit))
+            done.ok_or(NodeError::TimedOut(limit))
         }
         None => Ok(work.await),
     }

@@ -23,7 +23,7 @@ impl Target {
 
 /// Why no host is known, with the reason as text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotFound {
+pub(crate) enum SrvError {
     /// The name servers report that the record does not exist, or names no host.
     #[error("{0}")]
     Missing(String),
@@ -33,15 +33,15 @@ pub(crate) enum NotFound {
 }
 
 /// Looks up the record with the system's name servers.
-pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>, NotFound> {
+pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>, SrvError> {
     let resolver = Resolver::builder_tokio()
         .and_then(|builder| builder.build())
-        .map_err(|error| NotFound::Failed(format!("cannot use the system's DNS settings: {error}")))?;
+        .map_err(|error| SrvError::Failed(format!("cannot use the system's DNS settings: {error}")))?;
     let found = tokio::time::timeout(limit, resolver.srv_lookup(record))
         .await
-        .map_err(|_| NotFound::Failed(format!("no DNS response within {limit:?}")))?
+        .map_err(|_| SrvError::Failed(format!("no DNS response within {limit:?}")))?
         .map_err(|error| {
-            let kind = if error.is_no_records_found() { NotFound::Missing } else { NotFound::Failed };
+            let kind = if error.is_no_records_found() { SrvError::Missing } else { SrvError::Failed };
             kind(error.to_string())
         })?;
     let targets = found.answers().iter().filter_map(|answer| match &answer.data {
@@ -54,7 +54,7 @@ pub(crate) async fn look_up(record: &str, limit: Duration) -> Result<Vec<Target>
         _ => None,
     });
     let ordered = order(targets.collect());
-    if ordered.is_empty() { Err(NotFound::Missing("it names no host".into())) } else { Ok(ordered) }
+    if ordered.is_empty() { Err(SrvError::Missing("it names no host".into())) } else { Ok(ordered) }
 }
 
 /// Sorts by priority, lowest first, then by weight, heaviest first. A single `.` as the target means that the service
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_go_by_priority_then_weight() {
+    fn targets_are_ordered_by_priority_then_weight() {
         let target = |priority, weight, host: &str| Target { priority, weight, host: host.into(), port: 1 };
         let hosts: Vec<String> =
             order(vec![target(20, 9, "c"), target(10, 1, "b"), target(10, 5, "a"), target(1, 0, "")])

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::fake::{Fake, Reply};
+use super::fake_server::{FakeServer, Reply};
 use super::v2::V2;
 use super::v3::{Range, V3};
 use super::{Client, ClientError, Config, Credentials, Trust};
@@ -25,12 +25,12 @@ pub(super) fn config(nodes: &[&str]) -> Config {
 }
 
 /// Returns an address where nothing listens.
-pub(super) fn nobody() -> String {
+pub(super) fn unused_address() -> String {
     format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
 }
 
-pub(super) fn file(index: u64) -> Reply {
-    Reply::Whole(
+pub(super) fn file_reply(index: u64) -> Reply {
+    Reply::Complete(
         200,
         index,
         format!(r#"{{"action":"get","node":{{"key":"/a","value":"1","modifiedIndex":{index}}}}}"#),
@@ -44,9 +44,12 @@ fn root() -> Vec<Range> {
 const TXN: &str = r#"{"header":{"revision":"7"},"succeeded":true,"responses":[{"response_range":{"kvs":[{"key":"L2E=","value":"MQ==","mod_revision":"3"}],"count":"1"}}]}"#;
 
 #[tokio::test]
-async fn a_request_goes_to_the_next_node_and_stays_there() {
-    let (dead, ill, well) =
-        (nobody(), Fake::new(|_, _| Reply::Whole(503, 0, "no leader".into())), Fake::new(|_, _| file(5)));
+async fn a_request_fails_over_and_stays_with_the_next_node() {
+    let (dead, ill, well) = (
+        unused_address(),
+        FakeServer::new(|_, _| Reply::Complete(503, 0, "no leader".into())),
+        FakeServer::new(|_, _| file_reply(5)),
+    );
     let v2 = V2::new(client(&[&dead, &ill.url, &well.url]), None);
     assert_eq!(v2.list("/a").await.unwrap().index, 5);
     assert_eq!(v2.list("/a").await.unwrap().index, 5);
@@ -54,10 +57,11 @@ async fn a_request_goes_to_the_next_node_and_stays_there() {
 }
 
 #[tokio::test]
-async fn when_no_node_serves_each_is_named_with_its_reason() {
+async fn when_no_node_serves_each_is_reported_with_its_reason() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_url = format!("http://{}", silent.local_addr().unwrap());
-    let (dead, ill) = (nobody(), Fake::new(|_, _| Reply::Whole(500, 0, "raft\n broke".into())));
+    let (dead, ill) =
+        (unused_address(), FakeServer::new(|_, _| Reply::Complete(500, 0, "raft\n broke".into())));
     let v2 = V2::new(client(&[&dead, &ill.url, &silent_url]), None);
     let started = Instant::now();
     let said = v2.list("/a").await.unwrap_err().to_string();
@@ -70,31 +74,36 @@ async fn when_no_node_serves_each_is_named_with_its_reason() {
 }
 
 #[tokio::test]
-async fn what_is_not_etcd_is_said_to_be_so() {
-    let page = Fake::new(|_, _| Reply::Whole(200, 0, "<html>log in</html>".into()));
+async fn a_server_that_is_not_etcd_is_reported() {
+    let page = FakeServer::new(|_, _| Reply::Complete(200, 0, "<html>log in</html>".into()));
     let said = V2::new(client(&[&page.url]), None).list("/a").await.unwrap_err();
     assert!(matches!(&said, ClientError::Invalid { why, .. } if why.contains("<html>log in")), "{said}");
     let said = V3::new(client(&[&page.url]), None).ranges(&root(), None).await.unwrap_err();
     assert!(matches!(said, ClientError::Invalid { .. }), "{said}");
-    let short = Fake::new(|_, _| Reply::Whole(200, 3, r#"{"action":"get","node":{"key":"/a","val"#.into()));
+    let short =
+        FakeServer::new(|_, _| Reply::Complete(200, 3, r#"{"action":"get","node":{"key":"/a","val"#.into()));
     let said = V2::new(client(&[&short.url]), None).list("/a").await.unwrap_err();
     assert!(matches!(said, ClientError::Invalid { .. }), "{said}");
 }
 
 #[tokio::test]
-async fn a_missing_api_a_missing_key_and_a_refusal_are_three_things() {
-    let absent = Fake::new(|_, _| Reply::Whole(404, 0, "404 page not found\n".into()));
+async fn a_missing_api_a_missing_key_and_a_refusal_are_distinct_errors() {
+    let absent = FakeServer::new(|_, _| Reply::Complete(404, 0, "404 page not found\n".into()));
     let said = V2::new(client(&[&absent.url]), None).list("/a").await.unwrap_err();
     assert!(matches!(said, ClientError::NotServed { .. }), "{said}");
     let said = V3::new(client(&[&absent.url]), None).ranges(&root(), None).await.unwrap_err();
     assert!(matches!(said, ClientError::NotServed { .. }), "{said}");
-    let empty = Fake::new(|_, _| {
-        Reply::Whole(404, 9, r#"{"errorCode":100,"message":"Key not found","cause":"/a","index":9}"#.into())
+    let empty = FakeServer::new(|_, _| {
+        Reply::Complete(
+            404,
+            9,
+            r#"{"errorCode":100,"message":"Key not found","cause":"/a","index":9}"#.into(),
+        )
     });
     let listing = V2::new(client(&[&empty.url]), None).list("/a").await.unwrap();
     assert!(listing.node.is_none() && listing.index == 9);
-    let locked = Fake::new(|_, _| {
-        Reply::Whole(401, 0, r#"{"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}"#.into())
+    let locked = FakeServer::new(|_, _| {
+        Reply::Complete(401, 0, r#"{"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}"#.into())
     });
     let login = Credentials::new("root", "hunter2");
     let said = V2::new(client(&[&locked.url]), Some(&login)).list("/a").await.unwrap_err();
@@ -103,11 +112,11 @@ async fn a_missing_api_a_missing_key_and_a_refusal_are_three_things() {
 
 #[tokio::test]
 async fn an_older_gateway_is_found_and_remembered() {
-    let old = Fake::new(|_, request| {
+    let old = FakeServer::new(|_, request| {
         if request.line.starts_with("POST /v3beta/") {
-            Reply::Whole(200, 0, TXN.into())
+            Reply::Complete(200, 0, TXN.into())
         } else {
-            Reply::Whole(404, 0, "404 page not found\n".into())
+            Reply::Complete(404, 0, "404 page not found\n".into())
         }
     });
     let v3 = V3::new(client(&[&old.url]), None);
@@ -119,15 +128,15 @@ async fn an_older_gateway_is_found_and_remembered() {
 }
 
 #[tokio::test]
-async fn a_token_that_ran_out_is_fetched_again_once() {
-    let store = Fake::new(|number, request| match request.line.as_str() {
+async fn an_expired_token_is_renewed_once() {
+    let store = FakeServer::new(|number, request| match request.line.as_str() {
         "POST /v3/auth/authenticate" => {
             assert_eq!(request.body, r#"{"name":"root","password":"hunter2"}"#);
-            Reply::Whole(200, 0, format!(r#"{{"header":{{}},"token":"t{number}"}}"#))
+            Reply::Complete(200, 0, format!(r#"{{"header":{{}},"token":"t{number}"}}"#))
         }
         // The first token is already stale.
-        _ if request.authorization == "t2" => Reply::Whole(200, 0, TXN.into()),
-        _ => Reply::Whole(401, 0, r#"{"error":"etcdserver: invalid auth token","code":16}"#.into()),
+        _ if request.authorization == "t2" => Reply::Complete(200, 0, TXN.into()),
+        _ => Reply::Complete(401, 0, r#"{"error":"etcdserver: invalid auth token","code":16}"#.into()),
     });
     let login = Credentials::new("root", "hunter2");
     let v3 = V3::new(client(&[&store.url]), Some(login));
@@ -137,14 +146,14 @@ async fn a_token_that_ran_out_is_fetched_again_once() {
 }
 
 #[tokio::test]
-async fn a_token_does_not_outlive_an_outage() {
-    let store = Fake::new(|number, request| match number {
-        0 | 3 => Reply::Whole(200, 0, format!(r#"{{"token":"t{number}"}}"#)),
-        1 => Reply::Whole(200, 0, TXN.into()),
-        2 => Reply::Whole(503, 0, String::new()),
+async fn a_token_is_dropped_at_an_outage() {
+    let store = FakeServer::new(|number, request| match number {
+        0 | 3 => Reply::Complete(200, 0, format!(r#"{{"token":"t{number}"}}"#)),
+        1 => Reply::Complete(200, 0, TXN.into()),
+        2 => Reply::Complete(503, 0, String::new()),
         _ => {
             assert_eq!(request.authorization, "t3");
-            Reply::Whole(200, 0, TXN.into())
+            Reply::Complete(200, 0, TXN.into())
         }
     });
     let login = Credentials::new("root", "hunter2");
@@ -157,8 +166,8 @@ async fn a_token_does_not_outlive_an_outage() {
 
 #[tokio::test]
 async fn a_wrong_password_is_a_refusal() {
-    let store = Fake::new(|_, _| {
-        Reply::Whole(
+    let store = FakeServer::new(|_, _| {
+        Reply::Complete(
             400,
             0,
             r#"{"error":"etcdserver: authentication failed, invalid user ID or password","code":3}"#.into(),
@@ -170,13 +179,13 @@ async fn a_wrong_password_is_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_behind_is_told_from_one_that_waits() {
-    let store = Fake::new(|_, _| Reply::Open(4, Vec::new()));
+async fn a_node_that_is_behind_is_distinguished_from_one_that_waits() {
+    let store = FakeServer::new(|_, _| Reply::Stream(4, Vec::new()));
     let v2 = V2::new(client(&[&store.url]), None);
     assert!(matches!(v2.watch("/", 9).await, Err(ClientError::Behind { index: 4, seen: 8, .. })));
     assert!(v2.watch("/", 5).await.is_ok());
     let created = r#"{"result":{"header":{"revision":"4"},"created":true}}"#;
-    let store = Fake::new(move |_, _| Reply::Open(0, vec![created.into()]));
+    let store = FakeServer::new(move |_, _| Reply::Stream(0, vec![created.into()]));
     let v3 = V3::new(client(&[&store.url]), None);
     let ranges = |from| [(root().remove(0), from)];
     assert!(matches!(v3.watch(&ranges(9)).await, Err(ClientError::Behind { index: 4, seen: 8, .. })));
@@ -184,7 +193,7 @@ async fn a_node_that_is_behind_is_told_from_one_that_waits() {
 }
 
 #[tokio::test]
-async fn a_line_in_pieces_is_one_line_and_many_in_one_piece_are_many() {
+async fn lines_are_split_and_joined_across_chunks() {
     let put = |key: &str| {
         format!(
             r#"{{"result":{{"header":{{"revision":"5"}},"events":[{{"kv":{{"key":"{key}","mod_revision":"5"}}}}]}}}}"#
@@ -193,13 +202,13 @@ async fn a_line_in_pieces_is_one_line_and_many_in_one_piece_are_many() {
     let created = r#"{"result":{"header":{"revision":"4"},"created":true}}"#;
     // The last line has no newline, as at the end of a response.
     let lines = vec![format!("{created}\n{}\n\n{}", put("L2E="), put("L2I="))];
-    let store = Fake::new(move |_, _| Reply::Open(0, lines.clone()));
+    let store = FakeServer::new(move |_, _| Reply::Stream(0, lines.clone()));
     let v3 = V3::new(client(&[&store.url]), None);
     let mut watch = v3.watch(&[(root().remove(0), 5)]).await.unwrap();
     let first = v3.next(&mut watch).await.unwrap();
     assert_eq!(first.events[0].kv.key, b"/a");
     assert_eq!(v3.ready(&mut watch).unwrap().unwrap().events[0].kv.key, b"/b");
     assert!(v3.ready(&mut watch).unwrap().is_none());
-    store.cut();
+    store.disconnect();
     assert!(matches!(v3.next(&mut watch).await, Err(ClientError::Unavailable { .. })));
 }

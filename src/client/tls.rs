@@ -6,7 +6,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::ClientError;
 use crate::tls::advice::{self, Flags};
-use crate::tls::identity::{Unusable, pair};
+use crate::tls::identity::{PairError, pair};
 use crate::tls::{TlsError, client_config, pem, system_roots};
 
 /// The TLS files and options; all empty means the system's trust roots and no client certificate.
@@ -64,9 +64,9 @@ pub(crate) fn config(trust: &Trust, https: bool) -> Result<ClientConfig, ClientE
         (Some(cert), Some(key)) => {
             let paired = pair(&contents(cert, &flags.cert)?, &contents(key, &flags.key)?);
             Some(paired.map_err(|unusable| match unusable {
-                Unusable::Cert(why) => bad(cert, &flags.cert, &why),
-                Unusable::Key(why) => bad(key, &flags.key, &why),
-                Unusable::Mismatch => {
+                PairError::Cert(why) => bad(cert, &flags.cert, &why),
+                PairError::Key(why) => bad(key, &flags.key, &why),
+                PairError::Mismatch => {
                     bad(cert, &flags.cert, &format!("does not go with the key {}", key.display()))
                 }
             })?)
@@ -79,7 +79,7 @@ pub(crate) fn config(trust: &Trust, https: bool) -> Result<ClientConfig, ClientE
             return Err(ClientError::Settings("a client key needs its client certificate".into()));
         }
     };
-    let identity = identity.map(|identity| identity.shown);
+    let identity = identity.map(|identity| identity.certified_key);
     client_config((!trust.insecure).then_some(roots), identity).map_err(unusable)
 }
 

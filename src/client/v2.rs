@@ -103,8 +103,8 @@ impl V2 {
             Ok(Ok(Some(line))) => parse(&watch.node, API, &line).map(Some),
             // A proxy may end idle watches; the error prevents a tight loop when it does so at once.
             Ok(Ok(None)) if watch.since.elapsed() >= MIN_WATCH_DURATION => Ok(None),
-            Ok(Ok(None)) => Err(self.client.watch_broke_off(&watch.node, "it ended without an event")),
-            Ok(Err(why)) => Err(self.client.watch_broke_off(&watch.node, &why)),
+            Ok(Ok(None)) => Err(self.client.watch_interrupted(&watch.node, "it ended without an event")),
+            Ok(Err(why)) => Err(self.client.watch_interrupted(&watch.node, &why)),
         }
     }
 

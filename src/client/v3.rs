@@ -16,7 +16,7 @@ use super::endpoints::NodeUrl;
 use super::lines::Lines;
 use super::request::{HttpRequest, Reply, invalid, parse};
 use super::v3_wire::{
-    Authenticated, Failure, Header, Probed, StreamError, TxnResponse, WatchLine, WatchResult,
+    Authenticated, Failure, Header, ProbeReply, StreamError, TxnResponse, WatchLine, WatchResult,
 };
 use super::{Client, ClientError, Credentials};
 
@@ -63,7 +63,7 @@ pub struct Watch {
     node: NodeUrl,
     lines: Lines,
     from: u64,
-    wanted: usize,
+    expected: usize,
     /// Maps the store's watch numbers to ranges; the store accepts the watches in the order of the requests.
     accepted: HashMap<u64, usize>,
 }
@@ -140,7 +140,7 @@ impl V3 {
         body.push_str("]}");
         let reply = self.post("/kv/txn", body.into(), revision.unwrap_or(0), false).await?;
         let txn: TxnResponse = reply.parse(API)?;
-        self.admit(&reply.node, &txn.header)?;
+        self.check_cluster(&reply.node, &txn.header)?;
         // An empty store is at revision 1, so 0 means that the response is not of this API.
         if txn.header.revision == 0 || txn.responses.len() != ranges.len() {
             return Err(reply.invalid(API, "a transaction's response is incomplete"));
@@ -171,11 +171,11 @@ impl V3 {
         }
     }
 
-    async fn start(&self, body: &Bytes, wanted: usize, from: u64) -> Result<Watch, ClientError> {
+    async fn start(&self, body: &Bytes, expected: usize, from: u64) -> Result<Watch, ClientError> {
         let Reply { node, rest, .. } = self.post("/watch", Bytes::clone(body), from, true).await?;
         let lines = Lines::new(rest.ok_or_else(|| invalid(&node, API, "a watch without a stream"))?);
-        let mut watch = Watch { node, lines, from, wanted, accepted: HashMap::with_capacity(wanted) };
-        let line = watch.lines.within(self.client.timeout()).await;
+        let mut watch = Watch { node, lines, from, expected, accepted: HashMap::with_capacity(expected) };
+        let line = watch.lines.next_within(self.client.timeout()).await;
         let Some(line) = line.map_err(|why| self.broken(&watch, &why))? else {
             return Err(self.broken(&watch, "it ended before it was accepted"));
         };
@@ -191,8 +191,8 @@ impl V3 {
     pub async fn next(&self, watch: &mut Watch) -> Result<Message, ClientError> {
         loop {
             // Without the acceptance, a watch would be lost silently.
-            let line = if watch.accepted.len() < watch.wanted {
-                watch.lines.within(self.client.timeout()).await
+            let line = if watch.accepted.len() < watch.expected {
+                watch.lines.next_within(self.client.timeout()).await
             } else {
                 watch.lines.next().await
             };
@@ -228,12 +228,13 @@ impl V3 {
             r#"{{"key":"{}","count_only":true,"limit":"1","serializable":true}}"#,
             STANDARD.encode(key)
         );
-        let (node, call) = (NodeUrl::from(node), self.call("/kv/range", body.into(), false));
+        let (node, call) = (NodeUrl::from(node), self.gateway_request("/kv/range", body.into(), false));
         let reply = self.client.request_at(&node, &call).await;
-        let reply = reply.map_err(|fault| self.client.lost(&node, &self.client.why(&fault)))?;
+        let reply =
+            reply.map_err(|error| self.client.node_failed(&node, &self.client.describe_error(&error)))?;
         // A rejection counts as a response: this checks that the node is alive, not its data.
         if reply.status.is_success() {
-            reply.parse::<Probed>(API)?;
+            reply.parse::<ProbeReply>(API)?;
         }
         Ok(())
     }
@@ -249,7 +250,7 @@ impl V3 {
             return Err(cancelled(watch, result));
         }
         if result.created {
-            self.admit(&watch.node, &result.header)?;
+            self.check_cluster(&watch.node, &result.header)?;
             watch.accepted.insert(result.watch_id, watch.accepted.len());
             let (index, seen) = (result.header.revision, watch.from.saturating_sub(1));
             if index < seen {
@@ -273,31 +274,31 @@ impl V3 {
     }
 
     fn broken(&self, watch: &Watch, why: &str) -> ClientError {
-        self.client.watch_broke_off(&watch.node, why)
+        self.client.watch_interrupted(&watch.node, why)
     }
 
     /// Checks the cluster; the gateway reports it in the response itself.
-    fn admit(&self, node: &NodeUrl, header: &Header) -> Result<(), ClientError> {
+    fn check_cluster(&self, node: &NodeUrl, header: &Header) -> Result<(), ClientError> {
         let id = Some(header.cluster_id).filter(|id| *id != 0);
-        self.client.endpoints.admit(node, id).map_err(|why| self.client.lost(node, &why))
+        self.client.endpoints.check_cluster(node, id).map_err(|why| self.client.node_failed(node, &why))
     }
 
     /// Posts to the gateway at its known path, with a new token when the current one has expired.
     async fn post(&self, path: &str, body: Bytes, revision: u64, stream: bool) -> Result<Reply, ClientError> {
         self.log_in().await?;
-        let mut reply = self.find(path, &body, stream).await?;
+        let mut reply = self.post_to_gateway(path, &body, stream).await?;
         if reply.status == StatusCode::UNAUTHORIZED && self.forget_token() {
             self.log_in().await?;
-            reply = self.find(path, &body, stream).await?;
+            reply = self.post_to_gateway(path, &body, stream).await?;
         }
         if reply.status.is_success() { Ok(reply) } else { Err(refusal(&reply, revision)) }
     }
 
     /// Posts to the gateway's current path, and to its other paths if that does not exist.
-    async fn find(&self, path: &str, body: &Bytes, stream: bool) -> Result<Reply, ClientError> {
+    async fn post_to_gateway(&self, path: &str, body: &Bytes, stream: bool) -> Result<Reply, ClientError> {
         let mut missing = 0;
         loop {
-            let reply = self.client.request(&self.call(path, Bytes::clone(body), stream)).await;
+            let reply = self.client.request(&self.gateway_request(path, Bytes::clone(body), stream)).await;
             let reply = reply.inspect_err(|error| {
                 // etcd does not respond to a request whose token is newer than its data, as after a restore: it waits
                 // until its data has caught up.
@@ -317,7 +318,7 @@ impl V3 {
         }
     }
 
-    fn call(&self, path: &str, body: Bytes, stream: bool) -> HttpRequest {
+    fn gateway_request(&self, path: &str, body: Bytes, stream: bool) -> HttpRequest {
         let prefix = PREFIXES[self.prefix.load(Ordering::Relaxed) % PREFIXES.len()];
         HttpRequest {
             method: Method::POST,
@@ -337,7 +338,7 @@ impl V3 {
             return Ok(());
         }
         let body = serde_json::json!({ "name": login.name, "password": login.password.expose() });
-        let reply = self.find(LOGIN, &body.to_string().into(), false).await?;
+        let reply = self.post_to_gateway(LOGIN, &body.to_string().into(), false).await?;
         if reply.status.is_success() {
             let token = reply.parse::<Authenticated>(API)?.token;
             let token = header(&token);

@@ -80,7 +80,7 @@ pub(super) struct TxnResponse {
 
 /// Only the header of a response whose rest does not matter.
 #[derive(Debug, Deserialize)]
-pub(super) struct Probed {
+pub(super) struct ProbeReply {
     #[serde(rename = "header")]
     pub(super) _header: Header,
 }

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_is_kept_whole_even_with_a_character_across_the_seam() {
+    fn output_within_the_limit_is_kept_even_with_a_character_across_the_boundary() {
         let text = format!("{}é and on", "a".repeat(HEAD_BYTES - 1));
         let mut capture = Capture::default();
         for byte in text.as_bytes() {
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_much_the_beginning_and_the_end_stay_and_the_cut_is_counted() {
+    fn of_long_output_head_and_tail_are_kept_and_the_omitted_bytes_counted() {
         let mut capture = Capture::default();
         capture.push(b"first");
         for _ in 0..100 {

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_the_shell_cannot_parse_are_found() {
+    fn lines_the_shell_cannot_parse_are_reported() {
         for bad in ["echo \"a", "echo 'a", "if true; then echo", "( echo a", "a && && b", "", "  ", "a\0b"] {
             assert!(lint(bad).is_err(), "{bad:?} passed");
         }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_it_can_parse_pass_also_those_a_word_splitter_would_refuse() {
+    fn valid_shell_lines_pass_even_if_a_word_splitter_refuses_them() {
         for good in [
             "nginx -t -c {{.src}}",
             "systemctl reload haproxy || service haproxy reload",
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_line_is_run() {
+    fn linting_runs_no_part_of_the_line() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("made");
         assert_eq!(lint(&format!("touch {0}; : > {0}; x=$(touch {0})", file.display())), Ok(()));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_shell_open_quotes_are_still_found() {
+    fn without_a_shell_unclosed_quotes_are_still_found() {
         assert!(check_quotes("echo 'a").is_err());
         assert_eq!(check_quotes("echo 'a b' c"), Ok(()));
     }

@@ -33,7 +33,7 @@ async fn text_of(file: &Path) -> String {
 }
 
 #[tokio::test]
-async fn output_of_both_streams_comes_in_order_with_the_exit_code() {
+async fn output_of_both_streams_is_captured_in_order_with_the_exit_code() {
     let outcome = command("echo one; echo two >&2; echo three; exit 3", 5000).run().await;
     assert_eq!(outcome.status, Status::Exited(3));
     assert_eq!(outcome.output, "one\ntwo\nthree\n");
@@ -55,7 +55,7 @@ async fn environment_folder_and_empty_stdin_reach_the_command() {
 }
 
 #[tokio::test]
-async fn a_nul_byte_is_an_outcome_and_no_panic() {
+async fn a_nul_byte_is_an_error_and_no_panic() {
     assert!(matches!(command("echo a\0b", 1000).run().await.status, Status::NotStarted(_)));
     let mut bad = command("true", 1000);
     bad.env = vec![("A=B\0".into(), "x".into())];
@@ -81,7 +81,7 @@ async fn a_signal_that_ends_the_shell_is_reported() {
 }
 
 #[tokio::test]
-async fn at_the_limit_the_whole_group_is_ended_and_what_was_said_is_kept() {
+async fn a_timeout_ends_the_whole_group_and_keeps_the_output() {
     let outcome = command("sleep 300 & echo $!; sleep 301 & echo $!; wait", 300).run().await;
     assert_eq!(outcome.status, Status::TimedOut);
     assert!(outcome.took < Duration::from_secs(2), "grace was not cut short: {:?}", outcome.took);
@@ -93,7 +93,7 @@ async fn at_the_limit_the_whole_group_is_ended_and_what_was_said_is_kept() {
 }
 
 #[tokio::test]
-async fn who_ignores_sigterm_is_killed_after_the_grace() {
+async fn a_command_that_ignores_sigterm_is_killed_after_the_delay() {
     let line =
         "trap '' TERM; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait; wait; sleep 9";
     let outcome = command(line, 200).run().await;
@@ -110,7 +110,7 @@ async fn sigterm_gives_the_command_time_to_clean_up() {
 }
 
 #[tokio::test]
-async fn a_shell_that_exits_in_time_is_a_success_and_its_background_lives() {
+async fn a_shell_that_exits_in_time_succeeds_and_its_background_process_continues() {
     let outcome = command("echo C; sleep 60 & echo $!", 1000).run().await;
     assert!(outcome.success(), "{:?}", outcome.status);
     assert!(outcome.took >= Duration::from_millis(900) && outcome.took < Duration::from_secs(3));
@@ -123,7 +123,7 @@ async fn a_shell_that_exits_in_time_is_a_success_and_its_background_lives() {
 }
 
 #[tokio::test]
-async fn much_output_is_bounded_and_never_blocks_the_command() {
+async fn excessive_output_is_bounded_and_never_blocks_the_command() {
     let outcome = command("echo begin; head -c 3000000 /dev/zero | tr '\\0' x; echo end", 20_000).run().await;
     assert!(outcome.success() && outcome.truncated);
     assert!(outcome.output.starts_with("begin\n") && outcome.output.ends_with("xend\n"));
@@ -154,7 +154,7 @@ async fn dropping_the_future_kills_the_group_and_leaves_no_zombie() {
 }
 
 #[tokio::test]
-async fn left_alone_it_goes_on_after_the_future_is_dropped() {
+async fn run_left_alone_continues_after_the_future_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let (begun, ended) = (dir.path().join("begun"), dir.path().join("ended"));
     let line = format!("echo > {}; sleep 0.3; echo > {}", begun.display(), ended.display());
@@ -167,7 +167,7 @@ async fn left_alone_it_goes_on_after_the_future_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_cancelled_run_ends_the_group_in_good_order() {
+async fn a_cancelled_run_ends_the_group_gracefully() {
     let cancel = sleep(Duration::from_millis(200));
     let outcome =
         command("trap 'echo bye; exit 0' TERM; echo $$; sleep 300 & wait", 60_000).run_until(cancel).await;

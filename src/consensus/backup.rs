@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::backup_file::{self, BackupWriter};
 use super::clock::Clock;
+use super::data_dir::{self, DataDir};
 use super::error::OpenError;
-use super::folder::{self, Folder};
 use super::identity::{Identity, IdentityInit};
 use super::metrics::Counters;
-use super::recover::{caught_up, recover};
+use super::recover::{recover, replay_tail};
 use super::snapshot;
 use super::state::State;
 
@@ -29,13 +29,13 @@ pub struct BackupSummary {
 /// # Errors
 /// The member is running, its folder is damaged or not a member's, or `target` already holds a member.
 pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> {
-    folder::refuse_existing_member(target)?;
+    data_dir::refuse_existing_member(target)?;
     let (_folder, mut identity, state) = open_stopped(data_dir)?;
-    let copy = Folder::open(target)?;
+    let copy = DataDir::open(target)?;
     let snapshots = copy.snapshots();
     snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
     // Last: a folder without an identity file does not count as a member's.
-    identity.begun(&copy)?;
+    identity.mark_created(&copy)?;
     Ok(BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() })
 }
 
@@ -47,24 +47,24 @@ pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> 
 pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64), OpenError> {
     let (folder, _, state) = open_stopped(data_dir)?;
     let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
-    let taken = Clock::start(state.seen).now();
+    let taken = Clock::start(state.latest_time).now();
     let aside = folder.backups();
     fs::create_dir_all(&aside).map_err(OpenError::io(&aside, "making the folder"))?;
     let length = backup_file::save(&state, &aside, taken, saving)?;
     Ok((copied, length))
 }
 
-/// Returns the state and the identity of the stopped member in `data_dir`. The returned [`Folder`] holds the lock.
-fn open_stopped(data_dir: &Path) -> Result<(Folder, Identity, State), OpenError> {
+/// Returns the state and the identity of the stopped member in `data_dir`. The returned [`DataDir`] holds the lock.
+fn open_stopped(data_dir: &Path) -> Result<(DataDir, Identity, State), OpenError> {
     if !data_dir.join("member/identity").exists() {
         return Err(OpenError::Foreign {
             path: data_dir.to_path_buf(),
             what: "it is not a member's data folder: the file member/identity is missing".to_owned(),
         });
     }
-    let folder = Folder::open(data_dir)?;
-    let mut identity = Identity::known(&folder)?;
+    let folder = DataDir::open(data_dir)?;
+    let mut identity = Identity::load(&folder)?;
     let recovered = recover(&folder, &mut identity, IdentityInit::default(), &Arc::new(Counters::default()))?;
-    let state = caught_up(recovered, &folder)?;
+    let state = replay_tail(recovered, &folder)?;
     Ok((folder, identity, state))
 }

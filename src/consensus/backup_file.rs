@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::entry::Undecodable;
+use super::entry::DecodeError;
 use super::error::OpenError;
 use super::snapshot;
 use super::state::State;
@@ -97,7 +97,7 @@ impl BackupWriter {
         self.file.sync_all().map_err(OpenError::io(&self.temporary, "syncing"))?;
         fs::rename(&self.temporary, &self.path).map_err(OpenError::io(&self.path, "giving it its name"))?;
         self.kept = true;
-        super::folder::sync_parent(&self.path)?;
+        super::data_dir::sync_parent(&self.path)?;
         Ok((self.length, taken))
     }
 }
@@ -175,23 +175,23 @@ pub(super) fn read(path: &Path) -> Result<(State, Time, u32), OpenError> {
         return Err(OpenError::Foreign { path: path.to_path_buf(), what });
     }
     let bytes = fs::read(path).map_err(reading())?;
-    let refused = |error: Undecodable| OpenError::Damaged {
+    let refused = |error: DecodeError| OpenError::Damaged {
         path: path.to_path_buf(),
         what: format!("{error}: it cannot be restored from; take another backup"),
     };
     if FORMAT.starts_with(&bytes) {
         let what = if bytes.is_empty() { "it is empty" } else { "it is cut off" };
-        return Err(refused(Undecodable(what)));
+        return Err(refused(DecodeError(what)));
     }
     if !bytes.starts_with(FORMAT) {
         return Err(OpenError::Foreign { path: path.to_path_buf(), what: foreign(&bytes).to_owned() });
     }
     let body = bytes.len().checked_sub(CHECKSUM_BYTES).filter(|length| *length >= HEADER_BYTES);
-    let (body, sum) = bytes.split_at(body.ok_or_else(|| refused(Undecodable("it is cut off")))?);
+    let (body, sum) = bytes.split_at(body.ok_or_else(|| refused(DecodeError("it is cut off")))?);
     let own = crc32fast::hash(body);
     if own.to_le_bytes() != sum {
-        return Err(refused(Undecodable("its checksum does not match, so it is cut off or was changed")));
+        return Err(refused(DecodeError("its checksum does not match, so it is cut off or was changed")));
     }
-    let taken = taken(body).ok_or_else(|| refused(Undecodable("it is cut off")))?;
+    let taken = taken(body).ok_or_else(|| refused(DecodeError("it is cut off")))?;
     Ok((snapshot::parse(&body[HEADER_BYTES..]).map_err(refused)?, taken, own))
 }

@@ -15,12 +15,12 @@ pub(super) type BackupResult = Result<Arc<BackupFile>, String>;
 #[derive(Debug)]
 pub(super) struct Backups {
     wanted: Mutex<Vec<oneshot::Sender<BackupResult>>>,
-    pub(super) places: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
 }
 
 impl Default for Backups {
     fn default() -> Self {
-        Self { wanted: Mutex::default(), places: Arc::new(Semaphore::new(MAX_CONCURRENT_BACKUPS)) }
+        Self { wanted: Mutex::default(), permits: Arc::new(Semaphore::new(MAX_CONCURRENT_BACKUPS)) }
     }
 }
 

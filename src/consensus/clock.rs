@@ -29,16 +29,17 @@ struct ClockState {
     behind: Time,
     behind_since: Time,
     /// When the last message of the leader arrived, on the monotonic clock.
-    heard: Time,
+    leader_heard_at: Time,
 }
 
 impl Clock {
-    /// Starts at the wall clock, but never before `seen`, the latest time in the state: a clock that was set back
+    /// Starts at the wall clock, but never before `latest_time`, the latest time in the state: a clock that was set back
     /// while the store was down must not extend leases.
-    pub(super) fn start(seen: Time) -> Self {
+    pub(super) fn start(latest_time: Time) -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos());
         let wall = Time::try_from(wall).unwrap_or(Time::MAX);
-        let state = ClockState { base: wall.max(seen), behind: 0, behind_since: 0, heard: 0 };
+        let state =
+            ClockState { base: wall.max(latest_time), behind: 0, behind_since: 0, leader_heard_at: 0 };
         Self { since: Instant::now(), state: Mutex::new(state) }
     }
 
@@ -50,14 +51,14 @@ impl Clock {
     pub(super) fn adopt(&self, time: Time) {
         let passed = self.passed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.heard = passed;
+        state.leader_heard_at = passed;
         let own = state.at(passed);
         if time > own || own.saturating_sub(time) > MAX_CLOCK_DIFFERENCE {
             *state = ClockState {
                 base: time.saturating_sub(passed),
                 behind: 0,
                 behind_since: passed,
-                heard: passed,
+                leader_heard_at: passed,
             };
         }
     }
@@ -65,12 +66,12 @@ impl Clock {
     /// Records that this member no longer leads; until now its clock was current.
     pub(super) fn stop_leading(&self) {
         let passed = self.passed();
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).heard = passed.max(1);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).leader_heard_at = passed.max(1);
     }
 
     /// Returns whether this is the group's clock rather than only this host's.
     pub(super) fn settled(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).heard != 0
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).leader_heard_at != 0
     }
 
     /// Records that this member leads from now on. A live leader sends a message every `heartbeat`.
@@ -78,14 +79,19 @@ impl Clock {
         let passed = self.passed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let heartbeat = Time::try_from(heartbeat.as_nanos()).unwrap_or(Time::MAX);
-        let without = passed.saturating_sub(state.heard).saturating_sub(heartbeat).max(0);
-        if state.heard == 0 || without == 0 {
-            state.heard = passed.max(1);
+        let without = passed.saturating_sub(state.leader_heard_at).saturating_sub(heartbeat).max(0);
+        if state.leader_heard_at == 0 || without == 0 {
+            state.leader_heard_at = passed.max(1);
             return;
         }
         let behind = without.saturating_add(state.left(passed));
         let now = state.at(passed).saturating_sub(without);
-        *state = ClockState { base: now.saturating_sub(passed), behind, behind_since: passed, heard: passed };
+        *state = ClockState {
+            base: now.saturating_sub(passed),
+            behind,
+            behind_since: passed,
+            leader_heard_at: passed,
+        };
     }
 
     fn passed(&self) -> Time {
@@ -115,7 +121,7 @@ mod tests {
     const DAY: Time = 86_400_000_000_000;
 
     #[test]
-    fn a_follower_takes_over_the_leaders_clock_both_ways() {
+    fn a_follower_adopts_the_leaders_clock_forwards_and_backwards() {
         for off in [-DAY, DAY] {
             let clock = Clock::start(0);
             let told = clock.now() + off;
@@ -125,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_term_that_ends_and_begins_again_moves_the_clock_not_back() {
+    fn a_new_term_does_not_move_the_clock_back() {
         let clock = Clock::start(0);
         clock.adopt(clock.now());
         clock.start_leading(Duration::from_millis(1));
@@ -145,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn time_without_a_leader_counts_later() {
-        let mut state = ClockState { base: 0, behind: 0, behind_since: 0, heard: 0 };
+    fn time_without_a_leader_is_counted_later() {
+        let mut state = ClockState { base: 0, behind: 0, behind_since: 0, leader_heard_at: 0 };
         (state.behind, state.behind_since) = (1_000, 50_000);
         assert_eq!(state.at(50_000), 50_000);
         assert_eq!(state.at(52_000), 52_000 + 20);

@@ -11,11 +11,11 @@ const MAX_LENGTH: u32 = 1 << 20;
 /// Bytes that cannot be decoded, with the reason.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
-pub(super) struct Undecodable(pub(super) &'static str);
+pub(super) struct DecodeError(pub(super) &'static str);
 
-/// A decision of the group; one per log entry.
+/// A replicated command; one per log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum RaftCommand {
     /// A change of the keyspace.
     Key(Command),
     /// At each start, a member publishes its name, its client URLs and the incarnation of its data folder.
@@ -34,7 +34,7 @@ pub(super) enum Order {
     Remove { id: u64 },
 }
 
-impl Order {
+impl RaftCommand {
     /// Returns the matching change of raft's own list of members.
     pub(super) fn conf_change(&self) -> Option<ConfChange> {
         let (kind, id) = match self {
@@ -89,12 +89,12 @@ impl Order {
         out
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut read = FieldReader::new(bytes);
-        let order = match read.byte()? {
+        let command = match read.byte()? {
             1 => {
                 let command = Command::decode(read.rest());
-                return command.map(Self::Key).map_err(|_| Undecodable("an invalid change of a key"));
+                return command.map(Self::Key).map_err(|_| DecodeError("an invalid change of a key"));
             }
             2 => {
                 let (id, name, client_urls) = (read.number()?, read.text()?, read.texts()?);
@@ -104,15 +104,15 @@ impl Order {
             4 => Self::PeerUrls { id: read.number()?, urls: read.texts()? },
             5 => {
                 let change = auth::Change::decode(read.rest());
-                return change.map(Self::Auth).map_err(|_| Undecodable("an invalid change of users"));
+                return change.map(Self::Auth).map_err(|_| DecodeError("an invalid change of users"));
             }
             6 => Self::Add { id: read.number()?, urls: read.texts()? },
             7 => Self::Promote { id: read.number()? },
             8 => Self::Remove { id: read.number()? },
-            _ => return Err(Undecodable("a kind of entry that this version does not know")),
+            _ => return Err(DecodeError("a kind of entry that this version does not know")),
         };
         read.end()?;
-        Ok(order)
+        Ok(command)
     }
 }
 
@@ -162,47 +162,47 @@ impl<'b> FieldReader<'b> {
         Self(bytes)
     }
 
-    pub(super) fn take(&mut self, length: usize) -> Result<&'b [u8], Undecodable> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(Undecodable("it ends too early"))?;
+    pub(super) fn take(&mut self, length: usize) -> Result<&'b [u8], DecodeError> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(DecodeError("it ends too early"))?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Undecodable> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         self.take(N).map(|bytes| bytes.try_into().expect("as many bytes as were asked for"))
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Undecodable> {
+    pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
         Ok(self.take(1)?[0])
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, Undecodable> {
+    pub(super) fn number(&mut self) -> Result<u64, DecodeError> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn length(&mut self) -> Result<u32, Undecodable> {
+    pub(super) fn length(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn count(&mut self) -> Result<u32, Undecodable> {
+    pub(super) fn count(&mut self) -> Result<u32, DecodeError> {
         let count = self.length()?;
-        if count > MAX_LENGTH { Err(Undecodable("an invalid length")) } else { Ok(count) }
+        if count > MAX_LENGTH { Err(DecodeError("an invalid length")) } else { Ok(count) }
     }
 
     /// Returns bytes that follow their length.
-    pub(super) fn bytes(&mut self) -> Result<&'b [u8], Undecodable> {
+    pub(super) fn bytes(&mut self) -> Result<&'b [u8], DecodeError> {
         let length = self.length()?;
         self.take(length as usize)
     }
 
-    pub(super) fn text(&mut self) -> Result<String, Undecodable> {
+    pub(super) fn text(&mut self) -> Result<String, DecodeError> {
         let length = self.count()? as usize;
         let text =
-            std::str::from_utf8(self.take(length)?).map_err(|_| Undecodable("text that is not UTF-8"))?;
+            std::str::from_utf8(self.take(length)?).map_err(|_| DecodeError("text that is not UTF-8"))?;
         Ok(text.to_owned())
     }
 
-    pub(super) fn texts(&mut self) -> Result<Vec<String>, Undecodable> {
+    pub(super) fn texts(&mut self) -> Result<Vec<String>, DecodeError> {
         (0..self.count()?).map(|_| self.text()).collect()
     }
 
@@ -215,7 +215,7 @@ impl<'b> FieldReader<'b> {
         std::mem::take(&mut self.0)
     }
 
-    pub(super) fn end(&self) -> Result<(), Undecodable> {
-        if self.0.is_empty() { Ok(()) } else { Err(Undecodable("there are bytes after its end")) }
+    pub(super) fn end(&self) -> Result<(), DecodeError> {
+        if self.0.is_empty() { Ok(()) } else { Err(DecodeError("there are bytes after its end")) }
     }
 }

@@ -93,7 +93,7 @@ pub enum MemberFailure {
          copy or lost writes. It must not vote any more: remove the member from the group (ctl member remove), empty \
          the data folder, and add it again (ctl member add)"
     )]
-    Forgotten {
+    LostEntries {
         /// The last entry it has.
         last: u64,
         /// The entry that the leader knows it had.
@@ -108,10 +108,10 @@ pub enum MemberFailure {
     #[error(
         "the members of the group do not agree on who belongs to it: {0}; restore this member from a backup"
     )]
-    Group(String),
+    Raft(String),
     /// The data folder was removed.
     #[error("{path} is gone (ENOENT), with everything in it: put it back, then start this member again", path = .0.display())]
-    FolderGone(PathBuf),
+    DataDirRemoved(PathBuf),
     /// A thread ended because of a bug.
     #[error("the {0} thread ended unexpectedly; its error is logged above")]
     Thread(&'static str),

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::entry::Order;
+use super::entry::RaftCommand;
 use super::identity;
-use super::member::{Member, MemberRefusal, Members};
+use super::member::{Member, Members, MembershipError};
 use super::metrics::ReplicaMetrics;
 use super::outcome::{Position, ProposeError, ProposeOutcome};
 use super::peers::PeerMetrics;
@@ -18,7 +18,7 @@ use super::request::{DriverRequest, Proposal, QUEUE_CAPACITY};
 use super::shared::Shared;
 use super::state::Applied;
 use crate::keyspace::auth::{Auth, Change, ChangeError, Changed};
-use crate::keyspace::{Command, Error, Keyspace, Operation, Time, Watch, WatchFor};
+use crate::keyspace::{Command, Error, Keyspace, Operation, Time, Watch, WatchOptions};
 
 /// Bytes of values that may wait for a result; beyond that, proposals are refused at once.
 const MAX_QUEUED_BYTES: usize = 256 << 20;
@@ -40,7 +40,7 @@ pub struct Handle {
     /// The folder of a member that a test started, kept as long as its handle.
     #[cfg(test)]
     #[allow(dead_code, reason = "it is only held")]
-    pub(super) keep: Option<Arc<tempfile::TempDir>>,
+    pub(super) temp_dir: Option<Arc<tempfile::TempDir>>,
 }
 
 impl fmt::Debug for Handle {
@@ -54,7 +54,7 @@ impl Handle {
         Self {
             shared,
             #[cfg(test)]
-            keep: None,
+            temp_dir: None,
         }
     }
 
@@ -81,7 +81,7 @@ impl Handle {
     ///
     /// # Errors
     /// No leader in bounded time.
-    pub async fn settled(&self) -> Result<(), ProposeError> {
+    pub async fn clock_ready(&self) -> Result<(), ProposeError> {
         let since = Instant::now();
         while !self.shared.clock.settled() {
             if since.elapsed() > self.shared.request_timeout {
@@ -99,10 +99,10 @@ impl Handle {
     pub async fn propose(&self, operation: Operation) -> Result<ProposeOutcome, ProposeError> {
         let bytes = weight(&operation);
         if !matches!(operation, Operation::Delete { .. } | Operation::CompareAndDelete { .. }) {
-            self.shared.spend(bytes)?;
+            self.shared.take_write_budget(bytes)?;
         }
-        let order = Order::Key(Command { at: self.now(), operation });
-        match self.order(order, bytes).await? {
+        let command = RaftCommand::Key(Command { at: self.now(), operation });
+        match self.propose_command(command, bytes).await? {
             (Applied::Key(result), position) => Ok(ProposeOutcome { result, position }),
             // The operation was applied, but it arrived here in a snapshot, which does not carry its result.
             _ => Err(ProposeError::TimedOut),
@@ -111,8 +111,8 @@ impl Handle {
 
     /// Returns whether authentication is enabled; reads a flag.
     #[must_use]
-    pub fn guarded(&self) -> bool {
-        self.shared.guarded()
+    pub fn auth_enabled(&self) -> bool {
+        self.shared.auth_enabled()
     }
 
     /// Returns the users and roles as this member knows them.
@@ -128,21 +128,25 @@ impl Handle {
     /// inner result.
     pub async fn change_auth(&self, change: Change) -> Result<Result<Changed, ChangeError>, ProposeError> {
         if matches!(change, Change::PutUser { .. } | Change::PutRole { .. }) {
-            self.shared.spend(AUTH_CHANGE_BYTES)?;
+            self.shared.take_write_budget(AUTH_CHANGE_BYTES)?;
         }
-        match self.order(Order::Auth(change), AUTH_CHANGE_BYTES).await? {
+        match self.propose_command(RaftCommand::Auth(change), AUTH_CHANGE_BYTES).await? {
             (Applied::Auth(result), _) => Ok(result),
             _ => Err(ProposeError::TimedOut),
         }
     }
 
-    async fn order(&self, order: Order, bytes: usize) -> Result<(Applied, Position), ProposeError> {
+    async fn propose_command(
+        &self,
+        command: RaftCommand,
+        bytes: usize,
+    ) -> Result<(Applied, Position), ProposeError> {
         let shared = &self.shared;
         let (reply, answer) = oneshot::channel();
         // Messages of the other members need space too, most of all under load.
         let full = shared.queued.fetch_add(bytes, Relaxed) > MAX_QUEUED_BYTES
             || shared.requests.len() > QUEUE_CAPACITY - RESERVED_PEER_SLOTS;
-        let request = DriverRequest::Propose(Proposal { order, reply, bytes });
+        let request = DriverRequest::Propose(Proposal { command, reply, bytes });
         let sent = if full { Err(ProposeError::Overloaded) } else { shared.send(request) };
         if let Err(refused) = sent {
             shared.queued.fetch_sub(bytes, Relaxed);
@@ -183,7 +187,7 @@ impl Handle {
     ///
     /// # Errors
     /// `HistoryCleared`.
-    pub fn watch(&self, key: &[u8], what: WatchFor) -> Result<Watch, Error> {
+    pub fn watch(&self, key: &[u8], what: WatchOptions) -> Result<Watch, Error> {
         self.shared.write().keyspace.watch(key, what)
     }
 
@@ -208,26 +212,26 @@ impl Handle {
     /// Changes a member's peer URLs.
     ///
     /// # Errors
-    /// See [`MemberRefusal`].
-    pub async fn update_member(&self, id: u64, mut urls: Vec<String>) -> Result<(), MemberRefusal> {
+    /// See [`MembershipError`].
+    pub async fn update_member(&self, id: u64, mut urls: Vec<String>) -> Result<(), MembershipError> {
         self.known(id)?;
         urls.sort();
         if urls.iter().map(String::len).sum::<usize>() > MAX_MEMBER_URL_BYTES {
-            return Err(MemberRefusal::TooLong);
+            return Err(MembershipError::TooLong);
         }
-        self.regroup(Order::PeerUrls { id, urls }).await
+        self.change_membership(RaftCommand::PeerUrls { id, urls }).await
     }
 
     /// Removes a member from the group.
     ///
     /// # Errors
-    /// See [`MemberRefusal`].
-    pub async fn remove_member(&self, id: u64) -> Result<(), MemberRefusal> {
+    /// See [`MembershipError`].
+    pub async fn remove_member(&self, id: u64) -> Result<(), MembershipError> {
         self.known(id)?;
         let members = self.members();
         let voters = members.all.iter().filter(|member| !member.learner);
         let (gone, left): (Vec<_>, Vec<_>) = voters.partition(|member| member.id == id);
-        let reached = left.iter().filter(|member| self.reaches(member.id)).count();
+        let reached = left.iter().filter(|member| self.is_connected(member.id)).count();
         // Removing a member without a vote is always safe; after removing a voter, the others must still form a
         // majority.
         if !gone.is_empty() && reached < left.len() / 2 + 1 {
@@ -236,30 +240,30 @@ impl Handle {
                  majority",
                 left.len()
             );
-            return Err(MemberRefusal::Unsafe);
+            return Err(MembershipError::Unsafe);
         }
-        self.regroup(Order::Remove { id }).await
+        self.change_membership(RaftCommand::Remove { id }).await
     }
 
     /// Adds a member to the group. It has no vote until it has started and caught up.
     ///
     /// # Errors
-    /// See [`MemberRefusal`].
-    pub async fn add_member(&self, mut urls: Vec<String>) -> Result<Member, MemberRefusal> {
+    /// See [`MembershipError`].
+    pub async fn add_member(&self, mut urls: Vec<String>) -> Result<Member, MembershipError> {
         let members = self.members();
         if members.all.iter().flat_map(|member| &member.peer_urls).any(|url| urls.contains(url)) {
-            return Err(MemberRefusal::UrlTaken);
+            return Err(MembershipError::UrlTaken);
         }
         if !self.shared.listens.load(Relaxed) {
-            let refusal = MemberRefusal::NoListener;
+            let refusal = MembershipError::NoListener;
             tracing::error!("a member cannot be added: {refusal}");
             return Err(refusal);
         }
         if urls.iter().map(String::len).sum::<usize>() > MAX_MEMBER_URL_BYTES {
-            return Err(MemberRefusal::TooLong);
+            return Err(MembershipError::TooLong);
         }
         if let Some(waiting) = members.all.iter().find(|member| member.incarnation == 0) {
-            let refusal = MemberRefusal::NotStarted(waiting.id);
+            let refusal = MembershipError::NotStarted(waiting.id);
             tracing::warn!("adding a member was refused: {refusal}");
             return Err(refusal);
         }
@@ -267,17 +271,17 @@ impl Handle {
         urls.dedup();
         let seconds = self.now() / 1_000_000_000;
         let id = identity::hash((urls.concat() + &seconds.to_string()).as_bytes());
-        self.regroup(Order::Add { id, urls: urls.clone() }).await?;
+        self.change_membership(RaftCommand::Add { id, urls: urls.clone() }).await?;
         Ok(Member { id, peer_urls: urls, learner: true, ..Member::default() })
     }
 
     /// If this member leads, transfers leadership; returns when it no longer leads, or after a timeout. Returns at once
     /// when the replica has ended.
-    pub async fn hand_over(&self) {
+    pub async fn transfer_leadership(&self) {
         if !self.metrics().leads || self.members().all.iter().filter(|member| !member.learner).count() < 2 {
             return;
         }
-        if self.shared.send(DriverRequest::HandOver) == Err(ProposeError::Stopping) {
+        if self.shared.send(DriverRequest::TransferLeadership) == Err(ProposeError::Stopping) {
             return;
         }
         let limit = Instant::now() + LEADER_TRANSFER_TIMEOUT;
@@ -286,24 +290,24 @@ impl Handle {
         }
     }
 
-    async fn regroup(&self, order: Order) -> Result<(), MemberRefusal> {
-        match self.order(order, MAX_MEMBER_URL_BYTES).await {
+    async fn change_membership(&self, command: RaftCommand) -> Result<(), MembershipError> {
+        match self.propose_command(command, MAX_MEMBER_URL_BYTES).await {
             Ok((Applied::Roster(result), _)) => result,
-            Ok(_) | Err(_) => Err(MemberRefusal::Unavailable),
+            Ok(_) | Err(_) => Err(MembershipError::Unavailable),
         }
     }
 
     /// Returns whether `id` is this member, or is connected to it.
-    fn reaches(&self, id: u64) -> bool {
-        id == self.members().own_id || self.shared.reaches(id)
+    fn is_connected(&self, id: u64) -> bool {
+        id == self.members().own_id || self.shared.is_connected(id)
     }
 
-    fn known(&self, id: u64) -> Result<(), MemberRefusal> {
+    fn known(&self, id: u64) -> Result<(), MembershipError> {
         if self.shared.read().roster.removed.contains(&id) {
-            return Err(MemberRefusal::Removed);
+            return Err(MembershipError::Removed);
         }
         let known = self.members().all.iter().any(|member| member.id == id);
-        if known { Ok(()) } else { Err(MemberRefusal::Unknown) }
+        if known { Ok(()) } else { Err(MembershipError::Unknown) }
     }
 
     /// Returns the metrics of the other members, ordered by id.

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use sha1::{Digest as _, Sha1};
 
+use super::data_dir::{self, DataDir};
 use super::error::OpenError;
-use super::folder::{self, Folder};
 use super::member::Member;
-use super::peers::Survey;
-use super::settings::{Settings, Start};
+use super::peers::RemoteCluster;
+use super::settings::{Settings, StartMode};
 
 /// The version of everything in the data folder. It is raised when this program could not read the new form.
 const FORMAT_VERSION: u32 = 1;
@@ -24,22 +24,22 @@ pub(super) struct Identity {
     /// Distinguishes the marks in this folder's log from bytes that clients chose.
     pub(super) secret: u64,
     /// The group is new: until its log exists, nothing else in the folder counts.
-    pub(super) fresh: bool,
+    pub(super) uninitialized: bool,
 }
 
 impl Identity {
     /// Reads the identity file, or writes one with the ids of a new group or of the group to join. `found` is what
-    /// the survey of the other members returned.
+    /// the other members reported.
     pub(super) fn open(
-        folder: &Folder,
+        folder: &DataDir,
         settings: &Settings,
-        found: Option<&Survey>,
+        found: Option<&RemoteCluster>,
     ) -> Result<(Self, IdentityInit), OpenError> {
         let path = folder.identity();
         match fs::read(&path) {
             Ok(bytes) => {
                 let known = Self::read(&path, &bytes)?;
-                if !known.fresh {
+                if !known.uninitialized {
                     return Ok((known, IdentityInit::default()));
                 }
             }
@@ -56,16 +56,16 @@ impl Identity {
             Err(error) => return Err(OpenError::io(&path, "reading")(error)),
         }
         let (id, cluster, beginning) = match (settings.start, found) {
-            (Start::Join, Some(found)) => join(settings, found)?,
-            (Start::Join, None) => {
+            (StartMode::Join, Some(found)) => join(settings, found)?,
+            (StartMode::Join, None) => {
                 let what = "none of the other members in --initial-cluster could be asked about the cluster to join: is \
                             one of them running, and can it be reached from here?";
                 return Err(OpenError::Settings(what.to_owned()));
             }
-            (Start::New | Start::ForceNew, found) => begin(settings, found)?,
+            (StartMode::New | StartMode::ForceNew, found) => bootstrap(settings, found)?,
         };
-        let identity = Self { id, cluster, secret: rand::random(), fresh: true };
-        identity.keep(folder)?;
+        let identity = Self { id, cluster, secret: rand::random(), uninitialized: true };
+        identity.save(folder)?;
         Ok((identity, beginning))
     }
 
@@ -76,17 +76,17 @@ impl Identity {
     }
 
     /// Makes the ids of a new group without writing them.
-    pub(super) fn founding(settings: &Settings) -> Result<(Self, IdentityInit), OpenError> {
-        let (id, cluster, beginning) = begin(settings, None)?;
-        Ok((Self { id, cluster, secret: rand::random(), fresh: true }, beginning))
+    pub(super) fn for_new_group(settings: &Settings) -> Result<(Self, IdentityInit), OpenError> {
+        let (id, cluster, beginning) = bootstrap(settings, None)?;
+        Ok((Self { id, cluster, secret: rand::random(), uninitialized: true }, beginning))
     }
 
     /// Reads the identity of an existing member.
-    pub(super) fn known(folder: &Folder) -> Result<Self, OpenError> {
+    pub(super) fn load(folder: &DataDir) -> Result<Self, OpenError> {
         let path = folder.identity();
         let bytes = fs::read(&path).map_err(OpenError::io(&path, "reading"))?;
         let known = Self::read(&path, &bytes)?;
-        if known.fresh {
+        if known.uninitialized {
             let what = "its member never completed its first start, so it is empty".to_owned();
             return Err(OpenError::Foreign { path, what });
         }
@@ -94,17 +94,17 @@ impl Identity {
     }
 
     /// Records that the group's log exists. After a crash before this, the group is founded again.
-    pub(super) fn begun(&mut self, folder: &Folder) -> Result<(), OpenError> {
-        self.fresh = false;
-        self.keep(folder)
+    pub(super) fn mark_created(&mut self, folder: &DataDir) -> Result<(), OpenError> {
+        self.uninitialized = false;
+        self.save(folder)
     }
 
-    fn keep(&self, folder: &Folder) -> Result<(), OpenError> {
-        let state = if self.fresh { "new" } else { "member" };
+    fn save(&self, folder: &DataDir) -> Result<(), OpenError> {
+        let state = if self.uninitialized { "new" } else { "member" };
         let ids = format!("member {:x}\ncluster {:x}\nsecret {:x}", self.id, self.cluster, self.secret);
         let body = format!("retune store\nformat {FORMAT_VERSION}\n{ids}\nstate {state}\n");
         let text = format!("{body}check {:08x}\n", crc32fast::hash(body.as_bytes()));
-        folder::write_whole(&folder.identity(), text.as_bytes())
+        data_dir::write_whole(&folder.identity(), text.as_bytes())
     }
 
     fn read(path: &Path, bytes: &[u8]) -> Result<Self, OpenError> {
@@ -135,7 +135,7 @@ impl Identity {
         let id = |name| number(name).filter(|id| *id != 0);
         match (id("member"), id("cluster"), number("secret")) {
             (Some(id), Some(cluster), Some(secret)) => {
-                Ok(Self { id, cluster, secret, fresh: field("state") == Some("new") })
+                Ok(Self { id, cluster, secret, uninitialized: field("state") == Some("new") })
             }
             _ => Err(damaged("it names no member or no cluster")),
         }
@@ -147,7 +147,8 @@ impl Identity {
 pub fn is_new(data_dir: &Path) -> bool {
     let path = data_dir.join("member/identity");
     // Other faults of the file are reported when the folder is opened.
-    fs::read(&path).map_or(true, |bytes| Identity::read(&path, &bytes).is_ok_and(|identity| identity.fresh))
+    fs::read(&path)
+        .map_or(true, |bytes| Identity::read(&path, &bytes).is_ok_and(|identity| identity.uninitialized))
 }
 
 /// The initial content of a new data folder.
@@ -159,8 +160,11 @@ pub(super) struct IdentityInit {
 }
 
 /// Founds a new group, unless the group already exists.
-fn begin(settings: &Settings, found: Option<&Survey>) -> Result<(u64, u64, IdentityInit), OpenError> {
-    let members = founders(settings);
+fn bootstrap(
+    settings: &Settings,
+    found: Option<&RemoteCluster>,
+) -> Result<(u64, u64, IdentityInit), OpenError> {
+    let members = initial_members(settings);
     let name = &settings.name;
     let own = members.values().find(|member| member.name == *name).ok_or_else(|| missing(name))?;
     let id = own.id;
@@ -180,7 +184,7 @@ fn begin(settings: &Settings, found: Option<&Survey>) -> Result<(u64, u64, Ident
 }
 
 /// Joins the running group, to which this member must have been added.
-fn join(settings: &Settings, found: &Survey) -> Result<(u64, u64, IdentityInit), OpenError> {
+fn join(settings: &Settings, found: &RemoteCluster) -> Result<(u64, u64, IdentityInit), OpenError> {
     let refused = |what: String| OpenError::Settings(format!("{what} (according to {})", found.from));
     let known: Vec<&Member> = found.members.iter().filter(|member| !member.client_urls.is_empty()).collect();
     if let Some(other) = known.iter().find(|member| member.name == settings.name) {
@@ -229,7 +233,7 @@ fn missing(name: &str) -> OpenError {
 }
 
 /// Returns the members of a new group by id, each the SHA-1 of the sorted peer URLs and the token.
-fn founders(settings: &Settings) -> BTreeMap<u64, Member> {
+fn initial_members(settings: &Settings) -> BTreeMap<u64, Member> {
     let mut urls: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, url) in &settings.initial_cluster {
         urls.entry(name).or_default().push(url.clone());
@@ -260,8 +264,8 @@ mod tests {
             cluster_token: "etcd-cluster".to_owned(),
             initial_cluster: vec![("a".to_owned(), url.to_owned())],
             listen_peer_urls: Vec::new(),
-            peer_tls: crate::tls::Files::default(),
-            start: Start::New,
+            peer_tls: crate::tls::TlsFiles::default(),
+            start: StartMode::New,
             peer_urls: vec![url.to_owned()],
             client_urls: Vec::new(),
             snapshot_count: 10,
@@ -273,15 +277,15 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_those_that_etcd_gives() {
-        let members = founders(&settings("http://127.0.0.1:22380"));
+    fn ids_match_those_of_etcd() {
+        let members = initial_members(&settings("http://127.0.0.1:22380"));
         let id = *members.keys().next().unwrap();
         assert_eq!(format!("{id:x}"), "9e737febb6b99eee");
         assert_eq!(format!("{:x}", hash(&id.to_be_bytes())), "c8730d66636ff140");
     }
 
     #[test]
-    fn a_changed_byte_of_the_file_is_found() {
+    fn a_changed_byte_of_the_file_is_detected() {
         let body = format!("retune store\nformat {FORMAT_VERSION}\nmember a\ncluster b\nsecret c\n");
         let text = format!("{body}check {:08x}\n", crc32fast::hash(body.as_bytes()));
         let path = Path::new("identity");

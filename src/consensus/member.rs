@@ -34,7 +34,7 @@ pub struct Members {
 
 /// Why a change of the membership was refused.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum MemberRefusal {
+pub enum MembershipError {
     /// No such id.
     #[error("there is no such member")]
     Unknown,

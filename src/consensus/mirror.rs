@@ -4,7 +4,7 @@
 //! file itself, and no reply depends on `flush`. It puts long values into files that it never syncs: they are split
 //! into parts. A kill while it opens leaves half-written files that it cannot read: they are removed first. It
 //! panics on damaged files: panics are caught. It may lose the end of what was written: everything it returns is
-//! checked against a tally.
+//! checked against a checksum.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -18,11 +18,11 @@ use sha1::{Digest as _, Sha1};
 use sled::{Batch, Db};
 use thiserror::Error;
 
-use super::entry::Undecodable;
-use super::library;
+use super::entry::DecodeError;
+use super::panics;
 use super::snapshot::SnapshotWriter;
 use super::state::State;
-use super::state_codec::{Builder, SetChecksum, StateHead, Weight, weigh};
+use super::state_codec::{PairChecksum, SetChecksum, StateBuilder, StateHead, pair_checksum};
 use crate::disk;
 
 const HEAD: &[u8] = b"h";
@@ -41,9 +41,9 @@ pub(super) enum MirrorError {
     #[error("{}", cause(.0))]
     Sled(#[from] sled::Error),
     #[error("its library failed: {0}")]
-    GaveUp(String),
+    Panicked(String),
     #[error("{0}")]
-    Content(#[from] Undecodable),
+    Content(#[from] DecodeError),
     #[error("{}", disk::explain(.0))]
     Io(#[from] io::Error),
     #[error("it cannot be opened: {0}")]
@@ -52,7 +52,7 @@ pub(super) enum MirrorError {
 
 impl MirrorError {
     /// Returns whether the data that sled has in memory or on disk is no longer usable.
-    pub(super) fn is_of_mirror(&self) -> bool {
+    pub(super) fn is_mirror_failure(&self) -> bool {
         !matches!(self, Self::Io(_))
     }
 }
@@ -65,9 +65,9 @@ fn cause(error: &sled::Error) -> String {
 }
 
 /// The sled database; dropping it may panic.
-struct Opened(Option<Db>);
+struct OpenDb(Option<Db>);
 
-impl Deref for Opened {
+impl Deref for OpenDb {
     type Target = Db;
 
     fn deref(&self) -> &Db {
@@ -75,10 +75,10 @@ impl Deref for Opened {
     }
 }
 
-impl Drop for Opened {
+impl Drop for OpenDb {
     fn drop(&mut self) {
         let db = self.0.take();
-        if let Err(panic) = library::call(move || drop(db)) {
+        if let Err(panic) = panics::catch(move || drop(db)) {
             tracing::debug!("closing the mirror: {panic}");
         }
     }
@@ -95,7 +95,7 @@ pub(super) struct Delta {
 
 /// The durable mirror.
 pub(super) struct Mirror {
-    db: Opened,
+    db: OpenDb,
     path: PathBuf,
     head: StateHead,
 }
@@ -109,10 +109,10 @@ impl Mirror {
         let path = path.to_path_buf();
         run_guarded(move || {
             let db = open(&path)?;
-            let head = db.get(HEAD)?.ok_or(Undecodable("it has no head"))?;
+            let head = db.get(HEAD)?.ok_or(DecodeError("it has no head"))?;
             let head = StateHead::decode(&head)?;
             let mirror = Self { db, path, head };
-            let mut builder = Builder::default();
+            let mut builder = StateBuilder::default();
             mirror.each(|key, value| builder.pair(key, value).map_err(MirrorError::from))?;
             let state = builder.finish(&mirror.head)?;
             Ok(Some((mirror, state)))
@@ -129,33 +129,33 @@ impl Mirror {
         &self.head
     }
 
-    /// Writes a delta and the head that results from it, in one batch. The mirror keeps the head's tally itself.
+    /// Writes a delta and the head that results from it, in one batch. The mirror keeps the head's checksum itself.
     pub(super) fn write(&mut self, delta: Delta, head: StateHead) -> Result<(), MirrorError> {
-        call_library(|| self.write_batch(delta, head))
+        catch_panics(|| self.write_batch(delta, head))
     }
 
     fn write_batch(&mut self, delta: Delta, head: StateHead) -> Result<(), MirrorError> {
         let mut batch = Batch::default();
-        let mut tally = self.head.tally;
+        let mut checksum = self.head.checksum;
         let mut gone = HashSet::new();
         for root in delta.removed {
-            self.remove_below(&root, &mut batch, &mut tally, &mut gone)?;
+            self.remove_below(&root, &mut batch, &mut checksum, &mut gone)?;
         }
         for (key, value) in delta.pairs {
             if !gone.contains(&key)
                 && let Some(stored) = self.db.get(&key)?
             {
-                tally.remove(drop_stored(&key, &stored, &mut batch)?);
+                checksum.remove(drop_stored(&key, &stored, &mut batch)?);
             }
             match value {
                 None => batch.remove(key),
                 Some(value) => {
-                    tally.add(weigh(&key, &value));
+                    checksum.add(pair_checksum(&key, &value));
                     store(key, &value, &mut batch);
                 }
             }
         }
-        let head = StateHead { tally, ..head };
+        let head = StateHead { checksum, ..head };
         batch.insert(HEAD, head.encode());
         self.db.apply_batch(batch)?;
         self.db.flush()?;
@@ -167,7 +167,7 @@ impl Mirror {
         &self,
         root: &[u8],
         batch: &mut Batch,
-        tally: &mut SetChecksum,
+        checksum: &mut SetChecksum,
         gone: &mut HashSet<Vec<u8>>,
     ) -> Result<(), MirrorError> {
         let below = [root, b"/"].concat();
@@ -175,7 +175,7 @@ impl Mirror {
         for pair in own.into_iter().chain(self.db.scan_prefix(below)) {
             let (key, stored) = pair?;
             if gone.insert(key.to_vec()) {
-                tally.remove(drop_stored(&key, &stored, batch)?);
+                checksum.remove(drop_stored(&key, &stored, batch)?);
                 batch.remove(key);
             }
         }
@@ -184,7 +184,7 @@ impl Mirror {
 
     /// Makes everything written so far durable. Slow.
     pub(super) fn barrier(&self) -> Result<(), MirrorError> {
-        call_library(|| {
+        catch_panics(|| {
             self.db.flush()?;
             // The kernel syncs the whole file, whichever descriptor asks.
             File::open(self.path.join("db"))?.sync_all()?;
@@ -192,25 +192,25 @@ impl Mirror {
         })
     }
 
-    /// Writes the state as of the last `write` as a snapshot, unless the pairs do not match the tally.
+    /// Writes the state as of the last `write` as a snapshot, unless the pairs do not match the checksum.
     pub(super) fn snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
-        call_library(|| self.write_snapshot(folder))
+        catch_panics(|| self.write_snapshot(folder))
     }
 
     fn write_snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
         let mut writing = SnapshotWriter::begin(folder, &self.head)?;
-        let mut tally = SetChecksum::default();
+        let mut checksum = SetChecksum::default();
         let copied = self.each(|key, value| {
-            tally.add(weigh(key, value));
+            checksum.add(pair_checksum(key, value));
             Ok(writing.pair(key, value)?)
         });
         if let Err(error) = copied {
             writing.discard();
             return Err(error);
         }
-        if tally != self.head.tally {
+        if checksum != self.head.checksum {
             writing.discard();
-            return Err(Undecodable("the pairs do not match what was written").into());
+            return Err(DecodeError("the pairs do not match what was written").into());
         }
         Ok(writing.finish()?)
     }
@@ -222,22 +222,24 @@ impl Mirror {
                 let (key, stored) = pair?;
                 match stored.split_first() {
                     Some((&WHOLE, value)) => take(&key, value)?,
-                    Some((&PARTS, stub)) => take(&key, &self.assemble(&key, Stub::decode(stub)?)?)?,
-                    _ => return Err(Undecodable("a pair in an unknown form").into()),
+                    Some((&PARTS, parts_index)) => {
+                        take(&key, &self.assemble(&key, PartsIndex::decode(parts_index)?)?)?;
+                    }
+                    _ => return Err(DecodeError("a pair in an unknown form").into()),
                 }
             }
         }
         Ok(())
     }
 
-    fn assemble(&self, key: &[u8], stub: Stub) -> Result<Vec<u8>, MirrorError> {
+    fn assemble(&self, key: &[u8], parts_index: PartsIndex) -> Result<Vec<u8>, MirrorError> {
         let mut value = Vec::new();
-        for part in 0..stub.parts {
-            let stored = self.db.get(part_key(stub.id, part))?;
-            value.extend_from_slice(&stored.ok_or(Undecodable("a part of a long value is missing"))?);
+        for part in 0..parts_index.parts {
+            let stored = self.db.get(part_key(parts_index.id, part))?;
+            value.extend_from_slice(&stored.ok_or(DecodeError("a part of a long value is missing"))?);
         }
-        if weigh(key, &value) != stub.weight {
-            return Err(Undecodable("the parts of a long value do not match").into());
+        if pair_checksum(key, &value) != parts_index.checksum {
+            return Err(DecodeError("the parts of a long value do not match").into());
         }
         Ok(value)
     }
@@ -245,27 +247,27 @@ impl Mirror {
 
 /// Stored in place of a value that is kept in parts.
 #[derive(Clone, Copy)]
-struct Stub {
+struct PartsIndex {
     id: u64,
     parts: u64,
-    weight: Weight,
+    checksum: PairChecksum,
 }
 
-impl Stub {
+impl PartsIndex {
     fn encode(self) -> Vec<u8> {
         let mut out = vec![PARTS];
-        for number in [self.id, self.parts, self.weight.hash, self.weight.bytes] {
+        for number in [self.id, self.parts, self.checksum.hash, self.checksum.bytes] {
             out.extend(number.to_le_bytes());
         }
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut read = super::entry::FieldReader::new(bytes);
         let (id, parts) = (read.number()?, read.number()?);
-        let weight = Weight { hash: read.number()?, bytes: read.number()? };
+        let checksum = PairChecksum { hash: read.number()?, bytes: read.number()? };
         read.end()?;
-        Ok(Self { id, parts, weight })
+        Ok(Self { id, parts, checksum })
     }
 }
 
@@ -288,30 +290,31 @@ fn store(key: Vec<u8>, value: &[u8], batch: &mut Batch) {
         batch.insert(key, [&[WHOLE], value].concat());
         return;
     }
-    let weight = weigh(&key, value);
-    let stub = Stub { id: part_id(&key, value), parts: value.len().div_ceil(PART_BYTES) as u64, weight };
+    let checksum = pair_checksum(&key, value);
+    let parts_index =
+        PartsIndex { id: part_id(&key, value), parts: value.len().div_ceil(PART_BYTES) as u64, checksum };
     for (part, bytes) in value.chunks(PART_BYTES).enumerate() {
-        batch.insert(part_key(stub.id, part as u64), bytes);
+        batch.insert(part_key(parts_index.id, part as u64), bytes);
     }
-    batch.insert(key, stub.encode());
+    batch.insert(key, parts_index.encode());
 }
 
 /// Removes the parts of a stored value, if it has any; returns the weight of the pair.
-fn drop_stored(key: &[u8], stored: &[u8], batch: &mut Batch) -> Result<Weight, MirrorError> {
+fn drop_stored(key: &[u8], stored: &[u8], batch: &mut Batch) -> Result<PairChecksum, MirrorError> {
     match stored.split_first() {
-        Some((&WHOLE, value)) => Ok(weigh(key, value)),
-        Some((&PARTS, stub)) => {
-            let stub = Stub::decode(stub)?;
-            for part in 0..stub.parts {
-                batch.remove(part_key(stub.id, part));
+        Some((&WHOLE, value)) => Ok(pair_checksum(key, value)),
+        Some((&PARTS, parts_index)) => {
+            let parts_index = PartsIndex::decode(parts_index)?;
+            for part in 0..parts_index.parts {
+                batch.remove(part_key(parts_index.id, part));
             }
-            Ok(stub.weight)
+            Ok(parts_index.checksum)
         }
-        _ => Err(Undecodable("a pair in an unknown form").into()),
+        _ => Err(DecodeError("a pair in an unknown form").into()),
     }
 }
 
-fn open(path: &Path) -> Result<Opened, MirrorError> {
+fn open(path: &Path) -> Result<OpenDb, MirrorError> {
     if path.exists() {
         for entry in fs::read_dir(path)? {
             let path = entry?.path();
@@ -321,11 +324,11 @@ fn open(path: &Path) -> Result<Opened, MirrorError> {
         }
     }
     let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    Ok(Opened(Some(config.open()?)))
+    Ok(OpenDb(Some(config.open()?)))
 }
 
-fn call_library<T>(work: impl FnOnce() -> Result<T, MirrorError>) -> Result<T, MirrorError> {
-    library::call(work).unwrap_or_else(|panic| Err(MirrorError::GaveUp(panic)))
+fn catch_panics<T>(work: impl FnOnce() -> Result<T, MirrorError>) -> Result<T, MirrorError> {
+    panics::catch(work).unwrap_or_else(|panic| Err(MirrorError::Panicked(panic)))
 }
 
 /// Runs `work` on its own thread, so that a panic or an endless loop in it does not stop the program.
@@ -334,7 +337,7 @@ fn run_guarded<T: Send + 'static>(
 ) -> Result<T, MirrorError> {
     let (send, receive) = mpsc::channel();
     let thread = std::thread::Builder::new().name("mirror-opening".to_owned());
-    thread.spawn(move || send.send(call_library(work)).ok())?;
+    thread.spawn(move || send.send(catch_panics(work)).ok())?;
     match receive.recv_timeout(OPEN_TIMEOUT) {
         Ok(result) => result,
         Err(mpsc::RecvTimeoutError::Timeout) => Err(MirrorError::Opening("it takes too long".to_owned())),

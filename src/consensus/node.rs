@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
-use super::driver::{Driver, DriverParts, Outbox, PublishAttributes};
+use super::data_dir::DataDir;
+use super::driver::{Driver, DriverInit, Outbox, PublishAttributes};
 use super::error::{MemberFailure, OpenError};
-use super::folder::Folder;
 use super::handle::Handle;
 use super::identity::Identity;
 use super::metrics::Counters;
-use super::peers::{self, Inbound, PeerDirectory, PeerSender, PeerServer, Peers, Pins, Survey};
+use super::peers::{self, Inbound, PeerDirectory, PeerSender, PeerServer, Peers, Pins, RemoteCluster};
 use super::persister::{LastReported, Persister};
-use super::recover::{Recovered, alone, belongs, recover};
+use super::recover::{Recovered, check_identity, force_single_member, recover};
 use super::replica::Replica;
 use super::request::Hint;
 use super::request::{DriverRequest, QUEUE_CAPACITY};
-use super::settings::{Settings, Start};
+use super::settings::{Settings, StartMode};
 use super::shared::{Shared, SharedInit};
 use crate::stop::{Loops, Stop};
 use crate::tls::Connector;
@@ -30,8 +30,8 @@ const HINT_QUEUE_CAPACITY: usize = 8;
 /// How long to wait for the driver: one that waits for a full disk does not receive the request to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One member of the store. Its threads live until [`Node::run`] ends.
-pub struct Node {
+/// One member of the store. Its threads live until [`RaftNode::run`] ends.
+pub struct RaftNode {
     shared: Arc<Shared>,
     peers: Peers,
     driver: JoinHandle<()>,
@@ -40,22 +40,22 @@ pub struct Node {
     persister_ended: oneshot::Receiver<Result<(), MemberFailure>>,
 }
 
-impl Node {
+impl RaftNode {
     /// Opens the data folder, repairs what a crash left, and starts the threads. Blocks. `found` is what the other
     /// members report about their group; it is used when the folder is empty.
     ///
     /// # Errors
     /// The folder belongs to another program, is in use, damaged or cannot be written. It is left as it
     /// was.
-    pub fn open(settings: Settings, found: Option<&Survey>) -> Result<Self, OpenError> {
-        let folder = Arc::new(Folder::open(&settings.data_dir)?);
+    pub fn open(settings: Settings, found: Option<&RemoteCluster>) -> Result<Self, OpenError> {
+        let folder = Arc::new(DataDir::open(&settings.data_dir)?);
         let (mut identity, beginning) = Identity::open(&folder, &settings, found)?;
         let counters = Arc::new(Counters::default());
         let mut recovered = recover(&folder, &mut identity, beginning, &counters)?;
-        if settings.start == Start::ForceNew {
-            recovered = alone(recovered, &folder, identity.id)?;
+        if settings.start == StartMode::ForceNew {
+            recovered = force_single_member(recovered, &folder, identity.id)?;
         }
-        belongs(&recovered.state, identity.id, &settings)?;
+        check_identity(&recovered.state, identity.id, &settings)?;
         let (send_request, requests) = bounded(QUEUE_CAPACITY);
         let (send_hint, hints) = bounded(HINT_QUEUE_CAPACITY);
         let Recovered { log, state, mirror, snapshot } = recovered;
@@ -77,10 +77,10 @@ impl Node {
             hints: send_hint,
         }));
         let (process, pins) = (rand::random(), Pins::default());
-        let (post, peers) = wire(&shared, &identity, process, &settings, &folder, pins.clone())?;
-        post.set_group(&roster);
-        shared.post.set(post.clone()).ok();
-        let parts = DriverParts {
+        let (peer_sender, peers) = wire(&shared, &identity, process, &settings, &folder, pins.clone())?;
+        peer_sender.set_group(&roster);
+        shared.peer_sender.set(peer_sender.clone()).ok();
+        let parts = DriverInit {
             replica,
             shared: Arc::clone(&shared),
             requests,
@@ -91,7 +91,7 @@ impl Node {
                 incarnation: identity.incarnation(),
                 version: settings.version,
             },
-            outbox: Outbox::PeerSender(post),
+            outbox: Outbox::PeerSender(peer_sender),
             heartbeat: settings.heartbeat,
             election: settings.election,
         };
@@ -110,7 +110,7 @@ impl Node {
             mirrored_oldest,
             retry_at: Instant::now(),
             snapshot_at: None,
-            appended_then: 0,
+            appended_at_snapshot: 0,
             wanted: false,
             snapshot_done: None,
             purge: false,
@@ -167,7 +167,7 @@ impl Node {
             }
         };
         shared.removed.store(result == Err(MemberFailure::Removed), Relaxed);
-        let broken = matches!(result, Err(MemberFailure::Log(_) | MemberFailure::FolderGone(_)));
+        let broken = matches!(result, Err(MemberFailure::Log(_) | MemberFailure::DataDirRemoved(_)));
         shared.counters.broken.store(broken, Relaxed);
         let end = tokio::task::spawn_blocking(move || {
             // If the queues are full, the threads are busy and will reach the request soon.
@@ -206,7 +206,7 @@ fn wire(
     identity: &Identity,
     process: u64,
     settings: &Settings,
-    folder: &Folder,
+    folder: &DataDir,
     pins: Pins,
 ) -> Result<(PeerSender, Peers), OpenError> {
     let tls = Connector::open(&settings.peer_tls);
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_driver_that_has_ended_drops_no_message_for_want_of_room() {
+    fn messages_to_an_ended_driver_are_not_counted_as_dropped() {
         let (inbox, requests) = bounded(1);
         assert!(deliver(&inbox, Inbound::Gone(1)).is_ok());
         assert!(deliver(&inbox, Inbound::Gone(2)).is_err(), "there is no room");

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::entry::{Order, ProposalId};
+use super::entry::{ProposalId, RaftCommand};
 use super::outcome::{Position, ProposeError};
 use super::state::Applied;
 
@@ -14,7 +14,7 @@ pub(super) type ProposeResult = Result<(Applied, Position), ProposeError>;
 
 /// One pending proposal.
 pub(super) struct PendingProposal {
-    pub(super) order: Order,
+    pub(super) command: RaftCommand,
     pub(super) reply: Option<oneshot::Sender<ProposeResult>>,
     /// Bytes that it takes from the queue's budget.
     pub(super) bytes: usize,
@@ -23,13 +23,13 @@ pub(super) struct PendingProposal {
     /// When it was last sent to a leader, and in which term.
     pub(super) put: Option<(u64, Instant)>,
     /// How often it was sent.
-    pub(super) tries: u32,
+    pub(super) attempts: u32,
 }
 
 /// The proposals of this process that are in the log, on their way there, or waiting for a leader.
 ///
 /// They are numbered consecutively, so each is found by its offset in a queue whose front is the oldest.
-pub(super) struct Pending {
+pub(super) struct PendingProposals {
     process: u64,
     /// The number of the first entry in the queue.
     first: u64,
@@ -37,7 +37,7 @@ pub(super) struct Pending {
     count: usize,
 }
 
-impl Pending {
+impl PendingProposals {
     /// `process` distinguishes this process's entries from those of any other.
     pub(super) fn new(process: u64) -> Self {
         Self { process, first: 1, waiting: VecDeque::new(), count: 0 }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use super::data_dir::{self, DataDir};
 use super::error::MemberFailure;
-use super::folder::{self, Folder};
 use super::log::{Purger, SnapshotOffer};
 use super::mirror::{Delta, Mirror, MirrorError};
 use super::peers::Pins;
 use super::request::DriverRequest;
 use super::request::Hint;
-use super::shared::{Room, Shared};
+use super::shared::{Shared, WriteSpace};
 use super::snapshot;
 use super::state::State;
 use super::state_codec::{self, SetChecksum, StateHead};
@@ -44,7 +44,7 @@ const MIRROR_RETRY_DELAY: Duration = Duration::from_secs(5);
 pub(super) struct Persister {
     pub(super) shared: Arc<Shared>,
     pub(super) hints: Receiver<Hint>,
-    pub(super) folder: Arc<Folder>,
+    pub(super) folder: Arc<DataDir>,
     /// `None`: must be rebuilt.
     pub(super) mirror: Option<Mirror>,
     pub(super) purger: Purger,
@@ -61,7 +61,7 @@ pub(super) struct Persister {
     /// After a failure: when the next snapshot may be tried.
     pub(super) snapshot_at: Option<Instant>,
     /// Bytes that had been appended to the log by the last snapshot.
-    pub(super) appended_then: u64,
+    pub(super) appended_at_snapshot: u64,
     /// Another member waits for a snapshot.
     pub(super) wanted: bool,
     /// When the last snapshot was done.
@@ -81,7 +81,7 @@ pub(super) struct LastReported {
 }
 
 /// Returns whether `text` differs from the last message.
-fn is_news(last_reported: &mut Option<String>, text: &str) -> bool {
+fn differs_from_last(last_reported: &mut Option<String>, text: &str) -> bool {
     last_reported.replace(text.to_owned()).as_deref() != Some(text)
 }
 
@@ -113,7 +113,7 @@ impl Persister {
             };
             // The log reports disk errors.
             if matches!(self.folder.identity().try_exists(), Ok(false)) {
-                return Err(MemberFailure::FolderGone(self.folder.member().to_path_buf()));
+                return Err(MemberFailure::DataDirRemoved(self.folder.member().to_path_buf()));
             }
             if self.shared.counters.broken.load(Relaxed) {
                 // The disk error was already reported.
@@ -129,7 +129,7 @@ impl Persister {
 
     /// Returns the next hint, or `None` when something failed and it is time to check it again.
     fn wait(&self) -> Option<Hint> {
-        if self.shared.room().is_ok() && self.mirror.is_some() && self.snapshot_at.is_none() {
+        if self.shared.check_write_space().is_ok() && self.mirror.is_some() && self.snapshot_at.is_none() {
             return Some(self.hints.recv().unwrap_or(Hint::Stop));
         }
         match self.hints.recv_timeout(RECHECK_INTERVAL) {
@@ -167,7 +167,7 @@ impl Persister {
             Err(error) => {
                 let text =
                     format!("{}: writing the mirror of the state: {error}", self.folder.mirror().display());
-                if is_news(&mut self.last_reported.mirror, &text) {
+                if differs_from_last(&mut self.last_reported.mirror, &text) {
                     tracing::warn!("{text}; the store continues, and rebuilds it as soon as it can");
                 }
                 self.lose_mirror();
@@ -224,7 +224,7 @@ impl Persister {
         // The log may not know the last snapshot yet and request it again.
         let just = self.snapshot_done.is_some_and(|at| at.elapsed() < MIN_SNAPSHOT_INTERVAL);
         let due = entries >= self.snapshot_count
-            || (entries > 0 && appended - self.appended_then >= MAX_LOG_BYTES)
+            || (entries > 0 && appended - self.appended_at_snapshot >= MAX_LOG_BYTES)
             || (self.wanted && !just);
         let held = self.snapshot_at.is_some_and(|at| Instant::now() < at);
         self.wanted = false;
@@ -238,16 +238,16 @@ impl Persister {
                 }
                 self.snapshot_at = None;
                 self.snapshot_done = Some(Instant::now());
-                self.appended_then = appended;
+                self.appended_at_snapshot = appended;
                 self.truncate_log(offer);
             }
             Err(error) => {
                 let text = format!("{}: writing a snapshot: {error}", self.folder.snapshots().display());
-                if is_news(&mut self.last_reported.snapshot, &text) {
+                if differs_from_last(&mut self.last_reported.snapshot, &text) {
                     tracing::warn!("{text}; the log grows until one can be written");
                 }
                 self.snapshot_at = Some(Instant::now() + SNAPSHOT_RETRY_DELAY);
-                if error.is_of_mirror() {
+                if error.is_mirror_failure() {
                     self.lose_mirror();
                 }
             }
@@ -314,7 +314,7 @@ impl Persister {
     fn delta(&self, state: &State, changes: &Changes) -> Delta {
         let keyspace = &state.keyspace;
         let removed = changes.removed.iter().map(|key| state_codec::node_key(key)).collect();
-        let nodes = changes.touched.iter().map(|key| {
+        let nodes = changes.written.iter().map(|key| {
             let value = keyspace.record(key).map(|record| state_codec::node_value(&record));
             (state_codec::node_key(key), value)
         });
@@ -344,47 +344,48 @@ impl Persister {
     }
 
     fn check_disk(&mut self) {
-        let bytes = self.mirror.as_ref().map_or(0, |mirror| mirror.head().tally.bytes);
+        let bytes = self.mirror.as_ref().map_or(0, |mirror| mirror.head().checksum.bytes);
         let reserve = MIN_FREE_BYTES.max(bytes + bytes / 4);
-        let free = folder::free(self.folder.member());
+        let free = data_dir::free_bytes(self.folder.member());
         match &free {
             Ok(_) => self.last_reported.free = None,
             Err(error) => {
                 let (path, why) = (self.folder.member().display(), disk::explain(error));
                 let text = format!("{path}: reading the free disk space: {why}");
-                if is_news(&mut self.last_reported.free, &text) {
+                if differs_from_last(&mut self.last_reported.free, &text) {
                     tracing::warn!("{text}");
                 }
             }
         }
         let free = free.ok();
-        let needed = if self.shared.room().is_ok() { reserve } else { reserve + FREE_BYTES_HYSTERESIS };
+        let needed =
+            if self.shared.check_write_space().is_ok() { reserve } else { reserve + FREE_BYTES_HYSTERESIS };
         let low = free.is_some_and(|free| free < needed);
-        let room = match self.quota {
-            _ if low => Room::DiskLow,
-            Some(quota) if bytes > quota => Room::QuotaReached,
-            _ => Room::Enough,
+        let space = match self.quota {
+            _ if low => WriteSpace::DiskLow,
+            Some(quota) if bytes > quota => WriteSpace::QuotaReached,
+            _ => WriteSpace::Available,
         };
         // Each written byte takes room in the log, the mirror and a snapshot, and sled needs some more.
-        let credit =
+        let write_budget =
             free.map_or(i64::MAX, |free| i64::try_from(free.saturating_sub(reserve) / 4).unwrap_or(i64::MAX));
-        self.shared.credit.store(credit, Relaxed);
-        if self.shared.set_room(room) {
+        self.shared.write_budget.store(write_budget, Relaxed);
+        if self.shared.set_write_space(space) {
             let folder = self.folder.member().display();
             let full = &self.shared.counters.full;
-            match room {
-                Room::Enough => {
+            match space {
+                WriteSpace::Available => {
                     full.store(false, Relaxed);
                     tracing::info!("{folder}: there is room again: writes are accepted");
                 }
                 // The log may already have reported the full disk.
-                Room::DiskLow if full.swap(true, Relaxed) => {}
-                Room::DiskLow => tracing::error!(
+                WriteSpace::DiskLow if full.swap(true, Relaxed) => {}
+                WriteSpace::DiskLow => tracing::error!(
                     "{folder}: less than {} MiB are left on its disk: writes are refused until there is room; deletes \
                      are accepted",
                     reserve >> 20
                 ),
-                Room::QuotaReached => tracing::error!(
+                WriteSpace::QuotaReached => tracing::error!(
                     "the state holds {bytes} bytes, more than --quota-backend-bytes allows: only deletes are accepted"
                 ),
             }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use raft::{GetEntriesContext, Storage as _};
 
+use super::data_dir::{self, DataDir};
 use super::error::OpenError;
-use super::folder::{self, Folder};
 use super::identity::{Identity, IdentityInit};
 use super::log::{Log, LogId};
 use super::metrics::Counters;
@@ -17,8 +17,8 @@ use super::state::State;
 use super::wal_guard::WalMarks;
 use crate::keyspace::Keyspace;
 
-/// The log entry that represents the initial state of a new group: its founding.
-pub(super) const FOUNDING: LogId = LogId { index: 1, term: 1 };
+/// The log entry that represents the initial state of a new group.
+pub(super) const BOOTSTRAP_ENTRY: LogId = LogId { index: 1, term: 1 };
 
 /// Bytes read at once.
 const READ_CHUNK_BYTES: u64 = 1 << 20;
@@ -35,18 +35,18 @@ pub(super) struct Recovered {
 
 /// Opens the log and state of the member that `identity` names; `beginning` is the initial content of a new folder.
 pub(super) fn recover(
-    folder: &Folder,
+    folder: &DataDir,
     identity: &mut Identity,
     beginning: IdentityInit,
     counters: &Arc<Counters>,
 ) -> Result<Recovered, OpenError> {
     let marks = WalMarks::new(identity.secret);
-    if identity.fresh {
-        return found_group(folder, identity, beginning, counters);
+    if identity.uninitialized {
+        return bootstrap_group(folder, identity, beginning, counters);
     }
     let had_log = folder.log().exists();
     let mut log = Log::open(&folder.log(), marks, Arc::clone(counters))?;
-    folder::sync(folder.member())?;
+    data_dir::sync(folder.member())?;
     let (mut state, mut mirror) = match open_mirror(folder)? {
         Some((mirror, state)) => (Some(state), Some(mirror)),
         None => (None, None),
@@ -64,7 +64,7 @@ pub(super) fn recover(
         Some(state) => state,
         None => from_snapshot(folder, &snapshots, &log)?,
     };
-    let state = fault!(AppliedTwice, found.one_back(log.start().index), found);
+    let state = fault!(AppliedTwice, found.forget_last_entry(log.start().index), found);
     if state.applied.index > log.last().index {
         if had_log {
             // Acknowledged entries are missing, and what followed them as well.
@@ -78,15 +78,15 @@ pub(super) fn recover(
         log.begin(state.applied, state.applied.term).map_err(OpenError::Disk)?;
     }
     log.check_tail(&folder.log(), state.applied.index)?;
-    log.known_committed(state.applied.index);
+    log.raise_commit(state.applied.index);
     log.set_members(state.members());
     Ok(Recovered { log, state, mirror, snapshot: newest })
 }
 
 /// Creates an empty log and a snapshot of the empty state, then records that the log exists. A new group's log
-/// starts after its founding entry; a joining member's log starts empty, since the others send everything.
-fn found_group(
-    folder: &Folder,
+/// starts after its bootstrap entry; a joining member's log starts empty, since the others send everything.
+fn bootstrap_group(
+    folder: &DataDir,
     identity: &mut Identity,
     beginning: IdentityInit,
     counters: &Arc<Counters>,
@@ -98,7 +98,7 @@ fn found_group(
         }
     }
     folder.make_snapshots()?;
-    let applied = if beginning.joins { LogId::default() } else { FOUNDING };
+    let applied = if beginning.joins { LogId::default() } else { BOOTSTRAP_ENTRY };
     let mut keyspace = Keyspace::new();
     for _ in beginning.members.iter().filter(|_| !beginning.joins) {
         keyspace.reserve();
@@ -110,7 +110,7 @@ fn found_group(
 
 /// Fills an empty folder: an empty log that continues from `state`.
 pub(super) fn begin(
-    folder: &Folder,
+    folder: &DataDir,
     identity: &mut Identity,
     state: State,
     counters: &Arc<Counters>,
@@ -121,27 +121,27 @@ pub(super) fn begin(
     let mut log = Log::open(&folder.log(), marks, Arc::clone(counters))?;
     log.begin(applied, applied.term).map_err(OpenError::Disk)?;
     log.set_members(state.members());
-    folder::sync(folder.member())?;
-    identity.begun(folder)?;
+    data_dir::sync(folder.member())?;
+    identity.mark_created(folder)?;
     Ok(Recovered { log, state, mirror: None, snapshot: applied.index })
 }
 
 /// Returns the state with the log's tail applied. In a group of one, everything in the log is committed; in a
 /// larger group, the other members may have overruled what follows the last known commit, so it is left out.
-pub(super) fn caught_up(recovered: Recovered, folder: &Folder) -> Result<State, OpenError> {
+pub(super) fn replay_tail(recovered: Recovered, folder: &DataDir) -> Result<State, OpenError> {
     let Recovered { log, mut state, .. } = recovered;
     let alone = |state: &State| state.members().voters.len() == 1;
     if !alone(&state) {
-        catch_up(&log, &mut state, log.commit(), folder)?;
+        replay(&log, &mut state, log.commit(), folder)?;
     }
     if alone(&state) {
-        catch_up(&log, &mut state, log.last().index, folder)?;
+        replay(&log, &mut state, log.last().index, folder)?;
     }
     Ok(state)
 }
 
 /// Applies the log's entries up to `end`.
-fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) -> Result<(), OpenError> {
+fn replay(log: &Log, state: &mut State, end: u64, folder: &DataDir) -> Result<(), OpenError> {
     let damaged = |what: String| OpenError::Damaged { path: folder.log(), what };
     while state.applied.index < end {
         let entries =
@@ -159,10 +159,14 @@ fn catch_up(log: &Log, state: &mut State, end: u64, folder: &Folder) -> Result<(
 
 /// Makes a member's state into a group of one. It keeps every entry of its log, even one not known to be committed:
 /// another member may have acknowledged it.
-pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Recovered, OpenError> {
+pub(super) fn force_single_member(
+    recovered: Recovered,
+    folder: &DataDir,
+    id: u64,
+) -> Result<Recovered, OpenError> {
     let Recovered { mut log, mut state, .. } = recovered;
     let (committed, end) = (log.commit(), log.last().index);
-    catch_up(&log, &mut state, end, folder)?;
+    replay(&log, &mut state, end, folder)?;
     let others: Vec<u64> = state.roster.members.keys().copied().filter(|other| *other != id).collect();
     for other in &others {
         state.roster.members.remove(other);
@@ -182,7 +186,7 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
     snapshot::adopt(&written)?;
     log.set_members(state.members());
     // Last: until the log is replaced, only the mirror matches it.
-    if let Ok(aside) = folder::set_aside(&folder.mirror()) {
+    if let Ok(aside) = data_dir::set_aside(&folder.mirror()) {
         tracing::debug!("the mirror is rebuilt; the previous one is {}", aside.display());
     }
     tracing::warn!(
@@ -200,7 +204,7 @@ pub(super) fn alone(recovered: Recovered, folder: &Folder, id: u64) -> Result<Re
 }
 
 /// Checks that the folder belongs to the member that the settings name.
-pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(), OpenError> {
+pub(super) fn check_identity(state: &State, id: u64, settings: &Settings) -> Result<(), OpenError> {
     if state.roster.removed.contains(&id) {
         return Err(OpenError::Removed { path: settings.data_dir.clone(), id });
     }
@@ -235,12 +239,12 @@ pub(super) fn belongs(state: &State, id: u64, settings: &Settings) -> Result<(),
 }
 
 /// Opens the mirror and its state; an unusable mirror is moved aside, since it can be rebuilt.
-fn open_mirror(folder: &Folder) -> Result<Option<(Mirror, State)>, OpenError> {
+fn open_mirror(folder: &DataDir) -> Result<Option<(Mirror, State)>, OpenError> {
     let path = folder.mirror();
     match Mirror::open(&path) {
         Ok(opened) => Ok(opened),
         Err(error) => {
-            let aside = folder::set_aside(&path)?;
+            let aside = data_dir::set_aside(&path)?;
             tracing::warn!(
                 "{} cannot be used ({error}); it is rebuilt from snapshot and log, and kept as {}",
                 path.display(),
@@ -252,7 +256,7 @@ fn open_mirror(folder: &Folder) -> Result<Option<(Mirror, State)>, OpenError> {
 }
 
 /// Reads the newest snapshot that the log continues from.
-fn from_snapshot(folder: &Folder, snapshots: &[std::path::PathBuf], log: &Log) -> Result<State, OpenError> {
+fn from_snapshot(folder: &DataDir, snapshots: &[std::path::PathBuf], log: &Log) -> Result<State, OpenError> {
     let mut first_error = None;
     for path in snapshots {
         match snapshot::read(path) {

@@ -5,10 +5,10 @@ use raft::prelude::{ConfChange, Entry, EntryType, HardState, Message, MessageTyp
 use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
 use slog::{Drain, Logger};
 
-use super::entry::Order;
+use super::entry::RaftCommand;
 use super::error::MemberFailure;
-use super::library;
 use super::log::{Log, LogId};
+use super::panics;
 
 /// Ticks per heartbeat; the driver ticks at the heartbeat's pace.
 const HEARTBEAT_TICKS: usize = 1;
@@ -24,7 +24,7 @@ const MAX_UNCOMMITTED_BYTES: u64 = 512 << 20;
 /// would contain nothing new and wake the leader for every write.
 const NO_REPLY: &[u8] = b"no reply";
 
-/// What the owner of the replica must do after a turn.
+/// What the owner of the replica must do after a round of work.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     /// Entries to apply, in order.
@@ -41,11 +41,11 @@ pub(super) struct Effects {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SubmitResult {
     /// It is in the leader's log, or on its way to the leader.
-    Taken,
+    Accepted,
     /// There is no leader at present.
     NoLeader,
     /// Too much is pending.
-    TooMuch,
+    Overloaded,
 }
 
 /// The progress of another member, as its leader knows it.
@@ -107,7 +107,7 @@ impl Replica {
     /// Forgets a leader that is known to be gone. Otherwise raft would refuse to vote for others until the leader's
     /// lease has expired.
     pub(super) fn forget_leader(&mut self) {
-        if !self.leads() {
+        if !self.is_leader() {
             let term = self.raw.raft.term;
             self.raw.raft.become_follower(term, raft::INVALID_ID);
             fault!(VoteWithLeader, self.raw.raft.vote = raft::INVALID_ID);
@@ -118,7 +118,7 @@ impl Replica {
         self.raw.raft.id
     }
 
-    pub(super) fn leads(&self) -> bool {
+    pub(super) fn is_leader(&self) -> bool {
         self.raw.raft.state == StateRole::Leader
     }
 
@@ -137,7 +137,7 @@ impl Replica {
     /// A leader's messages that carry only the commit index. Like all of its messages, they need not wait for its
     /// disk.
     pub(super) fn commit_messages(&mut self) -> Vec<Message> {
-        if !self.leads() {
+        if !self.is_leader() {
             return Vec::new();
         }
         self.raw.raft.bcast_append();
@@ -165,11 +165,11 @@ impl Replica {
 
     /// Returns whether this member leads and knows everything committed before its term.
     pub(super) fn is_current(&self) -> bool {
-        self.leads() && self.raw.raft.commit_to_current_term()
+        self.is_leader() && self.raw.raft.commit_to_current_term()
     }
 
     /// Returns whether this member has a vote.
-    pub(super) fn votes(&self) -> bool {
+    pub(super) fn is_voter(&self) -> bool {
         self.raw.raft.promotable()
     }
 
@@ -179,7 +179,7 @@ impl Replica {
     }
 
     /// Returns whether this member is the only voter.
-    pub(super) fn alone(&self) -> bool {
+    pub(super) fn is_single_voter(&self) -> bool {
         self.voters() == [self.id()]
     }
 
@@ -193,7 +193,7 @@ impl Replica {
 
     /// Returns the progress of the other members, which only a leader knows.
     pub(super) fn progress(&self) -> Vec<(u64, MemberProgress)> {
-        if !self.leads() {
+        if !self.is_leader() {
             return Vec::new();
         }
         let own = self.id();
@@ -221,10 +221,10 @@ impl Replica {
             && message.term >= self.term()
             && message.commit > last
         {
-            return Err(MemberFailure::Forgotten { last, confirmed: message.commit });
+            return Err(MemberFailure::LostEntries { last, confirmed: message.commit });
         }
         // Raft would count the index as matched and acknowledge writes that only this member has.
-        if self.leads()
+        if self.is_leader()
             && message.get_msg_type() == MessageType::MsgAppendResponse
             && message.term == self.term()
             && !message.reject
@@ -240,7 +240,7 @@ impl Replica {
             return Ok(());
         }
         // Raft panics when a leader that was removed from its own group receives a message.
-        if !(self.leads() && self.raw.raft.prs().get(self.id()).is_none()) {
+        if !(self.is_leader() && self.raw.raft.prs().get(self.id()).is_none()) {
             // A leader of an earlier term must be notified of the later one.
             let current = message.term >= self.term();
             let no_reply = current && is_empty_append(&message) && *message.context == *NO_REPLY;
@@ -259,7 +259,7 @@ impl Replica {
     /// Passes a message to raft. Raft compares it with its log and panics when a committed entry seems to differ,
     /// which happens when the log cannot be read.
     fn step_raft(&mut self, message: Message) -> Result<(), MemberFailure> {
-        let judged = library::call(|| self.raw.step(message));
+        let judged = panics::catch(|| self.raw.step(message));
         self.check_reads().map_err(MemberFailure::Log)?;
         match judged {
             // A refused message counts as lost on the way.
@@ -294,29 +294,29 @@ impl Replica {
             data: data.into(),
             ..Entry::default()
         });
-        self.put(entries.collect())
+        self.submit(entries.collect())
     }
 
     /// Proposes a change of raft's own list of members. One at a time: returns `NoLeader` also while another is
     /// pending.
     pub(super) fn propose_change(&mut self, context: Vec<u8>, change: &ConfChange) -> SubmitResult {
-        if self.leads() && self.raw.raft.has_pending_conf() {
+        if self.is_leader() && self.raw.raft.has_pending_conf() {
             return SubmitResult::NoLeader;
         }
-        let Ok(data) = change.write_to_bytes() else { return SubmitResult::TooMuch };
+        let Ok(data) = change.write_to_bytes() else { return SubmitResult::Overloaded };
         let mut entry = Entry { context: context.into(), data: data.into(), ..Entry::default() };
         entry.set_entry_type(EntryType::EntryConfChange);
-        let put = self.put(vec![entry]);
+        let submitted = self.submit(vec![entry]);
         fault!(
             EarlyChange,
-            if self.leads() && put == SubmitResult::Taken {
+            if self.is_leader() && submitted == SubmitResult::Accepted {
                 self.raw.apply_conf_change(change).map(|_| self.raw.raft.pending_conf_index = 0).ok();
             }
         );
-        put
+        submitted
     }
 
-    fn put(&mut self, entries: Vec<Entry>) -> SubmitResult {
+    fn submit(&mut self, entries: Vec<Entry>) -> SubmitResult {
         if self.leader() == raft::INVALID_ID || self.raw.raft.lead_transferee.is_some() {
             return SubmitResult::NoLeader;
         }
@@ -325,8 +325,8 @@ impl Replica {
         message.from = self.raw.raft.id;
         message.entries = entries.into();
         match self.raw.step(message) {
-            Ok(()) => SubmitResult::Taken,
-            Err(_) if self.leads() => SubmitResult::TooMuch,
+            Ok(()) => SubmitResult::Accepted,
+            Err(_) if self.is_leader() => SubmitResult::Overloaded,
             Err(_) => SubmitResult::NoLeader,
         }
     }
@@ -335,20 +335,20 @@ impl Replica {
     ///
     /// # Errors
     /// Raft refuses it; the members would no longer agree on the list.
-    pub(super) fn changed(&mut self, change: &ConfChange) -> Result<(), String> {
+    pub(super) fn apply_conf_change(&mut self, change: &ConfChange) -> Result<(), String> {
         self.raw.apply_conf_change(change).map(drop).map_err(|error| error.to_string())
     }
 
     /// Transfers the leadership to `id`, unless a transfer is pending. It takes a round trip, during which nothing
     /// can be proposed.
-    pub(super) fn hand_over(&mut self, id: u64) {
+    pub(super) fn transfer_leadership(&mut self, id: u64) {
         self.raw.transfer_leader(id);
     }
 
     /// Requests the commit index for a read that must not be older than this call. Returns `false` when raft would
     /// silently drop the request.
     pub(super) fn read_index(&mut self, context: Vec<u8>) -> bool {
-        let possible = if self.leads() {
+        let possible = if self.is_leader() {
             self.raw.raft.commit_to_current_term()
         } else {
             self.leader() != raft::INVALID_ID
@@ -365,7 +365,7 @@ impl Replica {
     ///
     /// # Errors
     /// The log could not be written or read. The replica must not be used any more.
-    pub(super) fn turn(
+    pub(super) fn process_ready(
         &mut self,
         effects: &mut Effects,
         send: &mut dyn FnMut(Vec<Message>),
@@ -380,7 +380,7 @@ impl Replica {
             effects.leader = Some(soft.leader_id);
         }
         send_all(send, ready.take_messages());
-        self.note();
+        self.save_hard_state();
         fault!(SentBeforeSync, send_all(send, ready.take_persisted_messages()));
         if !ready.snapshot().is_empty() {
             let about = ready.snapshot().get_metadata();
@@ -401,7 +401,7 @@ impl Replica {
             .readable
             .extend(ready.take_read_states().into_iter().map(|read| (read.request_ctx, read.index)));
         let mut light = self.raw.advance(ready);
-        self.note();
+        self.save_hard_state();
         send_all(send, light.take_messages());
         effects.committed.extend(light.take_committed_entries());
         Ok(true)
@@ -413,10 +413,10 @@ impl Replica {
     }
 
     /// Has the next write save raft's term, vote and commit index.
-    fn note(&mut self) {
+    fn save_hard_state(&mut self) {
         let hard = self.raw.raft.hard_state();
         let commit = fault!(CommitForgotten, self.raw.store().commit(), hard.commit);
-        self.raw.mut_store().note(HardState { commit, ..hard });
+        self.raw.mut_store().set_hard_state(HardState { commit, ..hard });
     }
 
     /// Saves the commit index. After a restart, this member must not count votes by a list of members from before a
@@ -424,7 +424,7 @@ impl Replica {
     ///
     /// # Errors
     /// The log could not be written. The replica must not be used any more.
-    pub(super) fn keep_position(&mut self) -> Result<(), String> {
+    pub(super) fn save_commit_index(&mut self) -> Result<(), String> {
         self.raw.mut_store().append(Vec::new())
     }
 
@@ -443,7 +443,7 @@ fn is_empty_append(message: &Message) -> bool {
 fn is_valid(message: &Message) -> bool {
     match message.get_msg_type() {
         MessageType::MsgPropose => {
-            !message.entries.is_empty() && message.entries.iter().all(|entry| Order::of(entry).is_ok())
+            !message.entries.is_empty() && message.entries.iter().all(|entry| RaftCommand::of(entry).is_ok())
         }
         MessageType::MsgReadIndex => message.entries.len() == 1,
         _ => message.term != 0,
@@ -466,7 +466,7 @@ impl Drain for ToTracing {
     fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
         match record.level() {
             // The panic that comes with it is reported with its reason.
-            slog::Level::Critical if library::panic_is_reported() => {
+            slog::Level::Critical if panics::panic_is_reported() => {
                 tracing::trace!("raft: {}", record.msg());
             }
             slog::Level::Critical | slog::Level::Error => tracing::error!("raft: {}", record.msg()),

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::entry::Order;
+use super::entry::RaftCommand;
 use super::log::SnapshotOffer;
 use super::peers::Inbound;
 use super::pending::ProposeResult;
@@ -21,14 +21,14 @@ pub(super) enum DriverRequest {
     /// A snapshot is on disk and may be offered to others; the log may be truncated to an index before it.
     Snapshotted { offer: SnapshotOffer, cut: u64 },
     /// Transfer the leadership.
-    HandOver,
+    TransferLeadership,
     /// End.
     Stop,
 }
 
 /// A change and the receiver of its result.
 pub(super) struct Proposal {
-    pub(super) order: Order,
+    pub(super) command: RaftCommand,
     pub(super) reply: oneshot::Sender<ProposeResult>,
     pub(super) bytes: usize,
 }
@@ -40,7 +40,7 @@ pub(super) enum Hint {
     /// There is something to mirror.
     Changed = 1,
     /// There is a lot to mirror.
-    Hurry = 2,
+    MirrorNow = 2,
     /// Another member needs a snapshot that includes it.
     Snapshot = 3,
     /// Write everything and end.

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::backup_file;
+use super::data_dir::{self, DataDir};
 use super::error::OpenError;
-use super::folder::{self, Folder};
 use super::identity::{Identity, IdentityInit};
 use super::metrics::Counters;
-use super::recover::{FOUNDING, begin};
+use super::recover::{BOOTSTRAP_ENTRY, begin};
 use super::roster::Roster;
 use super::settings::Settings;
 use super::state::State;
@@ -35,23 +35,23 @@ pub struct Restored {
 /// the folder is left as it was.
 pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> {
     let target = &settings.data_dir;
-    folder::refuse_existing_member(target)?;
+    data_dir::refuse_existing_member(target)?;
     let (saved, taken, sum) = backup_file::read(file)?;
     let token = format!("{} from {sum:08x}", settings.cluster_token);
     let settings = Settings { cluster_token: token, ..settings.clone() };
-    let (mut identity, IdentityInit { members, .. }) = Identity::founding(&settings)?;
-    let State { mut keyspace, auth, seen, .. } = saved;
+    let (mut identity, IdentityInit { members, .. }) = Identity::for_new_group(&settings)?;
+    let State { mut keyspace, auth, latest_time, .. } = saved;
     for _ in &members {
         keyspace.reserve();
     }
     let roster = Roster { members, ..Roster::default() };
-    let state = State { keyspace, roster, auth, applied: FOUNDING, seen, ..State::default() };
+    let state = State { keyspace, roster, auth, applied: BOOTSTRAP_ENTRY, latest_time, ..State::default() };
     let (index, nodes) = (state.keyspace.index(), state.keyspace.nodes().count());
-    let before = folder::InitialFolder::of(target);
+    let before = data_dir::InitialDataDir::of(target);
     // The identity is written last: a folder that a crash left half-finished does not count as a member's.
-    let begun = Folder::open(target).and_then(|folder| {
+    let begun = DataDir::open(target).and_then(|folder| {
         // Another member may have started here while the backup was read. From now on none can.
-        folder::refuse_existing_member_in(&folder, target)?;
+        data_dir::refuse_existing_member_in(&folder, target)?;
         begin(&folder, &mut identity, state, &Arc::new(Counters::default())).map(drop)
     });
     if let Err(error) = begun {

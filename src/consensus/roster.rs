@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use raft::prelude::ConfState;
 
-use super::entry::{FieldReader, Undecodable, put_text, put_texts};
-use super::member::{Member, MemberRefusal};
+use super::entry::{DecodeError, FieldReader, put_text, put_texts};
+use super::member::{Member, MembershipError};
 
 /// Current and former members, and the version that they agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,35 +28,35 @@ impl Roster {
     }
 
     /// Adds a member without a vote.
-    pub(super) fn add(&mut self, id: u64, urls: &[String]) -> Result<(), MemberRefusal> {
+    pub(super) fn add(&mut self, id: u64, urls: &[String]) -> Result<(), MembershipError> {
         if self.removed.contains(&id) {
-            return Err(MemberRefusal::Removed);
+            return Err(MembershipError::Removed);
         }
         if self.members.contains_key(&id) {
-            return Err(MemberRefusal::IdTaken);
+            return Err(MembershipError::IdTaken);
         }
         // One at a time: if several did not start, the cause would be unclear.
         if let Some(waiting) = self.members.values().find(|member| member.incarnation == 0) {
-            return Err(MemberRefusal::NotStarted(waiting.id));
+            return Err(MembershipError::NotStarted(waiting.id));
         }
-        self.free(id, urls)?;
+        self.check_urls_unused(id, urls)?;
         let peer_urls = urls.to_vec();
         self.members.insert(id, Member { id, peer_urls, learner: true, ..Member::default() });
         Ok(())
     }
 
     /// Gives a member a vote.
-    pub(super) fn promote(&mut self, id: u64) -> Result<(), MemberRefusal> {
+    pub(super) fn promote(&mut self, id: u64) -> Result<(), MembershipError> {
         self.known(id)?.learner = false;
         Ok(())
     }
 
     /// Removes a member for good. The last voter stays: without it nothing could be decided.
-    pub(super) fn remove(&mut self, id: u64) -> Result<(), MemberRefusal> {
+    pub(super) fn remove(&mut self, id: u64) -> Result<(), MembershipError> {
         let member = self.known(id)?;
         let votes = !member.learner;
         if votes && self.members.values().filter(|member| !member.learner).count() == 1 {
-            return Err(MemberRefusal::Unsafe);
+            return Err(MembershipError::Unsafe);
         }
         self.members.remove(&id);
         self.removed.insert(id);
@@ -64,25 +64,25 @@ impl Roster {
     }
 
     /// Changes a member's peer URLs.
-    pub(super) fn relocate(&mut self, id: u64, urls: &[String]) -> Result<(), MemberRefusal> {
+    pub(super) fn set_peer_urls(&mut self, id: u64, urls: &[String]) -> Result<(), MembershipError> {
         self.known(id)?;
-        self.free(id, urls)?;
+        self.check_urls_unused(id, urls)?;
         self.known(id)?.peer_urls = urls.to_vec();
         Ok(())
     }
 
-    fn known(&mut self, id: u64) -> Result<&mut Member, MemberRefusal> {
+    fn known(&mut self, id: u64) -> Result<&mut Member, MembershipError> {
         if self.removed.contains(&id) {
-            return Err(MemberRefusal::Removed);
+            return Err(MembershipError::Removed);
         }
-        self.members.get_mut(&id).ok_or(MemberRefusal::Unknown)
+        self.members.get_mut(&id).ok_or(MembershipError::Unknown)
     }
 
     /// Checks that no other member has one of the URLs.
-    fn free(&self, id: u64, urls: &[String]) -> Result<(), MemberRefusal> {
+    fn check_urls_unused(&self, id: u64, urls: &[String]) -> Result<(), MembershipError> {
         let others = self.members.values().filter(|member| member.id != id);
         let taken = others.flat_map(|member| &member.peer_urls).any(|url| urls.contains(url));
-        if taken { Err(MemberRefusal::UrlTaken) } else { Ok(()) }
+        if taken { Err(MembershipError::UrlTaken) } else { Ok(()) }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -104,10 +104,10 @@ impl Roster {
         out
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut read = FieldReader::new(bytes);
         if read.byte()? != 1 {
-            return Err(Undecodable("a list of members of another format"));
+            return Err(DecodeError("a list of members of another format"));
         }
         let mut roster = Self::default();
         for _ in 0..read.count()? {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{FieldReader, ProposalId, Undecodable};
+use super::entry::{DecodeError, FieldReader, ProposalId};
 
 /// Processes remembered; each start of a member is one. The one that was inactive longest is forgotten first.
 const MAX_PROCESSES: usize = 128;
@@ -57,7 +57,7 @@ impl Sessions {
         out
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut read = FieldReader::new(bytes);
         let mut sessions = Self::default();
         for _ in 0..read.number()? {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_copy_is_recognised_in_any_order_and_the_runs_stay_few() {
+    fn a_duplicate_is_recognised_in_any_order_and_the_ranges_stay_few() {
         for seed in 0..200 {
             let mut random = StdRng::seed_from_u64(seed);
             let (mut sessions, mut model) = (Sessions::default(), BTreeSet::new());
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quietest_process_is_forgotten_first() {
+    fn the_least_recently_used_process_is_forgotten_first() {
         let mut sessions = Sessions::default();
         for process in 0..MAX_PROCESSES as u64 {
             assert!(sessions.admit(proposal_id(process, 1, 1), 10 + process));

@@ -17,9 +17,9 @@ pub struct Settings {
     /// Where to listen for peers: `http://IP:PORT` or `https://…`; port 0 picks a free one.
     pub listen_peer_urls: Vec<String>,
     /// TLS files for `https` peer URLs, whether this member listens on them or only connects to others.
-    pub peer_tls: crate::tls::Files,
+    pub peer_tls: crate::tls::TlsFiles,
     /// What an empty data folder means.
-    pub start: Start,
+    pub start: StartMode,
     /// Where peers reach this member.
     pub peer_urls: Vec<String>,
     /// The client URLs that this member publishes.
@@ -38,7 +38,7 @@ pub struct Settings {
 
 /// How a member with an empty data folder starts, or one that is to be alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
+pub enum StartMode {
     /// An empty folder founds the group with the others in `initial_cluster`.
     #[default]
     New,

@@ -27,8 +27,8 @@ const CHANGE_OVERHEAD_BYTES: i64 = 256;
 /// Whether writes are accepted, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Room {
-    Enough,
+pub(super) enum WriteSpace {
+    Available,
     DiskLow,
     QuotaReached,
 }
@@ -55,22 +55,22 @@ pub(super) struct Shared {
     /// The group removed this member.
     pub(super) removed: AtomicBool,
     /// The sender to the other members, once it exists.
-    pub(super) post: OnceLock<PeerSender>,
+    pub(super) peer_sender: OnceLock<PeerSender>,
     /// Bytes that may still be proposed before the free disk space is checked again.
-    pub(super) credit: AtomicI64,
+    pub(super) write_budget: AtomicI64,
     /// Requests that wait for a backup.
     pub(super) backups: Backups,
     members: RwLock<Arc<Members>>,
     committed: AtomicU64,
     term: AtomicU64,
     applied: AtomicU64,
-    room: AtomicU8,
+    write_space: AtomicU8,
     /// Raft index of a snapshot that replaced the whole state, until the persister has seen it; 0 is none.
     replaced: AtomicU64,
-    /// When this member last learnt of a leader, or lost one.
+    /// When this member last heard of a leader, or lost one.
     leader_at: RwLock<Instant>,
     /// Whether authentication is enabled; every request checks this.
-    guarded: AtomicBool,
+    auth_enabled: AtomicBool,
 }
 
 /// The initial values of a new `Shared`.
@@ -88,16 +88,16 @@ impl Shared {
     pub(super) fn new(beginning: SharedInit) -> Self {
         let SharedInit { state, own_id, cluster_id, request_timeout, counters, requests, hints } = beginning;
         let members = Members { cluster_id, own_id, ..Members::default() };
-        let (applied, seen) = (state.applied, state.seen);
-        let clock = Clock::start(seen);
+        let (applied, latest_time) = (state.applied, state.latest_time);
+        let clock = Clock::start(latest_time);
         let shared = Self {
             started: clock.now(),
             own_id,
             listens: AtomicBool::new(false),
             removed: AtomicBool::new(false),
-            post: OnceLock::new(),
+            peer_sender: OnceLock::new(),
             clock,
-            credit: AtomicI64::new(i64::MAX),
+            write_budget: AtomicI64::new(i64::MAX),
             counters,
             requests,
             hints,
@@ -110,10 +110,10 @@ impl Shared {
             committed: AtomicU64::new(applied.index),
             term: AtomicU64::new(applied.term),
             applied: AtomicU64::new(applied.index),
-            room: AtomicU8::new(Room::Enough as u8),
+            write_space: AtomicU8::new(WriteSpace::Available as u8),
             replaced: AtomicU64::new(0),
             leader_at: RwLock::new(Instant::now()),
-            guarded: AtomicBool::new(state.auth.enabled()),
+            auth_enabled: AtomicBool::new(state.auth.enabled()),
             state: RwLock::new(state),
         };
         shared.set_members(&shared.read().roster, None);
@@ -147,18 +147,18 @@ impl Shared {
 
     /// Must be called whenever `auth` may have changed, before the lock on the state is released.
     pub(super) fn set_auth(&self, auth: &Auth) {
-        self.guarded.store(auth.enabled(), Release);
+        self.auth_enabled.store(auth.enabled(), Release);
     }
 
-    pub(super) fn guarded(&self) -> bool {
-        self.guarded.load(Acquire)
+    pub(super) fn auth_enabled(&self) -> bool {
+        self.auth_enabled.load(Acquire)
     }
 
     pub(super) fn applied(&self) -> u64 {
         self.applied.load(Relaxed)
     }
 
-    pub(super) fn moved(&self, committed: u64, applied: u64, term: u64) {
+    pub(super) fn set_progress(&self, committed: u64, applied: u64, term: u64) {
         self.committed.store(committed, Relaxed);
         self.applied.store(applied, Relaxed);
         self.term.store(term, Relaxed);
@@ -176,16 +176,16 @@ impl Shared {
 
     /// Returns the metrics of the other members.
     pub(super) fn peers(&self) -> Vec<PeerMetrics> {
-        self.post.get().map(PeerSender::metrics).unwrap_or_default()
+        self.peer_sender.get().map(PeerSender::metrics).unwrap_or_default()
     }
 
     /// Returns whether the stream to a member is open.
-    pub(super) fn reaches(&self, id: u64) -> bool {
+    pub(super) fn is_connected(&self, id: u64) -> bool {
         self.peers().iter().any(|peer| peer.id == id && peer.connected)
     }
 
     /// Records that the leader changed.
-    pub(super) fn note_leader(&self) {
+    pub(super) fn record_leader_change(&self) {
         *self.leader_at.write().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
@@ -194,7 +194,9 @@ impl Shared {
         let changed = *self.leader_at.read().unwrap_or_else(PoisonError::into_inner);
         match self.members().leader {
             Some(_) if changed >= since => ProposeError::LeaderLost,
-            Some(leader) if leader != self.own_id && !self.reaches(leader) => ProposeError::ConnectionLost,
+            Some(leader) if leader != self.own_id && !self.is_connected(leader) => {
+                ProposeError::ConnectionLost
+            }
             _ => ProposeError::TimedOut,
         }
     }
@@ -207,26 +209,30 @@ impl Shared {
         })
     }
 
-    /// Takes `bytes` from the credit until the next check of the free space; a burst could otherwise fill a small
-    /// disk between two checks.
-    pub(super) fn spend(&self, bytes: usize) -> Result<(), ProposeError> {
-        self.room()?;
+    /// Takes `bytes` from the write budget until the next check of the free space; a burst could otherwise fill a
+    /// small disk between two checks.
+    pub(super) fn take_write_budget(&self, bytes: usize) -> Result<(), ProposeError> {
+        self.check_write_space()?;
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX / 2) + CHANGE_OVERHEAD_BYTES;
-        if self.credit.fetch_sub(bytes, Relaxed) >= bytes {
+        if self.write_budget.fetch_sub(bytes, Relaxed) >= bytes {
             return Ok(());
         }
-        self.credit.fetch_add(bytes, Relaxed);
+        self.write_budget.fetch_add(bytes, Relaxed);
         // A full queue already holds enough hints.
-        self.hints.try_send(Hint::Hurry).ok();
+        self.hints.try_send(Hint::MirrorNow).ok();
         Err(ProposeError::NoSpace)
     }
 
-    pub(super) fn room(&self) -> Result<(), ProposeError> {
-        if self.room.load(Relaxed) == Room::Enough as u8 { Ok(()) } else { Err(ProposeError::NoSpace) }
+    pub(super) fn check_write_space(&self) -> Result<(), ProposeError> {
+        if self.write_space.load(Relaxed) == WriteSpace::Available as u8 {
+            Ok(())
+        } else {
+            Err(ProposeError::NoSpace)
+        }
     }
 
     /// Returns whether that is a change.
-    pub(super) fn set_room(&self, room: Room) -> bool {
-        self.room.swap(room as u8, Relaxed) != room as u8
+    pub(super) fn set_write_space(&self, space: WriteSpace) -> bool {
+        self.write_space.swap(space as u8, Relaxed) != space as u8
     }
 }

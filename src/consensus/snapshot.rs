@@ -10,11 +10,11 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::entry::{FieldReader, Undecodable};
+use super::data_dir;
+use super::entry::{DecodeError, FieldReader};
 use super::error::OpenError;
-use super::folder;
 use super::state::State;
-use super::state_codec::{Builder, StateHead};
+use super::state_codec::{StateBuilder, StateHead};
 use crate::disk;
 
 pub(super) const FORMAT: &[u8] = b"retune snapshot 1\n";
@@ -109,7 +109,7 @@ pub(super) const FETCHED: &str = "fetched";
 pub(super) fn adopt(path: &Path) -> Result<(), OpenError> {
     fs::rename(path, path.with_extension("snapshot"))
         .map_err(OpenError::io(path, "giving the fetched snapshot its name"))?;
-    folder::sync_parent(path)
+    data_dir::sync_parent(path)
 }
 
 /// Handles a snapshot fetched before a crash: if the log continues from it, it becomes this member's own; any other
@@ -176,18 +176,18 @@ pub(super) fn read(path: &Path) -> Result<State, OpenError> {
 }
 
 /// Decodes the state from a snapshot's bytes.
-pub(super) fn parse(bytes: &[u8]) -> Result<State, Undecodable> {
-    let length = bytes.len().checked_sub(4).ok_or(Undecodable("it is too short"))?;
+pub(super) fn parse(bytes: &[u8]) -> Result<State, DecodeError> {
+    let length = bytes.len().checked_sub(4).ok_or(DecodeError("it is too short"))?;
     let (body, sum) = bytes.split_at(length);
     let body_sum = crc32fast::hash(body).to_le_bytes();
     if body_sum != sum {
-        return Err(Undecodable("its checksum does not match"));
+        return Err(DecodeError("its checksum does not match"));
     }
     let body =
-        body.strip_prefix(FORMAT).ok_or(Undecodable("it has a format that this version does not know"))?;
+        body.strip_prefix(FORMAT).ok_or(DecodeError("it has a format that this version does not know"))?;
     let mut read = FieldReader::new(body);
     let head = StateHead::decode(read.bytes()?)?;
-    let mut builder = Builder::default();
+    let mut builder = StateBuilder::default();
     loop {
         let key = read.length()?;
         if key == END_MARKER {
@@ -216,11 +216,11 @@ pub(super) fn write_fetched(folder: &Path, state: &State) -> io::Result<PathBuf>
 
 fn write_to(path: PathBuf, state: &State) -> io::Result<()> {
     let state_codec = super::state_codec::all(&state.keyspace);
-    let mut tally = super::state_codec::SetChecksum::default();
+    let mut checksum = super::state_codec::SetChecksum::default();
     for (key, value) in &state_codec {
-        tally.add(super::state_codec::weigh(key, value));
+        checksum.add(super::state_codec::pair_checksum(key, value));
     }
-    let mut writing = SnapshotWriter::begin_at(path, &StateHead::of(state, tally))?;
+    let mut writing = SnapshotWriter::begin_at(path, &StateHead::of(state, checksum))?;
     for (key, value) in &state_codec {
         writing.pair(key, value)?;
     }

@@ -5,17 +5,17 @@
 //! | `n` and a node's key | the node |
 //! | `e` and an index, big endian | the event, a marker if its values are large, or nothing if no key has the index |
 //!
-//! A [`StateHead`] accompanies them. Its tally shows whether any pair was lost, duplicated or is older than the others.
+//! A [`StateHead`] accompanies them. Its checksum shows whether any pair was lost, duplicated or is older than the others.
 
 use std::sync::Arc;
 
-use super::entry::{FieldReader, Undecodable};
+use super::entry::{DecodeError, FieldReader};
 use super::log::LogId;
 use super::roster::Roster;
 use super::session::Sessions;
 use super::state::State;
 use crate::keyspace::auth::Auth;
-use crate::keyspace::{HistoryEntry, Keyspace, Loader, Record, Time};
+use crate::keyspace::{HistoryEntry, Keyspace, Loader, NodeRecord, Time};
 
 const NODE_TAG: u8 = b'n';
 const EVENT_TAG: u8 = b'e';
@@ -34,34 +34,34 @@ pub(super) struct SetChecksum {
 }
 
 impl SetChecksum {
-    pub(super) fn add(&mut self, weight: Weight) {
+    pub(super) fn add(&mut self, pair: PairChecksum) {
         self.count = self.count.wrapping_add(1);
-        self.sum = self.sum.wrapping_add(weight.hash);
-        self.bytes = self.bytes.wrapping_add(weight.bytes);
+        self.sum = self.sum.wrapping_add(pair.hash);
+        self.bytes = self.bytes.wrapping_add(pair.bytes);
     }
 
-    pub(super) fn remove(&mut self, weight: Weight) {
+    pub(super) fn remove(&mut self, pair: PairChecksum) {
         self.count = self.count.wrapping_sub(1);
-        self.sum = self.sum.wrapping_sub(weight.hash);
-        self.bytes = self.bytes.wrapping_sub(weight.bytes);
+        self.sum = self.sum.wrapping_sub(pair.hash);
+        self.bytes = self.bytes.wrapping_sub(pair.bytes);
     }
 }
 
-/// The share of one pair in a tally.
+/// The share of one pair in a checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Weight {
+pub(super) struct PairChecksum {
     pub(super) hash: u64,
     pub(super) bytes: u64,
 }
 
-pub(super) fn weigh(key: &[u8], value: &[u8]) -> Weight {
+pub(super) fn pair_checksum(key: &[u8], value: &[u8]) -> PairChecksum {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key);
     let name = hasher.clone().finalize();
     hasher.update(value);
     // Only nodes count towards the quota: past events are dropped over time anyway.
     let bytes = if key.first() == Some(&NODE_TAG) { (key.len() + value.len()) as u64 } else { 0 };
-    Weight { hash: u64::from(name) << 32 | u64::from(hasher.finalize()), bytes }
+    PairChecksum { hash: u64::from(name) << 32 | u64::from(hasher.finalize()), bytes }
 }
 
 /// Everything in the state besides the pairs.
@@ -70,32 +70,39 @@ pub(super) struct StateHead {
     pub(super) applied: LogId,
     /// The keyspace's index.
     pub(super) index: u64,
-    pub(super) seen: Time,
+    pub(super) latest_time: Time,
     pub(super) roster: Roster,
     pub(super) auth: Arc<Auth>,
     pub(super) sessions: Sessions,
-    pub(super) tally: SetChecksum,
+    pub(super) checksum: SetChecksum,
 }
 
 impl StateHead {
-    /// Makes the head of `state`, with a tally that is computed elsewhere.
-    pub(super) fn of(state: &State, tally: SetChecksum) -> Self {
+    /// Makes the head of `state`, with a checksum that is computed elsewhere.
+    pub(super) fn of(state: &State, checksum: SetChecksum) -> Self {
         Self {
             applied: state.applied,
             index: state.keyspace.index(),
-            seen: state.seen,
+            latest_time: state.latest_time,
             roster: state.roster.clone(),
             auth: Arc::clone(&state.auth),
             sessions: state.sessions.clone(),
-            tally,
+            checksum,
         }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Self { applied, index, seen, roster, auth, sessions, tally } = self;
+        let Self { applied, index, latest_time, roster, auth, sessions, checksum } = self;
         let mut out = vec![FORMAT_VERSION];
-        for number in [applied.index, applied.term, *index, *seen as u64, tally.count, tally.sum, tally.bytes]
-        {
+        for number in [
+            applied.index,
+            applied.term,
+            *index,
+            *latest_time as u64,
+            checksum.count,
+            checksum.sum,
+            checksum.bytes,
+        ] {
             out.extend(number.to_le_bytes());
         }
         for part in [roster.encode(), auth.encode(), sessions.encode()] {
@@ -106,22 +113,22 @@ impl StateHead {
         out
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let body = bytes.len().checked_sub(4).ok_or(Undecodable("it is too short"))?;
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let body = bytes.len().checked_sub(4).ok_or(DecodeError("it is too short"))?;
         let (body, check) = bytes.split_at(body);
         if crc32fast::hash(body).to_le_bytes() != check {
-            return Err(Undecodable("its checksum does not match"));
+            return Err(DecodeError("its checksum does not match"));
         }
         let mut read = FieldReader::new(body);
         if read.byte()? != FORMAT_VERSION {
-            return Err(Undecodable("it has a format that this version does not know"));
+            return Err(DecodeError("it has a format that this version does not know"));
         }
         let applied = LogId { index: read.number()?, term: read.number()? };
-        let (index, seen) = (read.number()?, read.number()? as Time);
-        let tally = SetChecksum { count: read.number()?, sum: read.number()?, bytes: read.number()? };
-        let mut head = Self { applied, index, seen, tally, ..Self::default() };
+        let (index, latest_time) = (read.number()?, read.number()? as Time);
+        let checksum = SetChecksum { count: read.number()?, sum: read.number()?, bytes: read.number()? };
+        let mut head = Self { applied, index, latest_time, checksum, ..Self::default() };
         head.roster = Roster::decode(part(&mut read)?)?;
-        let auth = Auth::decode(part(&mut read)?).map_err(|_| Undecodable("the users in it are invalid"))?;
+        let auth = Auth::decode(part(&mut read)?).map_err(|_| DecodeError("the users in it are invalid"))?;
         head.auth = Arc::new(auth);
         head.sessions = Sessions::decode(part(&mut read)?)?;
         read.end()?;
@@ -129,7 +136,7 @@ impl StateHead {
     }
 }
 
-fn part<'b>(read: &mut FieldReader<'b>) -> Result<&'b [u8], Undecodable> {
+fn part<'b>(read: &mut FieldReader<'b>) -> Result<&'b [u8], DecodeError> {
     let length = usize::try_from(read.number()?).unwrap_or(usize::MAX);
     read.take(length)
 }
@@ -142,7 +149,7 @@ pub(super) fn event_key(index: u64) -> Vec<u8> {
     [&[EVENT_TAG], index.to_be_bytes().as_slice()].concat()
 }
 
-pub(super) fn node_value(record: &Record) -> Vec<u8> {
+pub(super) fn node_value(record: &NodeRecord) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     record.encode(&mut out);
     out
@@ -160,39 +167,39 @@ pub(super) fn event_value(entry: &HistoryEntry) -> Vec<u8> {
 
 /// Builds a state from pairs in any order.
 #[derive(Default)]
-pub(super) struct Builder {
+pub(super) struct StateBuilder {
     loader: Loader,
-    tally: SetChecksum,
+    checksum: SetChecksum,
 }
 
-impl Builder {
-    pub(super) fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), Undecodable> {
-        self.tally.add(weigh(key, value));
+impl StateBuilder {
+    pub(super) fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+        self.checksum.add(pair_checksum(key, value));
         match key.split_first() {
             Some((&NODE_TAG, key)) => {
-                let record = Record::decode(value).map_err(|_| Undecodable("an invalid node"))?;
-                self.loader.node(key, record).map_err(|_| Undecodable("a node in an impossible place"))
+                let record = NodeRecord::decode(value).map_err(|_| DecodeError("an invalid node"))?;
+                self.loader.node(key, record).map_err(|_| DecodeError("a node in an impossible place"))
             }
             Some((&EVENT_TAG, index)) => {
-                let index = index.try_into().map_err(|_| Undecodable("an event without an index"))?;
+                let index = index.try_into().map_err(|_| DecodeError("an event without an index"))?;
                 let event = HistoryEntry::decode(value);
-                let event = event.map_err(|_| Undecodable("an invalid event"))?;
+                let event = event.map_err(|_| DecodeError("an invalid event"))?;
                 let index = u64::from_be_bytes(index);
-                self.loader.event(index, event).map_err(|_| Undecodable("an event in an impossible place"))
+                self.loader.event(index, event).map_err(|_| DecodeError("an event in an impossible place"))
             }
-            _ => Err(Undecodable("a pair of an unknown kind")),
+            _ => Err(DecodeError("a pair of an unknown kind")),
         }
     }
 
     /// Returns the state if the pairs are complete.
-    pub(super) fn finish(self, head: &StateHead) -> Result<State, Undecodable> {
-        if self.tally != head.tally {
-            return Err(Undecodable("the pairs do not match what was written"));
+    pub(super) fn finish(self, head: &StateHead) -> Result<State, DecodeError> {
+        if self.checksum != head.checksum {
+            return Err(DecodeError("the pairs do not match what was written"));
         }
         let keyspace =
-            self.loader.finish(head.index).map_err(|_| Undecodable("the pairs do not form a tree"))?;
-        let StateHead { applied, seen, roster, auth, sessions, .. } = head.clone();
-        Ok(State { keyspace, roster, auth, sessions, applied, seen })
+            self.loader.finish(head.index).map_err(|_| DecodeError("the pairs do not form a tree"))?;
+        let StateHead { applied, latest_time, roster, auth, sessions, .. } = head.clone();
+        Ok(State { keyspace, roster, auth, sessions, applied, latest_time })
     }
 }
 

@@ -54,7 +54,7 @@ impl WalMarks {
 
 /// What a cut would remove.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Tail {
+pub(super) enum TailState {
     /// Reserved space that was never written.
     Empty,
     /// One round that was interrupted while it was written.
@@ -64,10 +64,10 @@ pub(super) enum Tail {
 }
 
 /// Classifies the bytes of a log file that would be cut at `cut`.
-pub(super) fn judge(marks: WalMarks, bytes: &[u8], cut: usize) -> Tail {
+pub(super) fn classify_tail(marks: WalMarks, bytes: &[u8], cut: usize) -> TailState {
     let (kept, tail) = bytes.split_at(cut.min(bytes.len()));
     if tail.iter().all(|byte| *byte == 0) {
-        return Tail::Empty;
+        return TailState::Empty;
     }
     let (first, last) = (marks.all(tail).min(), marks.all(tail).max());
     let durable = match marks.all(kept).max() {
@@ -77,7 +77,7 @@ pub(super) fn judge(marks: WalMarks, bytes: &[u8], cut: usize) -> Tail {
         None if cut == 0 => last.is_some(),
         None => first != last,
     };
-    if durable { Tail::Durable } else { Tail::Torn }
+    if durable { TailState::Durable } else { TailState::Torn }
 }
 
 #[cfg(test)]
@@ -99,50 +99,50 @@ mod tests {
     }
 
     #[test]
-    fn reserved_room_may_be_cut() {
+    fn preallocated_space_may_be_cut() {
         let (mut bytes, _) = log(1..=3);
         let end = bytes.len();
         bytes.extend([0; 4096]);
-        assert_eq!(judge(MARKS, &bytes, end), Tail::Empty);
+        assert_eq!(classify_tail(MARKS, &bytes, end), TailState::Empty);
     }
 
     #[test]
-    fn the_last_round_may_be_cut_whether_its_mark_arrived_or_not() {
+    fn the_last_round_may_be_cut_with_or_without_its_marker() {
         let (bytes, starts) = log(1..=3);
-        assert_eq!(judge(MARKS, &bytes, starts[2]), Tail::Torn);
-        assert_eq!(judge(MARKS, &bytes[..bytes.len() - 10], starts[2]), Tail::Torn);
+        assert_eq!(classify_tail(MARKS, &bytes, starts[2]), TailState::Torn);
+        assert_eq!(classify_tail(MARKS, &bytes[..bytes.len() - 10], starts[2]), TailState::Torn);
     }
 
     #[test]
-    fn a_damaged_round_with_later_ones_behind_it_is_kept() {
+    fn a_damaged_round_before_later_ones_is_kept() {
         let (bytes, starts) = log(1..=3);
-        assert_eq!(judge(MARKS, &bytes, starts[1]), Tail::Durable);
+        assert_eq!(classify_tail(MARKS, &bytes, starts[1]), TailState::Durable);
         let mut unmarked = bytes;
         unmarked[starts[1] + 32] ^= 1; // the damage hit the round's own mark
-        assert_eq!(judge(MARKS, &unmarked, starts[1]), Tail::Durable);
+        assert_eq!(classify_tail(MARKS, &unmarked, starts[1]), TailState::Durable);
     }
 
     #[test]
     fn a_broken_header_before_any_round_is_kept() {
         let (bytes, _) = log(5..=5);
-        assert_eq!(judge(MARKS, &bytes, 0), Tail::Durable);
-        assert_eq!(judge(MARKS, &[3; 16], 0), Tail::Torn);
+        assert_eq!(classify_tail(MARKS, &bytes, 0), TailState::Durable);
+        assert_eq!(classify_tail(MARKS, &[3; 16], 0), TailState::Torn);
     }
 
     #[test]
-    fn the_first_round_of_a_file_may_be_cut_but_not_with_a_second_behind_it() {
+    fn the_first_round_of_a_file_may_be_cut_unless_another_follows() {
         let (bytes, starts) = log(5..=5);
-        assert_eq!(judge(MARKS, &bytes, starts[0]), Tail::Torn);
+        assert_eq!(classify_tail(MARKS, &bytes, starts[0]), TailState::Torn);
         let (bytes, starts) = log(5..=6);
-        assert_eq!(judge(MARKS, &bytes, starts[0]), Tail::Durable);
+        assert_eq!(classify_tail(MARKS, &bytes, starts[0]), TailState::Durable);
     }
 
     #[test]
-    fn a_mark_that_a_client_makes_up_is_none() {
+    fn a_marker_forged_by_a_client_is_ignored() {
         let (mut bytes, starts) = log(1..=3);
         bytes.extend(WalMarks::new(8).of(u64::MAX));
-        assert_eq!(judge(MARKS, &bytes, starts[2]), Tail::Torn);
+        assert_eq!(classify_tail(MARKS, &bytes, starts[2]), TailState::Torn);
         bytes.extend(MARKS.of(u64::MAX));
-        assert_eq!(judge(MARKS, &bytes, starts[2]), Tail::Durable);
+        assert_eq!(classify_tail(MARKS, &bytes, starts[2]), TailState::Durable);
     }
 }

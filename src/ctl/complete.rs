@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::client::cluster::Get;
 
-use super::job::Invocation;
+use super::command::Invocation;
 use super::session::Session;
 
 /// Short, because the user waits for the completion.
@@ -13,7 +13,7 @@ const COMPLETION_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Returns the keys that begin with the word; directories end with a slash.
 pub(super) async fn keys(call: &Invocation) -> Option<String> {
-    let typed = call.words.first().map_or(Cow::Borrowed(""), |word| word.to_string_lossy());
+    let typed = call.args.first().map_or(Cow::Borrowed(""), |word| word.to_string_lossy());
     let typed = &*typed;
     // A completion cannot prompt for a password.
     if call.access.username.as_deref().is_some_and(|name| !name.contains(':')) {
@@ -23,7 +23,7 @@ pub(super) async fn keys(call: &Invocation) -> Option<String> {
     call.access.debug = false;
     call.access.total_timeout = COMPLETION_TIMEOUT;
     let found = async {
-        let session = Session::unsynced(&call).await.ok()?;
+        let session = Session::open_without_sync(&call).await.ok()?;
         let dir = &typed[..typed.rfind('/').map_or(0, |at| at + 1)];
         let how = Get { sorted: true, ..Get::default() };
         session.keys().get(format!("/{}", dir.trim_matches('/')).as_bytes(), how).await.ok()

@@ -3,28 +3,28 @@
 use similar::TextDiff;
 
 use super::document::write;
-use super::end::End;
+use super::error::CommandError;
 use super::import::{Document, document};
 use super::session::Session;
-use super::{live, print};
+use super::{print, subtree};
 
 const EXIT_DIFFERENT: u8 = 1;
 /// As with the `diff` program: 1 means that there is a difference.
 const EXIT_FAILURE: u8 = 2;
 
-pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> {
-    let trouble = |why: String| End { code: EXIT_FAILURE, ..End::mistake(why) };
-    let Document { item: wanted, format, file, key } = document(session, format).map_err(trouble)?;
-    let before = match live::read(session, &key, true).await? {
-        Some(item) => write(&item.lives_as(Some(&wanted)), format).map_err(trouble)?,
+pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), CommandError> {
+    let failure = |why: String| CommandError { code: EXIT_FAILURE, ..CommandError::with_prefix(why) };
+    let Document { item: wanted, format, file, key } = document(session, format).map_err(failure)?;
+    let before = match subtree::read(session, &key, true).await? {
+        Some(item) => write(&item.with_ttls_of(Some(&wanted)), format).map_err(failure)?,
         None => String::new(),
     };
-    let after = write(&wanted, format).map_err(trouble)?;
+    let after = write(&wanted, format).map_err(failure)?;
     if before == after {
         return Ok(());
     }
     let diff = TextDiff::from_lines(&before, &after);
     let text = diff.unified_diff().context_radius(3).header(&format!("store:{key}"), &file).to_string();
     print::result(&text)?;
-    Err(End { code: EXIT_DIFFERENT, message: String::new() })
+    Err(CommandError { code: EXIT_DIFFERENT, message: String::new() })
 }

@@ -7,25 +7,26 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::document::{Format, Item, ItemKind, read, write};
-use super::end::{EXIT_SERVER_ERROR, End};
-use super::export::lasting;
-use super::plan::{PlannedWrite, Rule, carry_out, plan};
+use super::document::{Format, KeyNode, KeyNodeKind, read, write};
+use super::error::{CommandError, EXIT_SERVER_ERROR};
+use super::export::without_ttls;
+use super::plan::{PlanOptions, PlannedWrite, apply, plan};
 use super::session::Session;
-use super::{live, print};
+use super::{print, subtree};
 
-pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> {
+pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), CommandError> {
     session.key()?;
-    let format = Format::find(format, None).map_err(End::mistake)?;
-    let key = live::key(session, 0)?;
-    let item = live::whole(session, &key, true).await?;
-    let (text, end) = match &item.kind {
-        ItemKind::File(value) => (value.clone(), "txt"),
-        ItemKind::Dir(_) => {
-            (write(&lasting(item.clone()), format).map_err(End::mistake)?, format.extension())
-        }
+    let format = Format::find(format, None).map_err(CommandError::with_prefix)?;
+    let key = subtree::key(session, 0)?;
+    let item = subtree::read_existing(session, &key, true).await?;
+    let (text, extension) = match &item.kind {
+        KeyNodeKind::File(value) => (value.clone(), "txt"),
+        KeyNodeKind::Dir(_) => (
+            write(&without_ttls(item.clone()), format).map_err(CommandError::with_prefix)?,
+            format.extension(),
+        ),
     };
-    let draft = Draft::new(&text, end).map_err(End::mistake)?;
+    let draft = Draft::new(&text, extension).map_err(CommandError::with_prefix)?;
     let edited = match draft.edit().await {
         Ok(edited) => edited,
         Err(why) => return Err(draft.failed(&text, &why)),
@@ -36,7 +37,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
             print::error("unchanged\n");
             Ok(())
         }
-        Err(end) => Err(draft.keep(end)),
+        Err(error) => Err(draft.keep(error)),
     }
 }
 
@@ -44,42 +45,45 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), End> 
 async fn write_back(
     session: &Session<'_>,
     key: &str,
-    item: &Item,
+    item: &KeyNode,
     text: &str,
     edited: &str,
     format: Format,
-) -> Result<bool, End> {
+) -> Result<bool, CommandError> {
     let steps = match &item.kind {
-        ItemKind::File(_) => {
+        KeyNodeKind::File(_) => {
             let value = without_editors_newline(text, edited);
             if value == text {
                 return Ok(false);
             }
             vec![PlannedWrite::update(key, value, item.ttl, item.index)]
         }
-        ItemKind::Dir(_) => {
+        KeyNodeKind::Dir(_) => {
             if edited == text {
                 return Ok(false);
             }
-            let unread = |why| End::mistake(format_args!("nothing was written: {why}"));
+            let unread = |why| CommandError::with_prefix(format_args!("nothing was written: {why}"));
             let wanted = read(edited, format).map_err(unread)?;
             if !wanted.is_dir() {
-                return Err(End::mistake("nothing was written: the document is no longer a directory"));
+                return Err(CommandError::with_prefix(
+                    "nothing was written: the document is no longer a directory",
+                ));
             }
-            let rule = Rule { prune: true, keep_ttl: true };
-            plan(key, Some(item), &wanted, rule).map_err(|blocked| End::mistake(blocked.join(", ")))?
+            let options = PlanOptions { prune: true, keep_ttl: true };
+            plan(key, Some(item), &wanted, options)
+                .map_err(|blocked| CommandError::with_prefix(blocked.join(", ")))?
         }
     };
     if steps.is_empty() {
         return Ok(false);
     }
     // Each write has its own condition; this check makes a change anywhere stop all of them.
-    let now = live::read(session, key, true).await?;
-    if !now.is_some_and(|now| now.untouched(item)) {
+    let now = subtree::read(session, key, true).await?;
+    if !now.is_some_and(|now| now.is_same_version(item)) {
         let message = format!("Error:  {key} was changed in the store meanwhile; nothing was written\n");
-        return Err(End { code: EXIT_SERVER_ERROR, message });
+        return Err(CommandError { code: EXIT_SERVER_ERROR, message });
     }
-    carry_out(session, &steps).await?;
+    apply(session, &steps).await?;
     Ok(true)
 }
 
@@ -95,8 +99,8 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(text: &str, end: &str) -> Result<Self, String> {
-        let name = format!("retune-edit-{:016x}.{end}", rand::random::<u64>());
+    fn new(text: &str, extension: &str) -> Result<Self, String> {
+        let name = format!("retune-edit-{:016x}.{extension}", rand::random::<u64>());
         let path = std::env::temp_dir().join(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
@@ -122,17 +126,17 @@ impl Draft {
     }
 
     /// Returns the error of a failed edit; keeps the text that was typed.
-    fn failed(self, before: &str, why: &str) -> End {
-        let end = End::mistake(why);
+    fn failed(self, before: &str, why: &str) -> CommandError {
+        let error = CommandError::with_prefix(why);
         if fs::read(&self.path).is_ok_and(|now| now != before.as_bytes()) {
-            return self.keep(end);
+            return self.keep(error);
         }
-        end
+        error
     }
 
-    fn keep(mut self, end: End) -> End {
+    fn keep(mut self, error: CommandError) -> CommandError {
         self.kept = true;
-        end.and(&format!("your text is kept in {}\n", self.path.display()))
+        error.append(&format!("your text is kept in {}\n", self.path.display()))
     }
 }
 
@@ -153,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_editors_final_newline_is_no_change() {
+    fn an_editors_final_newline_is_not_a_change() {
         assert_eq!(without_editors_newline("a", "a\n"), "a");
         assert_eq!(without_editors_newline("a\n", "a\n"), "a\n");
         assert_eq!(without_editors_newline("a", "a\n\n"), "a\n");

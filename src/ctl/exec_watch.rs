@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::client::cluster::Event;
 
-use super::end::End;
+use super::error::CommandError;
 use super::print;
 use super::session::Session;
 use super::watch::{Position, until_interrupted};
@@ -18,10 +18,10 @@ use super::watch::{Position, until_interrupted};
 const MAX_CONCURRENT_PROGRAMS: usize = 64;
 
 /// Runs the program for each event until interrupted. Programs do not wait for each other.
-pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> Result<(), End> {
-    let words = &session.call.words;
+pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> Result<(), CommandError> {
+    let words = &session.call.args;
     if words.len() < 2 {
-        return Err(End::mistake("key and command to exec required"));
+        return Err(CommandError::with_prefix("key and command to exec required"));
     }
     let (key, program) = split(words);
     let mut from = Position::after(after);
@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session<'_>, after: u64, recursive: bool) -> R
             running.spawn(async move { child.wait().await });
         }
     };
-    until_interrupted(session.lasting(events)).await
+    until_interrupted(session.with_member_updates(events)).await
 }
 
 /// Splits the words into key and program. With `--` after the key that is simple; without it, etcdctl's parser puts the
@@ -55,9 +55,9 @@ fn split(words: &[OsString]) -> (&OsStr, &[OsString]) {
     }
 }
 
-fn start(program: &[OsString], event: &Event) -> Result<Child, End> {
+fn start(program: &[OsString], event: &Event) -> Result<Child, CommandError> {
     let Some((name, args)) = program.split_first() else {
-        return Err(End::mistake("key and command to exec required"));
+        return Err(CommandError::with_prefix("key and command to exec required"));
     };
     let child = Command::new(name)
         .args(args)
@@ -70,15 +70,15 @@ fn start(program: &[OsString], event: &Event) -> Result<Child, End> {
     child.map_err(|error| {
         let shown = name.to_string_lossy();
         let missing = error.kind() == std::io::ErrorKind::NotFound;
-        End::usage(if missing && !shown.contains('/') {
+        CommandError::usage(if missing && !shown.contains('/') {
             format!("exec: \"{shown}\": executable file not found in $PATH")
         } else {
-            format!("fork/exec {shown}: {}", os_words(&error))
+            format!("fork/exec {shown}: {}", os_error_text(&error))
         })
     })
 }
 
-fn os_words(error: &std::io::Error) -> String {
+fn os_error_text(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(code) => nix::errno::Errno::from_raw(code).desc().to_lowercase(),
         None => error.to_string(),

@@ -1,27 +1,33 @@
 //! `export`: prints a subtree as a document.
 
-use super::document::{Format, Item, ItemKind, write_at};
-use super::end::End;
+use super::document::{Format, KeyNode, KeyNodeKind, write_at};
+use super::error::CommandError;
 use super::session::Session;
-use super::{live, print};
+use super::{print, subtree};
 
-pub(super) async fn run(session: &Session<'_>, format: &str, ttl: bool, quorum: bool) -> Result<(), End> {
+pub(super) async fn run(
+    session: &Session<'_>,
+    format: &str,
+    ttl: bool,
+    quorum: bool,
+) -> Result<(), CommandError> {
     let format = if format.is_empty() { "json" } else { format };
-    let format = Format::find(format, None).map_err(End::mistake)?;
-    let key = live::key(session, 0)?;
-    let item = live::whole(session, &key, quorum).await?;
-    let item = if ttl { item } else { lasting(item) };
-    let text = write_at(&item, &key, format).map_err(|why| End::mistake(format_args!("{key}: {why}")))?;
+    let format = Format::find(format, None).map_err(CommandError::with_prefix)?;
+    let key = subtree::key(session, 0)?;
+    let item = subtree::read_existing(session, &key, quorum).await?;
+    let item = if ttl { item } else { without_ttls(item) };
+    let text = write_at(&item, &key, format)
+        .map_err(|why| CommandError::with_prefix(format_args!("{key}: {why}")))?;
     print::result(&text)
 }
 
 /// Returns the item without any TTL.
-pub(super) fn lasting(item: Item) -> Item {
+pub(super) fn without_ttls(item: KeyNode) -> KeyNode {
     let kind = match item.kind {
-        ItemKind::Dir(entries) => {
-            ItemKind::Dir(entries.into_iter().map(|(name, item)| (name, lasting(item))).collect())
+        KeyNodeKind::Dir(entries) => {
+            KeyNodeKind::Dir(entries.into_iter().map(|(name, item)| (name, without_ttls(item))).collect())
         }
-        file @ ItemKind::File(_) => file,
+        file @ KeyNodeKind::File(_) => file,
     };
-    Item { kind, ttl: None, index: item.index }
+    KeyNode { kind, ttl: None, index: item.index }
 }

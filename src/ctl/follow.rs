@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::cluster::{Delete, Event, Keys, RequestError, Set};
 
-use super::end::End;
+use super::error::CommandError;
 use super::import_from::{Listing, Migration};
 use super::print;
 use super::watch::until_interrupted;
@@ -24,14 +24,14 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(300);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Follows until interrupted.
-pub(super) async fn run(moves: Vec<(Migration<'_>, Listing)>) -> Result<(), End> {
+pub(super) async fn run(migrations: Vec<(Migration<'_>, Listing)>) -> Result<(), CommandError> {
     print::error("following the source; press CTRL+C to stop\n");
-    let all = try_join_all(moves.into_iter().map(|(one, listing)| follow(one, listing)));
+    let all = try_join_all(migrations.into_iter().map(|(migration, listing)| follow(migration, listing)));
     until_interrupted(async { all.await.map(drop) }).await
 }
 
 /// One subtree that is followed.
-struct Followed {
+struct FollowState {
     /// The keys copied from the source: those that are deleted there must be deleted here.
     known: BTreeSet<String>,
     /// The next index, and the source's cluster that it belongs to.
@@ -40,7 +40,7 @@ struct Followed {
     due: Instant,
 }
 
-impl Followed {
+impl FollowState {
     fn of(listing: Listing) -> Self {
         let shortest = listing.entries.values().map(|entry| entry.ttl).filter(|ttl| *ttl > 0).min();
         let pause = shortest.map_or(COMPARE_INTERVAL, |ttl| compare_interval(ttl.unsigned_abs()));
@@ -54,86 +54,90 @@ fn compare_interval(ttl: u64) -> Duration {
     (Duration::from_secs(ttl) / 3).clamp(Duration::from_secs(1), EXPIRING_COMPARE_INTERVAL)
 }
 
-async fn follow(one: Migration<'_>, listing: Listing) -> Result<(), End> {
-    let mut followed = Followed::of(listing);
+async fn follow(migration: Migration<'_>, listing: Listing) -> Result<(), CommandError> {
+    let mut state = FollowState::of(listing);
     let mut failing = false;
     loop {
-        let watch = Keys::new(one.source, None);
+        let watch = Keys::new(migration.source, None);
         let done = tokio::select! {
-            event = watch.next(one.key.as_bytes(), followed.from, true) => match event {
-                Ok(event) => copy_change(&one, &mut followed, &event).await,
-                Err(RequestError::Etcd(error)) if error.code == 401 => compare_all(&one, &mut followed).await,
-                Err(RequestError::Replaced) => compare_all(&one, &mut followed).await,
+            event = watch.next(migration.key.as_bytes(), state.from, true) => match event {
+                Ok(event) => copy_change(&migration, &mut state, &event).await,
+                Err(RequestError::Etcd(error)) if error.code == 401 => compare_all(&migration, &mut state).await,
+                Err(RequestError::Replaced) => compare_all(&migration, &mut state).await,
                 Err(error) => Err(error.into()),
             },
-            () = tokio::time::sleep_until(followed.due) => compare_all(&one, &mut followed).await,
+            () = tokio::time::sleep_until(state.due) => compare_all(&migration, &mut state).await,
         };
         match done {
             Ok(()) => failing = false,
-            Err(end) => {
+            Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    print::error_until_read(end.message + "retrying until it succeeds\n").await;
+                    print::error_until_read(error.message + "retrying until it succeeds\n").await;
                 }
                 sleep(RETRY_DELAY).await;
                 // Whether the failed write was applied is unknown.
-                followed.due = Instant::now();
+                state.due = Instant::now();
             }
         }
     }
 }
 
 /// Makes the whole target match the source.
-async fn compare_all(one: &Migration<'_>, followed: &mut Followed) -> Result<(), End> {
-    let mut next = Followed::of(one.bring().await?);
-    let gone: Vec<String> = followed.known.difference(&next.known).cloned().collect();
+async fn compare_all(migration: &Migration<'_>, state: &mut FollowState) -> Result<(), CommandError> {
+    let mut next = FollowState::of(migration.sync().await?);
+    let gone: Vec<String> = state.known.difference(&next.known).cloned().collect();
     let mut above: Option<String> = None;
     for key in gone {
         if above.as_ref().is_some_and(|above| is_below(above, &key)) {
             continue;
         }
-        if let Err(end) = remove(one, &key).await {
+        if let Err(error) = remove(migration, &key).await {
             // Keys that could not be removed still count as copied.
-            next.known.append(&mut followed.known);
-            *followed = next;
-            return Err(end);
+            next.known.append(&mut state.known);
+            *state = next;
+            return Err(error);
         }
         above = Some(key);
     }
-    *followed = next;
+    *state = next;
     Ok(())
 }
 
 /// Copies one change.
-async fn copy_change(one: &Migration<'_>, followed: &mut Followed, event: &Event) -> Result<(), End> {
+async fn copy_change(
+    migration: &Migration<'_>,
+    state: &mut FollowState,
+    event: &Event,
+) -> Result<(), CommandError> {
     let node = &event.node;
     if matches!(&*event.action, "delete" | "compareAndDelete" | "expire") {
         // A parent directory may be deleted; beyond the followed subtree nothing is ours to remove.
-        let key = if is_below(&node.key, &one.key) { &one.key } else { &node.key };
-        remove(one, key).await?;
-        followed.known.retain(|known| known != key && !is_below(key, known));
+        let key = if is_below(&node.key, &migration.key) { &migration.key } else { &node.key };
+        remove(migration, key).await?;
+        state.known.retain(|known| known != key && !is_below(key, known));
     } else {
         let ttl = u64::try_from(node.ttl).unwrap_or(0);
         let how = Set { dir: node.dir, ttl, exists: None, ..Set::default() };
-        let mut done = one.keys().set(node.key.as_bytes(), node.value.as_bytes(), &how).await;
+        let mut done = migration.keys().set(node.key.as_bytes(), node.value.as_bytes(), &how).await;
         if node.dir && done.as_ref().is_err_and(|error| error.code() == Some(102)) {
             // The directory exists; only its TTL changes.
             let how = Set { exists: Some(true), ..how };
-            done = one.keys().set(node.key.as_bytes(), b"", &how).await;
+            done = migration.keys().set(node.key.as_bytes(), b"", &how).await;
         }
         done?;
-        followed.known.insert(node.key.clone());
+        state.known.insert(node.key.clone());
         if node.ttl > 0 {
-            followed.due = followed.due.min(Instant::now() + compare_interval(ttl));
+            state.due = state.due.min(Instant::now() + compare_interval(ttl));
         }
     }
     print::out_until_read(format!("{} {}\n", event.action, node.key)).await;
-    followed.from.0 = node.modified + 1;
+    state.from.0 = node.modified + 1;
     Ok(())
 }
 
-async fn remove(one: &Migration<'_>, key: &str) -> Result<(), End> {
+async fn remove(migration: &Migration<'_>, key: &str) -> Result<(), CommandError> {
     let how = Delete { dir: true, recursive: true, ..Delete::default() };
-    match one.keys().delete(key.as_bytes(), &how).await {
+    match migration.keys().delete(key.as_bytes(), &how).await {
         Ok(_) => Ok(()),
         Err(error) if matches!(error.code(), Some(100 | 107)) => Ok(()),
         Err(error) => Err(error.into()),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::client::cluster::{Health, Member, Members};
 
-use super::end::{EXIT_UNHEALTHY, End};
-use super::job::Invocation;
+use super::command::Invocation;
+use super::error::{CommandError, EXIT_UNHEALTHY};
 use super::print;
 use super::session::Session;
 use super::watch::until_interrupted;
@@ -13,8 +13,8 @@ use super::watch::until_interrupted;
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Asks every member for its health, once or until interrupted.
-pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
-    let session = Session::unsynced(call).await?;
+pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), CommandError> {
+    let session = Session::open_without_sync(call).await?;
     if call.access.debug {
         print::debug(&format!("Cluster-Endpoints: {}", session.cluster.endpoints().join(", ")));
     }
@@ -41,7 +41,7 @@ pub(super) async fn run(call: &Invocation, forever: bool) -> Result<(), End> {
     .await
 }
 
-async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
+async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), CommandError> {
     let mut good = 0;
     for member in all {
         if is_healthy(session, member).await {
@@ -54,7 +54,7 @@ async fn check(session: &Session<'_>, all: &[Member]) -> Result<(), End> {
         _ => ("degraded", EXIT_UNHEALTHY),
     };
     print::out_until_read(format!("cluster is {verdict}\n")).await;
-    if code == 0 { Ok(()) } else { Err(End { code, message: String::new() }) }
+    if code == 0 { Ok(()) } else { Err(CommandError { code, message: String::new() }) }
 }
 
 /// Returns whether the member reports that it is healthy.
@@ -69,8 +69,10 @@ async fn is_healthy(session: &Session<'_>, member: &Member) -> bool {
     let limit = session.call.access.total_timeout;
     for url in &member.clients {
         let (line, good) = match session.members().health(url, limit).await {
-            Health::Good => (format!("member {id} is healthy: got healthy result from {url}\n"), true),
-            Health::Bad => (format!("member {id} is unhealthy: got unhealthy result from {url}\n"), false),
+            Health::Healthy => (format!("member {id} is healthy: got healthy result from {url}\n"), true),
+            Health::Unhealthy => {
+                (format!("member {id} is unhealthy: got unhealthy result from {url}\n"), false)
+            }
             Health::Unknown(why) => {
                 let line = format!("failed to check the health of member {id} on {url}: {why}\n");
                 print::out_until_read(line).await;

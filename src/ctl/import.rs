@@ -4,26 +4,35 @@ use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::document::{Format, Item, read_at};
-use super::end::End;
-use super::plan::{Rule, carry_out, plan};
+use super::document::{Format, KeyNode, read_at};
+use super::error::CommandError;
+use super::plan::{PlanOptions, apply, plan};
 use super::session::Session;
-use super::{live, print};
+use super::{print, subtree};
 
 /// The longest accepted document.
 const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
-pub(super) async fn run(session: &Session<'_>, format: &str, dry_run: bool, prune: bool) -> Result<(), End> {
-    let Document { item: wanted, key, .. } = document(session, format).map_err(End::mistake)?;
-    let live = live::read(session, &key, true).await?;
-    let steps = plan(&key, live.as_ref(), &wanted, Rule { prune, keep_ttl: false }).map_err(|blocked| {
-        End::mistake(format_args!("{}; nothing was written (--prune would replace it)", blocked.join(", ")))
-    })?;
+pub(super) async fn run(
+    session: &Session<'_>,
+    format: &str,
+    dry_run: bool,
+    prune: bool,
+) -> Result<(), CommandError> {
+    let Document { item: wanted, key, .. } = document(session, format).map_err(CommandError::with_prefix)?;
+    let live = subtree::read(session, &key, true).await?;
+    let steps =
+        plan(&key, live.as_ref(), &wanted, PlanOptions { prune, keep_ttl: false }).map_err(|blocked| {
+            CommandError::with_prefix(format_args!(
+                "{}; nothing was written (--prune would replace it)",
+                blocked.join(", ")
+            ))
+        })?;
     if dry_run {
-        let lines: String = steps.iter().map(|step| format!("would {}", step.says())).collect();
+        let lines: String = steps.iter().map(|step| format!("would {}", step.describe())).collect();
         print::out(&lines);
     } else {
-        carry_out(session, &steps).await?;
+        apply(session, &steps).await?;
     }
     let verb = if dry_run { "to make" } else { "made" };
     let (files, changes) = (wanted.files(), steps.len());
@@ -33,7 +42,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str, dry_run: bool, prun
 
 /// A document, and the key it belongs to.
 pub(super) struct Document {
-    pub(super) item: Item,
+    pub(super) item: KeyNode,
     pub(super) format: Format,
     /// The file's name, as typed.
     pub(super) file: String,
@@ -43,7 +52,7 @@ pub(super) struct Document {
 
 /// Reads the document that one of the words names; the other word, if any, is a key.
 pub(super) fn document(session: &Session<'_>, format: &str) -> Result<Document, String> {
-    let words = &session.call.words;
+    let words = &session.call.args;
     let Some(first) = words.first() else { return Err("file required, or - for stdin".into()) };
     let is_key = |word: &OsStr| word.as_encoded_bytes().starts_with(b"/");
     let swapped = words.get(1).is_some_and(|second| {
@@ -66,8 +75,8 @@ pub(super) fn document(session: &Session<'_>, format: &str) -> Result<Document, 
     }
     let (item, own) = read_at(&text, format).map_err(|why| format!("{name}: {why}"))?;
     let key = match words.get(if swapped { 0 } else { 1 }) {
-        Some(word) => live::key_of(word)?,
-        None => live::key_of(OsStr::new(own.as_deref().unwrap_or("/")))?,
+        Some(word) => subtree::key_of(word)?,
+        None => subtree::key_of(OsStr::new(own.as_deref().unwrap_or("/")))?,
     };
     Ok(Document { item, format, file: file.to_string_lossy().into_owned(), key })
 }

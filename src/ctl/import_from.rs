@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::client::cluster::{Cluster, Get, Keys, Node, RequestError, Set};
 
-use super::end::{EXIT_NO_CONNECTION, EXIT_SERVER_ERROR, End};
+use super::error::{CommandError, EXIT_NO_CONNECTION, EXIT_SERVER_ERROR};
 use super::print;
 use super::session::Session;
 
@@ -62,20 +62,20 @@ pub(super) struct Migration<'m> {
 }
 
 /// Why there is no listing of the source.
-enum Unlisted {
+enum ListingError {
     /// The key does not exist at this index.
     NoKey(u64, u64),
     Failed(RequestError),
 }
 
-impl Unlisted {
-    fn end(self, key: &str) -> End {
+impl ListingError {
+    fn into_error(self, key: &str) -> CommandError {
         match self {
-            Self::NoKey(..) => End::mistake(format_args!("the source has no key {key}")),
+            Self::NoKey(..) => CommandError::with_prefix(format_args!("the source has no key {key}")),
             Self::Failed(error) => {
                 let code = if error.is_connection() { EXIT_NO_CONNECTION } else { EXIT_SERVER_ERROR };
                 let hint = format!("{key} could not be read from the source; run it again\n");
-                End::error(code, &error).and(&hint)
+                CommandError::from_request_error(code, &error).append(&hint)
             }
         }
     }
@@ -83,22 +83,22 @@ impl Unlisted {
 
 /// The writes that make the target match the source.
 #[derive(Debug, Default)]
-struct Plan {
+struct CopyPlan {
     /// Directories to create, or to give another TTL.
     dirs: Vec<(String, i64, bool)>,
     files: Vec<(String, String, i64)>,
     /// How many files need no write.
     same: usize,
     /// Keys with another value in the target, or only in the target.
-    own: Vec<String>,
+    conflicts: Vec<String>,
     /// Keys that are a file on one side and a directory on the other.
     blocked: Vec<String>,
 }
 
 impl Migration<'_> {
     /// Copies everything; returns the source's content.
-    pub(super) async fn copy(&self, merge: bool) -> Result<Listing, End> {
-        let source = self.source_listing().await.map_err(|why| why.end(&self.key))?;
+    pub(super) async fn copy(&self, merge: bool) -> Result<Listing, CommandError> {
+        let source = self.source_listing().await.map_err(|why| why.into_error(&self.key))?;
         let target = self.target_entries(&source).await?;
         let plan = plan(&source.entries, &target);
         self.refuse(&plan, merge)?;
@@ -121,12 +121,12 @@ impl Migration<'_> {
     }
 
     /// Makes the target match the source again, whatever happened to either; returns the source's content.
-    pub(super) async fn bring(&self) -> Result<Listing, End> {
+    pub(super) async fn sync(&self) -> Result<Listing, CommandError> {
         let source = match self.source_listing().await {
-            Err(Unlisted::NoKey(index, epoch)) => {
+            Err(ListingError::NoKey(index, epoch)) => {
                 Listing { entries: BTreeMap::new(), index, epoch, cluster: None, at: Instant::now() }
             }
-            listed => listed.map_err(|why| why.end(&self.key))?,
+            listed => listed.map_err(|why| why.into_error(&self.key))?,
         };
         let target = self.target_entries(&source).await?;
         let plan = plan(&source.entries, &target);
@@ -136,19 +136,19 @@ impl Migration<'_> {
     }
 
     /// Lists the source.
-    async fn source_listing(&self) -> Result<Listing, Unlisted> {
+    async fn source_listing(&self) -> Result<Listing, ListingError> {
         let epoch = self.source.epoch();
         list(self.source, &self.key, LISTING_TIMEOUT).await.map_err(|error| match error {
-            RequestError::Etcd(error) if error.code == 100 => Unlisted::NoKey(error.index, epoch),
-            error => Unlisted::Failed(error),
+            RequestError::Etcd(error) if error.code == 100 => ListingError::NoKey(error.index, epoch),
+            error => ListingError::Failed(error),
         })
     }
 
     /// Lists the target; returns an empty map when the key does not exist.
-    async fn target_entries(&self, source: &Listing) -> Result<BTreeMap<String, Entry>, End> {
+    async fn target_entries(&self, source: &Listing) -> Result<BTreeMap<String, Entry>, CommandError> {
         let limit = LISTING_TIMEOUT.min(self.session.call.access.total_timeout.max(LISTING_START_TIMEOUT));
         match list(&self.session.cluster, &self.key, limit).await {
-            Ok(target) if target.is_of_the_store_of(source) => Err(End::mistake(format_args!(
+            Ok(target) if target.is_of_the_store_of(source) => Err(CommandError::with_prefix(format_args!(
                 "source and target are one store (cluster {:x}), and {} would be copied onto itself; nothing was \
                  written. Name another store by --from or by --endpoints",
                 source.cluster.unwrap_or_default(),
@@ -160,25 +160,25 @@ impl Migration<'_> {
         }
     }
 
-    fn refuse(&self, plan: &Plan, merge: bool) -> Result<(), End> {
+    fn refuse(&self, plan: &CopyPlan, merge: bool) -> Result<(), CommandError> {
         if !plan.blocked.is_empty() {
             let names = key_list(&plan.blocked);
             let reason =
                 "a file in one of the stores and a directory in the other; remove it from the target";
-            return Err(End::mistake(format_args!("{names}: {reason}; nothing was written")));
+            return Err(CommandError::with_prefix(format_args!("{names}: {reason}; nothing was written")));
         }
-        if !merge && !plan.own.is_empty() {
-            return Err(End::mistake(format_args!(
+        if !merge && !plan.conflicts.is_empty() {
+            return Err(CommandError::with_prefix(format_args!(
                 "the target has keys that the source does not have, or has with other values: {}; nothing was written \
                  (--merge lets the source's values win and other keys stay)",
-                key_list(&plan.own)
+                key_list(&plan.conflicts)
             )));
         }
         Ok(())
     }
 
     /// Performs the writes; TTLs are reduced by the time since `at`.
-    async fn write(&self, plan: Plan, at: Instant) -> Result<(), End> {
+    async fn write(&self, plan: CopyPlan, at: Instant) -> Result<(), CommandError> {
         let total = plan.dirs.len() + plan.files.len();
         let mut progress = Progress::new(total);
         let mut levels: BTreeMap<usize, Vec<_>> = BTreeMap::new();
@@ -198,7 +198,14 @@ impl Migration<'_> {
         Ok(())
     }
 
-    async fn put(&self, key: String, value: String, ttl: i64, how: Set, at: Instant) -> Result<(), End> {
+    async fn put(
+        &self,
+        key: String,
+        value: String,
+        ttl: i64,
+        how: Set,
+        at: Instant,
+    ) -> Result<(), CommandError> {
         let Some(ttl) = remaining_ttl(ttl, at.elapsed()) else { return Ok(()) };
         let how = Set { ttl, ..how };
         match self.keys().set(key.as_bytes(), value.as_bytes(), &how).await {
@@ -207,7 +214,7 @@ impl Migration<'_> {
             Err(error) if how.dir && ttl == 0 && error.code() == Some(102) => Ok(()),
             Err(error) => {
                 let hint = format!("{key} could not be written; run it again to go on from here\n");
-                Err(End::from(error).and(&hint))
+                Err(CommandError::from(error).append(&hint))
             }
         }
     }
@@ -254,8 +261,8 @@ fn flatten(node: Node, entries: &mut BTreeMap<String, Entry>) {
     }
 }
 
-fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> Plan {
-    let mut plan = Plan::default();
+fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> CopyPlan {
+    let mut plan = CopyPlan::default();
     for (key, wanted) in source {
         let own = target.get(key);
         match (&wanted.value, own) {
@@ -276,14 +283,14 @@ fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> P
                     continue;
                 }
                 if value != own_value {
-                    plan.own.push(key.clone());
+                    plan.conflicts.push(key.clone());
                 }
                 plan.files.push((key.clone(), value.clone(), wanted.ttl));
             }
             _ => plan.blocked.push(key.clone()),
         }
     }
-    plan.own.extend(target.keys().filter(|key| !source.contains_key(*key)).cloned());
+    plan.conflicts.extend(target.keys().filter(|key| !source.contains_key(*key)).cloned());
     plan
 }
 
@@ -347,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_missing_or_differs_is_written() {
+    fn only_missing_or_different_keys_are_written() {
         let source = entries(&[
             ("/a", Some("1"), 0),
             ("/b", Some("2"), 9),
@@ -359,20 +366,20 @@ mod tests {
         ]);
         let fresh = plan(&source, &BTreeMap::new());
         assert_eq!(fresh.dirs, [("/e".to_owned(), 0, false), ("/t".to_owned(), 50, false)]);
-        assert_eq!((fresh.files.len(), fresh.own.len()), (4, 0));
+        assert_eq!((fresh.files.len(), fresh.conflicts.len()), (4, 0));
         let again = plan(&source, &source);
         assert_eq!((again.dirs.len(), again.files.len(), again.same), (0, 0, 4));
         let other =
             entries(&[("/a", Some("other"), 0), ("/b", Some("2"), 5), ("/z", None, 0), ("/t", None, 0)]);
         let merged = plan(&source, &other);
-        assert_eq!(merged.own, ["/a", "/z"]);
+        assert_eq!(merged.conflicts, ["/a", "/z"]);
         assert_eq!(merged.dirs, [("/e".to_owned(), 0, false), ("/t".to_owned(), 50, true)]);
         assert!(merged.files.iter().any(|(key, _, ttl)| key == "/b" && *ttl == 9));
         assert_eq!(plan(&source, &entries(&[("/a", None, 0)])).blocked, ["/a"]);
     }
 
     #[test]
-    fn a_life_is_shorter_by_what_has_passed_and_what_is_over_is_not_written() {
+    fn a_ttl_is_reduced_by_the_elapsed_time_and_expired_keys_are_not_written() {
         assert_eq!(remaining_ttl(0, Duration::from_secs(99)), Some(0));
         assert_eq!(remaining_ttl(10, Duration::from_millis(2_400)), Some(8));
         assert_eq!(remaining_ttl(1, Duration::from_millis(900)), Some(1));

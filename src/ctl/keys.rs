@@ -4,20 +4,20 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::client::cluster::{Delete, Get, Node, Set};
 
-use super::end::End;
+use super::error::CommandError;
 use super::print;
 use super::session::Session;
 
-pub(super) async fn get(session: &Session<'_>, how: Get) -> Result<String, End> {
+pub(super) async fn get(session: &Session<'_>, how: Get) -> Result<String, CommandError> {
     let event = session.keys().get(session.key()?, how).await?;
     if event.node.dir {
-        return Err(End::usage(format!("{}: is a directory\n", event.node.key)));
+        return Err(CommandError::usage(format!("{}: is a directory\n", event.node.key)));
     }
     Ok(print::event(&event, session.output()))
 }
 
-pub(super) async fn list(session: &Session<'_>, how: Get, slash: bool) -> Result<String, End> {
-    let key = session.call.words.first().map_or(&b"/"[..], |word| word.as_bytes());
+pub(super) async fn list(session: &Session<'_>, how: Get, slash: bool) -> Result<String, CommandError> {
+    let key = session.call.args.first().map_or(&b"/"[..], |word| word.as_bytes());
     let event = session.keys().get(key, how).await?;
     if session.output() != "simple" {
         return Ok(print::event(&event, session.output()));
@@ -42,7 +42,7 @@ fn depth_first(text: &mut String, node: &Node, slash: bool) {
 }
 
 /// Writes a key or a directory; a directory prints nothing in the simple format.
-pub(super) async fn set(session: &Session<'_>, how: &Set) -> Result<String, End> {
+pub(super) async fn set(session: &Session<'_>, how: &Set) -> Result<String, CommandError> {
     let key = session.key()?;
     let value = if how.dir { Vec::new() } else { session.value()? };
     let event = session.keys().set(key, &value, how).await?;
@@ -50,13 +50,13 @@ pub(super) async fn set(session: &Session<'_>, how: &Set) -> Result<String, End>
     Ok(if silent { String::new() } else { print::event(&event, session.output()) })
 }
 
-pub(super) async fn make_in_order(session: &Session<'_>, ttl: u64) -> Result<String, End> {
+pub(super) async fn make_in_order(session: &Session<'_>, ttl: u64) -> Result<String, CommandError> {
     let (key, value) = (session.key()?, session.value()?);
     let event = session.keys().create_in_order(key, &value, ttl).await?;
     Ok(print::event(&event, session.output()))
 }
 
-pub(super) async fn remove(session: &Session<'_>, how: &Delete) -> Result<String, End> {
+pub(super) async fn remove(session: &Session<'_>, how: &Delete) -> Result<String, CommandError> {
     let event = session.keys().delete(session.key()?, how).await?;
     let silent = event.node.dir && session.output() == "simple";
     Ok(if silent { String::new() } else { print::event(&event, session.output()) })

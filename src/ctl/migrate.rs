@@ -4,14 +4,14 @@ use std::ffi::OsStr;
 
 use crate::client::cluster::{Cluster, Options};
 
-use super::end::End;
+use super::command::ImportSource;
+use super::error::CommandError;
 use super::import_from::{LISTING_START_TIMEOUT, Migration};
-use super::job::From;
 use super::session::Session;
-use super::{follow, live, print, session};
+use super::{follow, print, session, subtree};
 
-pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
-    let key = live::key(session, 0)?;
+pub(super) async fn run(session: &Session<'_>, from: &ImportSource) -> Result<(), CommandError> {
+    let key = subtree::key(session, 0)?;
     let login = match from.user.as_deref() {
         Some(typed) => Some(session::login(typed).await?),
         None => None,
@@ -25,23 +25,24 @@ pub(super) async fn run(session: &Session<'_>, from: &From) -> Result<(), End> {
         trace: session.call.access.debug.then_some(print::debug as fn(&str)),
         sync: from.follow && session.call.access.sync,
     };
-    let source = Cluster::new(options).map_err(|error| End::usage(format!("{error}\n")))?;
-    let hidden = from.hidden.iter().map(|key| live::key_of(OsStr::new(key)).map_err(End::mistake));
+    let source = Cluster::new(options).map_err(|error| CommandError::usage(format!("{error}\n")))?;
+    let hidden =
+        from.hidden.iter().map(|key| subtree::key_of(OsStr::new(key)).map_err(CommandError::with_prefix));
     let hidden = hidden.collect::<Result<Vec<_>, _>>()?;
     let keys = std::iter::once(key).chain(hidden);
-    let mut moves = Vec::new();
+    let mut migrations = Vec::new();
     for key in keys {
-        let one = Migration { session, source: &source, key, clients: from.clients };
-        let listing = one.copy(from.merge).await?;
-        moves.push((one, listing));
+        let migration = Migration { session, source: &source, key, clients: from.clients };
+        let listing = migration.copy(from.merge).await?;
+        migrations.push((migration, listing));
     }
     if !from.follow {
         return Ok(());
     }
     session
-        .lasting(async {
+        .with_member_updates(async {
             tokio::select! {
-                done = follow::run(moves) => done,
+                done = follow::run(migrations) => done,
                 never = source.follow_members() => match never {},
             }
         })

@@ -12,20 +12,19 @@
 mod access;
 mod auth;
 mod backup;
+mod command;
 mod complete;
 mod diff;
 mod document;
 mod edit;
-mod end;
+mod error;
 mod exec_watch;
 mod export;
 mod follow;
 mod health;
 mod import;
 mod import_from;
-mod job;
 mod keys;
-mod live;
 mod members;
 mod migrate;
 mod plan;
@@ -34,85 +33,88 @@ mod prompt;
 mod role;
 mod session;
 mod snapshot;
+mod subtree;
 mod user;
 mod watch;
 
 pub use access::{Access, Discovery};
-pub use job::{Backup, From, Invocation, Job, Message, PermissionChange};
+pub use command::{Backup, CtlCommand, ImportSource, Invocation, Message, PermissionChange};
 
-use end::End;
+use error::CommandError;
 use session::Session;
 
 /// Runs one call to its end: prints its output and returns the exit code. Needs a tokio runtime with IO and time.
 pub async fn run(invocation: Invocation) -> u8 {
     // Notes would disturb a shell that completes a word.
-    let quiet = matches!(invocation.job, Job::CompleteKeys);
+    let quiet = matches!(invocation.command, CtlCommand::CompleteKeys);
     for note in invocation.notes.iter().filter(|_| !quiet) {
         print::error(&format!("{note}\n"));
     }
     match dispatch(&invocation).await {
         Ok(()) => 0,
-        Err(end) => {
-            print::error(&end.message);
-            end.code
+        Err(error) => {
+            print::error(&error.message);
+            error.code
         }
     }
 }
 
-/// Runs the job. There is no wildcard arm, so a job without an arm does not compile.
-async fn dispatch(call: &Invocation) -> Result<(), End> {
+/// Runs the command. There is no wildcard arm, so a command without an arm does not compile.
+async fn dispatch(call: &Invocation) -> Result<(), CommandError> {
     // These commands check their arguments only after the cluster was found, as etcdctl does.
     let session = || Session::open(call);
-    let text = match &call.job {
-        Job::Say(message) => {
+    let text = match &call.command {
+        CtlCommand::Print(message) => {
             print::out(&message.stdout);
             if message.code == 0 && message.stderr.is_empty() {
                 return Ok(());
             }
-            return Err(End { code: message.code, message: message.stderr.clone() });
+            return Err(CommandError { code: message.code, message: message.stderr.clone() });
         }
-        Job::Backup(wanted) => backup::backup(wanted)?,
-        Job::CompleteKeys => complete::keys(call).await.unwrap_or_default(),
-        Job::ClusterHealth { forever } => return health::run(call, *forever).await,
-        Job::MemberList => members::list(call).await?,
-        Job::MemberAdd => members::add(call).await?,
-        Job::MemberRemove => members::remove(call).await?,
-        Job::MemberUpdate => members::update(call).await?,
-        Job::Auth { enable } => auth::enable(call, *enable).await?,
-        Job::UserAdd => user::add(call).await?,
-        Job::UserGet => user::get(call).await?,
-        Job::UserList => user::list(call).await?,
-        Job::UserRemove => user::remove(call).await?,
-        Job::UserRoles { roles, grant } => user::regrant(call, roles, *grant).await?,
-        Job::UserPasswd => user::passwd(call).await?,
-        Job::RoleAdd => role::add(call).await?,
-        Job::RoleGet => role::get(call).await?,
-        Job::RoleList => role::list(call).await?,
-        Job::RoleRemove => role::remove(call).await?,
-        Job::RolePermissions { change, grant } => role::regrant(call, change, *grant).await?,
-        Job::Get(how) => keys::get(&session().await?, *how).await?,
-        Job::List { get, slash } => keys::list(&session().await?, *get, *slash).await?,
-        Job::Set(how) => keys::set(&session().await?, how).await?,
-        Job::MakeInOrder { ttl } => keys::make_in_order(&session().await?, *ttl).await?,
-        Job::Remove(how) => keys::remove(&session().await?, how).await?,
-        Job::Watch { forever, after, recursive } => {
+        CtlCommand::Backup(wanted) => backup::backup(wanted)?,
+        CtlCommand::CompleteKeys => complete::keys(call).await.unwrap_or_default(),
+        CtlCommand::ClusterHealth { forever } => return health::run(call, *forever).await,
+        CtlCommand::MemberList => members::list(call).await?,
+        CtlCommand::MemberAdd => members::add(call).await?,
+        CtlCommand::MemberRemove => members::remove(call).await?,
+        CtlCommand::MemberUpdate => members::update(call).await?,
+        CtlCommand::Auth { enable } => auth::enable(call, *enable).await?,
+        CtlCommand::UserAdd => user::add(call).await?,
+        CtlCommand::UserGet => user::get(call).await?,
+        CtlCommand::UserList => user::list(call).await?,
+        CtlCommand::UserRemove => user::remove(call).await?,
+        CtlCommand::UserRoles { roles, grant } => user::change_roles(call, roles, *grant).await?,
+        CtlCommand::UserPasswd => user::passwd(call).await?,
+        CtlCommand::RoleAdd => role::add(call).await?,
+        CtlCommand::RoleGet => role::get(call).await?,
+        CtlCommand::RoleList => role::list(call).await?,
+        CtlCommand::RoleRemove => role::remove(call).await?,
+        CtlCommand::RolePermissions { change, grant } => {
+            role::change_permissions(call, change, *grant).await?
+        }
+        CtlCommand::Get(how) => keys::get(&session().await?, *how).await?,
+        CtlCommand::List { get, slash } => keys::list(&session().await?, *get, *slash).await?,
+        CtlCommand::Set(how) => keys::set(&session().await?, how).await?,
+        CtlCommand::MakeInOrder { ttl } => keys::make_in_order(&session().await?, *ttl).await?,
+        CtlCommand::Remove(how) => keys::remove(&session().await?, how).await?,
+        CtlCommand::Watch { forever, after, recursive } => {
             return watch::run(&session().await?, *forever, *after, *recursive).await;
         }
-        Job::ExecWatch { after, recursive } => {
+        CtlCommand::ExecWatch { after, recursive } => {
             return exec_watch::run(&session().await?, *after, *recursive).await;
         }
-        Job::Export { format, ttl, quorum } => {
+        CtlCommand::Export { format, ttl, quorum } => {
             return export::run(&session().await?, format, *ttl, *quorum).await;
         }
-        Job::Import { format, dry_run, prune } => {
+        CtlCommand::Import { format, dry_run, prune } => {
             return import::run(&session().await?, format, *dry_run, *prune).await;
         }
-        Job::ImportFrom(from) => return migrate::run(&session().await?, from).await,
-        Job::ImportSnapshot { path, hidden, clients } => {
+        CtlCommand::ImportFrom(from) => return migrate::run(&session().await?, from).await,
+        CtlCommand::ImportSnapshot { path, hidden, clients } => {
             snapshot::run(&session().await?, path, hidden, *clients).await?
         }
-        Job::Diff { format } => return diff::run(&session().await?, format).await,
-        Job::Edit { format } => return edit::run(&session().await?, format).await,
+        CtlCommand::Diff { format } => return diff::run(&session().await?, format).await,
+        CtlCommand::Edit { format } => return edit::run(&session().await?, format).await,
     };
     print::out(&text);
     Ok(())

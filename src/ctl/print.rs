@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use crate::client::cluster::{Event, Node};
 use crate::protocol::json_bytes;
 
-use super::end::{EXIT_NO_RESULT, End};
+use super::error::{CommandError, EXIT_NO_RESULT};
 
 /// Writes to stdout at once. A reader that has gone away (`| head`) is not an error.
 pub(super) fn out(text: &str) {
@@ -15,12 +15,13 @@ pub(super) fn out(text: &str) {
 }
 
 /// Writes a result that must be complete or fail. A reader that has gone away is not an error here, either.
-pub(super) fn result(text: &str) -> Result<(), End> {
+pub(super) fn result(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(End { code: EXIT_NO_RESULT, message: format!("Error:  cannot write the result: {error}\n") })
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError {
+            code: EXIT_NO_RESULT,
+            message: format!("Error:  cannot write the result: {error}\n"),
+        }),
         _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-use super::end::End;
+use super::error::CommandError;
 use super::print;
 
 /// The longest accepted input.
@@ -15,7 +15,7 @@ const EXIT_INTERRUPTED: u8 = 130;
 
 /// Prompts for a line: without echo on a terminal, otherwise the next line of stdin. An interrupt ends the command, and
 /// restores the terminal.
-pub(super) async fn secret(question: &str) -> Result<String, End> {
+pub(super) async fn secret(question: &str) -> Result<String, CommandError> {
     print::out(question);
     let quiet = EchoGuard::begin();
     let read = tokio::task::spawn_blocking(|| {
@@ -27,12 +27,13 @@ pub(super) async fn secret(question: &str) -> Result<String, End> {
         // Without a handler an interrupt would end the process with the echo still off.
         Ok(()) = tokio::signal::ctrl_c() => {
             drop(quiet);
-            return Err(End { code: EXIT_INTERRUPTED, message: "\n".to_owned() });
+            return Err(CommandError { code: EXIT_INTERRUPTED, message: "\n".to_owned() });
         }
     };
     drop(quiet);
     print::out("\n");
-    let failed = |why: &dyn std::fmt::Display| End::usage(format!("Error reading password: {why}\n"));
+    let failed =
+        |why: &dyn std::fmt::Display| CommandError::usage(format!("Error reading password: {why}\n"));
     let line = line.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

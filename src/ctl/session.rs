@@ -10,8 +10,8 @@ use crate::client::Credentials;
 use crate::client::cluster::{Auth, Cluster, Keys, Members, Options, RequestError};
 
 use super::access::{Access, Discovery};
-use super::end::{EXIT_NO_CONNECTION, EXIT_SERVER_ERROR, End};
-use super::job::Invocation;
+use super::command::Invocation;
+use super::error::{CommandError, EXIT_NO_CONNECTION, EXIT_SERVER_ERROR};
 use super::print;
 use super::prompt;
 
@@ -26,8 +26,8 @@ pub(super) struct Session<'c> {
 
 impl<'c> Session<'c> {
     /// Creates the client, and gets the endpoints from the members, unless the user disables that.
-    pub(super) async fn open(call: &'c Invocation) -> Result<Self, End> {
-        let session = Self::unsynced(call).await?;
+    pub(super) async fn open(call: &'c Invocation) -> Result<Self, CommandError> {
+        let session = Self::open_without_sync(call).await?;
         let access = &call.access;
         let listed = |between: &str| session.cluster.endpoints().join(between);
         if access.sync {
@@ -37,7 +37,7 @@ impl<'c> Session<'c> {
             // A long-running command uses only members that respond from here, and keeps the given endpoints as a
             // fallback.
             let members = session.members();
-            let synced = if call.job.is_lasting() {
+            let synced = if call.command.is_long_running() {
                 let all = members.list().await;
                 all.and_then(|all| {
                     let hidden = all.iter().all(|member| member.clients.is_empty());
@@ -48,17 +48,17 @@ impl<'c> Session<'c> {
             };
             if let Err(error) = synced {
                 if matches!(error, RequestError::NoEndpoints) {
-                    let end = End::error(EXIT_SERVER_ERROR, &error);
+                    let error = CommandError::from_request_error(EXIT_SERVER_ERROR, &error);
                     let message = format!(
                         "etcd cluster has no published client endpoints.\nTry '--no-sync' if you want to access \
                          non-published client endpoints({}).\n{}",
                         listed(","),
-                        end.message
+                        error.message
                     );
-                    return Err(End { message, ..end });
+                    return Err(CommandError { message, ..error });
                 }
                 if error.is_connection() {
-                    return Err(End::error(EXIT_NO_CONNECTION, &error));
+                    return Err(CommandError::from_request_error(EXIT_NO_CONNECTION, &error));
                 }
             }
             if access.debug {
@@ -72,9 +72,9 @@ impl<'c> Session<'c> {
     }
 
     /// Creates the client.
-    pub(super) async fn unsynced(call: &'c Invocation) -> Result<Self, End> {
+    pub(super) async fn open_without_sync(call: &'c Invocation) -> Result<Self, CommandError> {
         let access = &call.access;
-        let plain = |text: String| End::usage(text + "\n");
+        let plain = |text: String| CommandError::usage(text + "\n");
         let endpoints = endpoints(access).await.map_err(plain)?;
         if access.trust.cert.is_some() != access.trust.key.is_some() {
             let shown = |path: &Option<std::path::PathBuf>| {
@@ -97,14 +97,14 @@ impl<'c> Session<'c> {
             timeout: access.timeout,
             dial: access.total_timeout,
             trace: access.debug.then_some(print::debug as fn(&str)),
-            sync: access.sync && call.job.is_lasting(),
+            sync: access.sync && call.command.is_long_running(),
         };
         let cluster = Cluster::new(options).map_err(|error| plain(error.to_string()))?;
         Ok(Self { call, cluster })
     }
 
     /// Runs `work`, and updates the members of the cluster meanwhile.
-    pub(super) async fn lasting<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn with_member_updates<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
             never = self.cluster.follow_members() => match never {},
@@ -135,22 +135,29 @@ impl<'c> Session<'c> {
     }
 
     /// Returns the first word, which is required.
-    pub(super) fn key(&self) -> Result<&[u8], End> {
-        self.call.words.first().map(|word| word.as_bytes()).ok_or_else(|| End::mistake("key required"))
+    pub(super) fn key(&self) -> Result<&[u8], CommandError> {
+        self.call
+            .args
+            .first()
+            .map(|word| word.as_bytes())
+            .ok_or_else(|| CommandError::with_prefix("key required"))
     }
 
     /// Returns the second word, or all of stdin with its final newline.
-    pub(super) fn value(&self) -> Result<Vec<u8>, End> {
-        if let Some(word) = self.call.words.get(1) {
+    pub(super) fn value(&self) -> Result<Vec<u8>, CommandError> {
+        if let Some(word) = self.call.args.get(1) {
             return Ok(word.as_bytes().to_vec());
         }
         let mut value = Vec::new();
         let read = std::io::stdin().lock().take(MAX_VALUE_BYTES + 1).read_to_end(&mut value);
         if read.is_err() || value.is_empty() {
-            return Err(End::mistake("value required"));
+            return Err(CommandError::with_prefix("value required"));
         }
         if value.len() as u64 > MAX_VALUE_BYTES {
-            return Err(End::mistake(format_args!("the value is larger than {} MiB", MAX_VALUE_BYTES >> 20)));
+            return Err(CommandError::with_prefix(format_args!(
+                "the value is larger than {} MiB",
+                MAX_VALUE_BYTES >> 20
+            )));
         }
         Ok(value)
     }
@@ -177,7 +184,7 @@ async fn endpoints(access: &Access) -> Result<Vec<String>, String> {
 }
 
 /// Returns the credentials in `name:password`; prompts for a missing password.
-pub(super) async fn login(typed: &str) -> Result<Credentials, End> {
+pub(super) async fn login(typed: &str) -> Result<Credentials, CommandError> {
     if let Some((name, password)) = typed.split_once(':') {
         return Ok(Credentials::new(name, password));
     }

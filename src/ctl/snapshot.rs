@@ -15,9 +15,9 @@ use serde::Deserialize;
 
 use crate::client::cluster::Set;
 
-use super::end::End;
+use super::error::CommandError;
 use super::session::Session;
-use super::{live, print};
+use super::{print, subtree};
 
 /// The shortest TTL of an imported key, as in etcd's own import.
 const MIN_TTL_SECS: u64 = 300;
@@ -32,11 +32,11 @@ struct Snapshot {
 #[derive(Deserialize)]
 struct Store {
     #[serde(rename = "Root")]
-    root: Saved,
+    root: SnapshotNode,
 }
 
 #[derive(Debug, Deserialize)]
-struct Saved {
+struct SnapshotNode {
     #[serde(default, rename = "Value")]
     value: String,
     #[serde(default, rename = "ExpireTime")]
@@ -58,24 +58,26 @@ pub(super) async fn run(
     path: &Path,
     hidden: &[String],
     clients: usize,
-) -> Result<String, End> {
+) -> Result<String, CommandError> {
     let shown = path.display();
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     if size > MAX_FILE_BYTES {
         let limit = MAX_FILE_BYTES >> 20;
-        return Err(End::usage(format!("snapshot file {shown} is larger than {limit} MiB\n")));
+        return Err(CommandError::usage(format!("snapshot file {shown} is larger than {limit} MiB\n")));
     }
-    let file = std::fs::read(path).map_err(|_| End::usage(format!("cannot read snapshot file {shown}\n")))?;
-    let undecoded = |why| End::usage(format!("cannot decode snapshot file {shown}: {why}\n"));
+    let file = std::fs::read(path)
+        .map_err(|_| CommandError::usage(format!("cannot read snapshot file {shown}\n")))?;
+    let undecoded = |why| CommandError::usage(format!("cannot decode snapshot file {shown}: {why}\n"));
     let root = decode(&file).map_err(undecoded)?;
     print::out(&format!("starting to import snapshot {shown} with {clients} clients\n"));
     let now = Timestamp::now();
     let mut keys = Vec::new();
     collect(&root, "", now, &mut keys);
     for key in hidden {
-        let found = find(&root, key)
-            .ok_or_else(|| End::usage(format!("the snapshot has no key {key}; nothing was written\n")))?;
-        collect(found, &live::key_of(OsStr::new(key)).map_err(End::mistake)?, now, &mut keys);
+        let found = find(&root, key).ok_or_else(|| {
+            CommandError::usage(format!("the snapshot has no key {key}; nothing was written\n"))
+        })?;
+        collect(found, &subtree::key_of(OsStr::new(key)).map_err(CommandError::with_prefix)?, now, &mut keys);
     }
     let count = keys.len();
     let mut sets =
@@ -86,21 +88,21 @@ pub(super) async fn run(
     Ok(format!("finished importing {count} keys\n"))
 }
 
-async fn set(session: &Session<'_>, copied: SnapshotKey) -> Result<(), End> {
+async fn set(session: &Session<'_>, copied: SnapshotKey) -> Result<(), CommandError> {
     let how = Set { ttl: copied.ttl, ..Set::default() };
     // Each key gets the timeout of a whole command, from when its turn comes.
     let done = session.keys().set(copied.key.as_bytes(), copied.value.as_bytes(), &how).await;
     print::error(&format!("copying key: {}\n", copied.key));
     done.map(drop).map_err(|error| {
-        let end = End::from(error);
-        End { message: format!("failed to copy key {}\n{}", copied.key, end.message), ..end }
+        let error = CommandError::from(error);
+        CommandError { message: format!("failed to copy key {}\n{}", copied.key, error.message), ..error }
     })
 }
 
-fn decode(file: &[u8]) -> Result<Saved, String> {
+fn decode(file: &[u8]) -> Result<SnapshotNode, String> {
     let json = match file.first() {
         Some(b'{') => file.to_vec(),
-        _ => checked(file)?,
+        _ => verify_checksum(file)?,
     };
     let store = |json: &[u8]| serde_json::from_slice::<Store>(json).map(|store| store.root);
     match serde_json::from_slice::<Snapshot>(&json) {
@@ -114,7 +116,7 @@ fn decode(file: &[u8]) -> Result<Saved, String> {
     }
 }
 
-fn checked(file: &[u8]) -> Result<Vec<u8>, String> {
+fn verify_checksum(file: &[u8]) -> Result<Vec<u8>, String> {
     let end =
         file.iter().take(9).position(|byte| *byte == b'\n').ok_or("it does not begin with a checksum")?;
     let message = std::str::from_utf8(&file[..end]).ok().and_then(|text| u32::from_str_radix(text, 16).ok());
@@ -128,13 +130,13 @@ fn checked(file: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
-fn find<'s>(root: &'s Saved, key: &str) -> Option<&'s Saved> {
+fn find<'s>(root: &'s SnapshotNode, key: &str) -> Option<&'s SnapshotNode> {
     let mut segments = key.split('/').filter(|segment| !segment.is_empty());
     segments.try_fold(root, |at, segment| at.children.as_ref()?.get(segment))
 }
 
 /// Collects the files at and below a directory that are not hidden and have not expired.
-fn collect(saved: &Saved, key: &str, now: Timestamp, keys: &mut Vec<SnapshotKey>) {
+fn collect(saved: &SnapshotNode, key: &str, now: Timestamp, keys: &mut Vec<SnapshotKey>) {
     // Go writes the year 1 for "never".
     let expires = saved.expires.parse::<Timestamp>().ok().filter(|expires| *expires > Timestamp::UNIX_EPOCH);
     let left = expires.map(|expires| expires.as_second() - now.as_second());
@@ -164,7 +166,7 @@ mod tests {
         "CurrentIndex":5,"CurrentVersion":2}"#;
 
     #[test]
-    fn both_forms_are_read_and_a_damaged_one_is_refused() {
+    fn both_formats_are_read_and_a_damaged_file_is_refused() {
         let body = format!("{{\"lastIndex\":5,\"state\":\"{}\"}}", STANDARD.encode(STORE));
         let whole = format!("{:08x}\n{body}", crc32fast::hash(body.as_bytes()));
         for file in [whole.as_str(), STORE] {
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_and_expired_keys_stay_behind_and_short_lives_are_lengthened() {
+    fn hidden_and_expired_keys_are_skipped_and_short_ttls_are_extended() {
         let root = decode(STORE.as_bytes()).unwrap();
         let now: Timestamp = "2200-01-01T00:00:00Z".parse().unwrap();
         let mut keys = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::client::cluster::{Event, Keys, RequestError};
 
-use super::end::End;
+use super::error::CommandError;
 use super::print;
 use super::session::Session;
 
@@ -12,7 +12,7 @@ pub(super) async fn run(
     forever: bool,
     after: u64,
     recursive: bool,
-) -> Result<(), End> {
+) -> Result<(), CommandError> {
     let key = session.key()?;
     let mut from = Position::after(after);
     let events = async {
@@ -35,11 +35,13 @@ pub(super) async fn run(
             }
         }
     };
-    until_interrupted(session.lasting(events)).await
+    until_interrupted(session.with_member_updates(events)).await
 }
 
 /// Runs `work`; an interrupt ends it successfully.
-pub(super) async fn until_interrupted(work: impl Future<Output = Result<(), End>>) -> Result<(), End> {
+pub(super) async fn until_interrupted(
+    work: impl Future<Output = Result<(), CommandError>>,
+) -> Result<(), CommandError> {
     tokio::select! {
         done = work => done,
         // Without a handler the interrupt would kill the process.
@@ -66,7 +68,7 @@ impl Position {
         session: &Session<'_>,
         key: &[u8],
         recursive: bool,
-    ) -> Result<Event, End> {
+    ) -> Result<Event, CommandError> {
         loop {
             let place = (self.from, self.epoch);
             match Keys::new(&session.cluster, None).next(key, place, recursive).await {

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_json_is_refused_with_its_place() {
+    fn bad_json_is_refused_with_its_position() {
         for (text, want) in [
             ("", "unexpected end"),
             ("{", "unexpected end"),

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_arrays_and_dates_come_out_as_one_tree() {
+    fn tables_arrays_and_dates_become_one_tree() {
         let node =
             parse_toml("when = 2024-02-29T12:00:00Z\n[db]\nports = [1, 0x1F]\n[[list]]\nx = true\n").unwrap();
         assert_eq!(node.get("when"), Some(&Node::Text("2024-02-29T12:00:00Z".into())));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_occurs_twice_is_named() {
+    fn a_duplicate_key_is_named() {
         for (text, key, line) in
             [("a = 1\nb = 1\na = 2\n", "a", 3), ("[t]\n'x y' = 1\n\"x y\" = 2\n", "\"x y\"", 3)]
         {

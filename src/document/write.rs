@@ -204,7 +204,7 @@ mod tests {
         "deep": {"k e": {"n": 12345678901234567890}}, "tables": [{"a": 1}, {"b": {"c": true}}]}"##;
 
     #[test]
-    fn yaml_reads_back_as_what_was_written() {
+    fn yaml_round_trips() {
         let node = parse_json(DOCUMENT).unwrap();
         let text = to_yaml(&node);
         assert_eq!(parse_yaml(&text).unwrap(), node, "{text}");
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn toml_reads_back_as_what_was_written() {
+    fn toml_round_trips() {
         let text = to_toml(&parse_json(DOCUMENT).unwrap()).unwrap();
         let again = parse_toml(&text).unwrap();
         assert_eq!(to_toml(&again).unwrap(), to_toml(&parse_toml(&text).unwrap()).unwrap());

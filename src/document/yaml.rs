@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_billion_laughs_end_quickly() {
+    fn a_billion_laughs_document_fails_quickly() {
         let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
         for level in 1..12 {
             let refs = vec![format!("*a{}", level - 1); 10].join(",");

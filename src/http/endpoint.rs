@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_of_an_engines_address_is_found_in_every_spelling() {
+    fn the_host_of_an_engine_address_is_found_in_every_spelling() {
         for (address, want) in [
             ("tcp://10.0.0.1:2375", "10.0.0.1"),
             ("ssh://10.0.0.1", "10.0.0.1"),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_taken_apart_and_what_cannot_be_connected_to_is_refused() {
+    fn urls_are_parsed_and_unusable_ones_are_refused() {
         let parts = |url: &str| {
             Endpoint::parse(url).map(|endpoint| (endpoint.secure, endpoint.host, endpoint.port)).ok()
         };

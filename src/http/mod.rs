@@ -9,15 +9,15 @@
 //!
 //! Leaves out: routes and what they mean, and the client of a store (`client`), which uses the connections of a library.
 
+mod boxed_io;
 pub(crate) mod client;
 mod endpoint;
 pub(crate) mod error;
 mod listen_url;
-mod pipe;
 pub(crate) mod server;
 mod timeout_stream;
 
+pub(crate) use boxed_io::BoxedIo;
 pub(crate) use endpoint::{Endpoint, host_of};
 pub(crate) use listen_url::ListenUrl;
-pub(crate) use pipe::Pipe;
 pub(crate) use timeout_stream::TimeoutStream;

@@ -14,26 +14,26 @@ use super::error::timed_out;
 #[derive(Debug)]
 pub(crate) struct TimeoutStream<S> {
     stream: S,
-    read: Limit,
-    write: Limit,
+    read: IoTimeout,
+    write: IoTimeout,
 }
 
 /// The limit of a wait, and the timer of the current one.
 #[derive(Debug)]
-struct Limit {
-    span: Option<Duration>,
+struct IoTimeout {
+    timeout: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> TimeoutStream<S> {
     /// Limits reads and writes; `None` is no limit.
     pub(crate) fn new(stream: S, read: Option<Duration>, write: Option<Duration>) -> Self {
-        let [read, write] = [read, write].map(|span| Limit { span, timer: None });
+        let [read, write] = [read, write].map(|timeout| IoTimeout { timeout, timer: None });
         Self { stream, read, write }
     }
 }
 
-impl Limit {
+impl IoTimeout {
     /// Turns a wait that has lasted too long into an error.
     fn check<T>(
         &mut self,
@@ -45,10 +45,10 @@ impl Limit {
             self.timer = None;
             return polled;
         }
-        let Some(span) = self.span else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(span)));
+        let Some(timeout) = self.timeout else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(timed_out(what, span)))
+        Poll::Ready(Err(timed_out(what, timeout)))
     }
 
     fn check_write<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -106,7 +106,7 @@ mod tests {
     const LIMIT: Option<Duration> = Some(Duration::from_secs(5));
 
     #[tokio::test(start_paused = true)]
-    async fn a_member_that_takes_nothing_in_is_given_up_after_the_write_limit() {
+    async fn a_peer_that_does_not_read_is_given_up_after_the_write_timeout() {
         let (near, _far) = tokio::io::duplex(16);
         let mut timed = TimeoutStream::new(near, None, LIMIT);
         let begun = tokio::time::Instant::now();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_read_limit_holds_for_each_read_alone() {
+    async fn the_read_timeout_applies_to_each_read() {
         let (near, mut far) = tokio::io::duplex(16);
         let mut timed = TimeoutStream::new(near, LIMIT, None);
         let mut byte = [0];

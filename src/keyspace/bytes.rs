@@ -2,7 +2,7 @@
 //!
 //! Each has exactly one spelling, so that equal states have equal bytes.
 
-use super::{Time, Undecodable};
+use super::{DecodeError, Time};
 
 /// Returns `flag` if it is set, no flag otherwise.
 pub(super) const fn bit(flag: u8, set: bool) -> u8 {
@@ -44,36 +44,36 @@ impl<'b> ByteReader<'b> {
     }
 
     /// Returns the error that `what` was wrong just before this position.
-    pub(super) const fn wrong(&self, what: &'static str) -> Undecodable {
-        Undecodable::Bytes { what, at: self.at }
+    pub(super) const fn wrong(&self, what: &'static str) -> DecodeError {
+        DecodeError::Bytes { what, at: self.at }
     }
 
     pub(super) const fn left(&self) -> usize {
         self.all.len() - self.at
     }
 
-    fn take(&mut self, length: usize) -> Result<&'b [u8], Undecodable> {
+    fn take(&mut self, length: usize) -> Result<&'b [u8], DecodeError> {
         let taken = self.all[self.at..].get(..length).ok_or(self.wrong("cut short"))?;
         self.at += length;
         Ok(taken)
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Undecodable> {
+    pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
         Ok(self.take(1)?[0])
     }
 
     /// Reads the first byte of a form: its version.
-    pub(super) fn version(&mut self, known: u8) -> Result<(), Undecodable> {
+    pub(super) fn version(&mut self, known: u8) -> Result<(), DecodeError> {
         if self.byte()? == known { Ok(()) } else { Err(self.wrong("an unknown version")) }
     }
 
     /// Reads a byte of flags, of which only those in `known` may be set.
-    pub(super) fn flags(&mut self, known: u8) -> Result<u8, Undecodable> {
+    pub(super) fn flags(&mut self, known: u8) -> Result<u8, DecodeError> {
         let flags = self.byte()?;
         if flags & !known == 0 { Ok(flags) } else { Err(self.wrong("an unknown flag")) }
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, Undecodable> {
+    pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -89,17 +89,17 @@ impl<'b> ByteReader<'b> {
         Err(self.wrong("a number of too many digits"))
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, Undecodable> {
+    pub(super) fn signed(&mut self) -> Result<i64, DecodeError> {
         let number = self.varint()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    pub(super) fn bytes(&mut self) -> Result<&'b [u8], Undecodable> {
+    pub(super) fn bytes(&mut self) -> Result<&'b [u8], DecodeError> {
         let length = self.varint()?;
         self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    pub(super) fn time(&mut self) -> Result<Time, Undecodable> {
+    pub(super) fn time(&mut self) -> Result<Time, DecodeError> {
         let bytes = self.take(size_of::<Time>())?;
         Ok(Time::from_le_bytes(bytes.try_into().expect("as many bytes as were asked for")))
     }
@@ -108,12 +108,12 @@ impl<'b> ByteReader<'b> {
     pub(super) fn when<T>(
         &mut self,
         set: bool,
-        value: impl FnOnce(&mut Self) -> Result<T, Undecodable>,
-    ) -> Result<Option<T>, Undecodable> {
+        value: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
         set.then(|| value(self)).transpose()
     }
 
-    pub(super) const fn end(&self) -> Result<(), Undecodable> {
+    pub(super) const fn end(&self) -> Result<(), DecodeError> {
         if self.left() == 0 { Ok(()) } else { Err(self.wrong("followed by more")) }
     }
 }

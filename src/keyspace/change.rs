@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::tree::{Node, NodeMeta, Stop};
+use super::tree::{NodeMeta, PathError, TreeNode};
 use super::{
-    Action, Code, Error, Event, HistoryEntry, Key, Keyspace, Operation, Shape, Time, Value, path, time,
+    Action, Code, Error, Event, EventNode, HistoryEntry, Key, Keyspace, Operation, Time, Value, path, time,
 };
 
 type WriteResult = Result<Arc<Event>, Error>;
@@ -35,18 +35,26 @@ impl Keyspace {
         let at = command.at;
         match &command.operation {
             Operation::Set { key, dir, value, expires, refresh } => {
-                let given =
-                    NodeContent::new(value, *dir, expires.filter(|time| *time >= time::EARLIEST), *refresh);
+                let given = NodeContent::new(
+                    value,
+                    *dir,
+                    expires.filter(|time| *time >= time::MIN_EXPIRATION),
+                    *refresh,
+                );
                 let outcome = self.set(at, key, given);
-                let writes = &mut self.tally.writes;
+                let writes = &mut self.counters.writes;
                 count(&mut writes.sets_success, &mut writes.sets_fail, outcome.is_ok());
                 outcome
             }
             Operation::Create { key, dir, value, expires, in_order } => {
-                let given =
-                    NodeContent::new(value, *dir, expires.filter(|time| *time >= time::EARLIEST), false);
+                let given = NodeContent::new(
+                    value,
+                    *dir,
+                    expires.filter(|time| *time >= time::MIN_EXPIRATION),
+                    false,
+                );
                 let outcome = self.create(at, key, given, *in_order);
-                let writes = &mut self.tally.writes;
+                let writes = &mut self.counters.writes;
                 count(&mut writes.create_success, &mut writes.create_fail, outcome.is_ok());
                 outcome
             }
@@ -54,7 +62,7 @@ impl Keyspace {
                 let given = NodeContent::new(value, false, *expires, *refresh);
                 let outcome = self.update(at, key, given);
                 let passed = counts_as_success(&outcome, &[Code::RootReadOnly, Code::NotAFile]);
-                let writes = &mut self.tally.writes;
+                let writes = &mut self.counters.writes;
                 count(&mut writes.update_success, &mut writes.update_fail, passed);
                 outcome
             }
@@ -63,14 +71,14 @@ impl Keyspace {
                 let given = NodeContent::new(value, false, *expires, *refresh);
                 let outcome = self.compare_and_swap(at, key, expected, given);
                 let passed = counts_as_success(&outcome, &[Code::RootReadOnly]);
-                let writes = &mut self.tally.writes;
+                let writes = &mut self.counters.writes;
                 count(&mut writes.compare_and_swap_success, &mut writes.compare_and_swap_fail, passed);
                 outcome
             }
             Operation::Delete { key, dir, recursive } => {
                 let outcome = self.delete(at, key, *dir, *recursive);
                 let passed = counts_as_success(&outcome, &[Code::RootReadOnly]);
-                let writes = &mut self.tally.writes;
+                let writes = &mut self.counters.writes;
                 count(&mut writes.delete_success, &mut writes.delete_fail, passed);
                 outcome
             }
@@ -78,12 +86,12 @@ impl Keyspace {
                 let expected = Expected::new(prev_value.as_ref(), *prev_index);
                 let outcome = self.compare_and_delete(at, key, expected);
                 let passed = counts_as_success(&outcome, &[Code::NotAFile, Code::CompareFailed]);
-                let writes = &mut self.tally.writes;
+                let writes = &mut self.counters.writes;
                 count(&mut writes.compare_and_delete_success, &mut writes.compare_and_delete_fail, passed);
                 outcome
             }
             Operation::Expire => {
-                let mut last = Err(self.refusal(Code::KeyNotFound, b""));
+                let mut last = Err(self.error(Code::KeyNotFound, b""));
                 while let Some(event) = self.expire_next(at) {
                     last = Ok(event);
                 }
@@ -94,34 +102,34 @@ impl Keyspace {
 
     fn set(&mut self, at: Time, key: &Key, given: NodeContent<'_>) -> WriteResult {
         let index = self.index() + 1;
-        let stamp = NodeMeta::new(index, index, given.expires);
+        let meta = NodeMeta::new(index, index, given.expires);
         match self.root.find_mut(key) {
-            Ok(_) if path::is_root(key) => Err(self.refusal(Code::RootReadOnly, b"/")),
-            Ok(Node::Dir(_)) => Err(self.refusal(Code::NotAFile, key)),
+            Ok(_) if path::is_root(key) => Err(self.error(Code::RootReadOnly, b"/")),
+            Ok(TreeNode::Dir(_)) => Err(self.error(Code::NotAFile, key)),
             Ok(file) => {
-                let prev = file.shape(at);
+                let prev = file.event_node(at);
                 let kept = prev.value.as_ref().filter(|_| given.refresh);
-                *file = given.node(kept, stamp);
-                let node = file.shape(at);
-                self.expiry.moved(key, prev.expires, given.expires);
+                *file = given.node(kept, meta);
+                let node = file.event_node(at);
+                self.expiry.update(key, prev.expires, given.expires);
                 Ok(self.written(Action::Set, key, node, Some(prev), given.refresh))
             }
-            Err(Stop::Missing(path)) if given.refresh => Err(self.refusal(Code::KeyNotFound, path)),
-            Err(Stop::Missing(_)) => self.insert(at, Action::Set, key, given),
-            Err(stop) => Err(self.stopped(stop)),
+            Err(PathError::Missing(path)) if given.refresh => Err(self.error(Code::KeyNotFound, path)),
+            Err(PathError::Missing(_)) => self.insert(at, Action::Set, key, given),
+            Err(stop) => Err(self.path_error(stop)),
         }
     }
 
     fn create(&mut self, at: Time, key: &Key, given: NodeContent<'_>, in_order: bool) -> WriteResult {
         let key = if in_order { &path::in_order(key, self.index() + 1) } else { key };
         match self.root.find(key) {
-            Ok(_) if path::is_root(key) => Err(self.refusal(Code::RootReadOnly, b"/")),
-            Ok(_) => Err(self.refusal(Code::KeyExists, key)),
-            Err(Stop::Missing(_)) => self.insert(at, Action::Create, key, given),
+            Ok(_) if path::is_root(key) => Err(self.error(Code::RootReadOnly, b"/")),
+            Ok(_) => Err(self.error(Code::KeyExists, key)),
+            Err(PathError::Missing(_)) => self.insert(at, Action::Create, key, given),
             Err(stop) => {
                 // etcd counts this one as a failed set as well.
-                self.tally.writes.sets_fail += 1;
-                Err(self.stopped(stop))
+                self.counters.writes.sets_fail += 1;
+                Err(self.path_error(stop))
             }
         }
     }
@@ -131,40 +139,40 @@ impl Keyspace {
         let index = self.index() + 1;
         let (parent, name) = path::split(key).unwrap_or((b"/", b""));
         let node = given.node(None, NodeMeta::new(index, index, given.expires));
-        let shape = node.shape(at);
+        let event_node = node.event_node(at);
         let changes = &mut self.changes;
-        let made = |path: &[u8]| changes.touched(&Key::from(path));
+        let made = |path: &[u8]| changes.mark_written(&Key::from(path));
         match self.root.open(parent, NodeMeta::new(index, index, None), made) {
             Ok(dir) => {
                 dir.insert(name, node);
-                self.expiry.moved(key, None, given.expires);
-                Ok(self.written(action, key, shape, None, false))
+                self.expiry.update(key, None, given.expires);
+                Ok(self.written(action, key, event_node, None, false))
             }
-            Err(stop) => Err(self.stopped(stop)),
+            Err(stop) => Err(self.path_error(stop)),
         }
     }
 
     fn update(&mut self, at: Time, key: &Key, given: NodeContent<'_>) -> WriteResult {
         if path::is_root(key) {
-            return Err(self.refusal(Code::RootReadOnly, b"/"));
+            return Err(self.error(Code::RootReadOnly, b"/"));
         }
         let index = self.index() + 1;
         let node = match self.root.find_mut(key) {
-            Ok(Node::Dir(_)) if !given.value.is_empty() => return Err(self.refusal(Code::NotAFile, key)),
+            Ok(TreeNode::Dir(_)) if !given.value.is_empty() => return Err(self.error(Code::NotAFile, key)),
             Ok(node) => node,
-            Err(stop) => return Err(self.stopped(stop)),
+            Err(stop) => return Err(self.path_error(stop)),
         };
-        let prev = node.shape(at);
-        let stamp = NodeMeta::new(prev.created, index, given.expires);
+        let prev = node.event_node(at);
+        let meta = NodeMeta::new(prev.created, index, given.expires);
         if node.is_dir() {
             // etcd returns the new modifiedIndex but does not store it.
-            *node.stamp_mut() = NodeMeta::new(prev.created, prev.modified, given.expires);
+            *node.meta_mut() = NodeMeta::new(prev.created, prev.modified, given.expires);
         } else {
-            *node = given.node(prev.value.as_ref().filter(|_| given.refresh), stamp);
+            *node = given.node(prev.value.as_ref().filter(|_| given.refresh), meta);
         }
-        let shape = Shape { modified: index, ..node.shape(at) };
-        self.expiry.moved(key, prev.expires, given.expires);
-        Ok(self.written(Action::Update, key, shape, Some(prev), given.refresh))
+        let event_node = EventNode { modified: index, ..node.event_node(at) };
+        self.expiry.update(key, prev.expires, given.expires);
+        Ok(self.written(Action::Update, key, event_node, Some(prev), given.refresh))
     }
 
     fn compare_and_swap(
@@ -175,49 +183,49 @@ impl Keyspace {
         given: NodeContent<'_>,
     ) -> WriteResult {
         if path::is_root(key) {
-            return Err(self.refusal(Code::RootReadOnly, b"/"));
+            return Err(self.error(Code::RootReadOnly, b"/"));
         }
         let index = self.index() + 1;
         let node = match self.root.find_mut(key) {
-            Ok(Node::Dir(_)) => return Err(self.refusal(Code::NotAFile, key)),
+            Ok(TreeNode::Dir(_)) => return Err(self.error(Code::NotAFile, key)),
             Ok(node) => node,
-            Err(stop) => return Err(self.stopped(stop)),
+            Err(stop) => return Err(self.path_error(stop)),
         };
         if let Some(cause) = expected.differs(node) {
-            return Err(self.refusal(Code::CompareFailed, &cause));
+            return Err(self.error(Code::CompareFailed, &cause));
         }
-        let prev = node.shape(at);
+        let prev = node.event_node(at);
         let kept = prev.value.as_ref().filter(|_| given.refresh);
         *node = given.node(kept, NodeMeta::new(prev.created, index, given.expires));
-        let shape = node.shape(at);
-        self.expiry.moved(key, prev.expires, given.expires);
-        Ok(self.written(Action::CompareAndSwap, key, shape, Some(prev), given.refresh))
+        let event_node = node.event_node(at);
+        self.expiry.update(key, prev.expires, given.expires);
+        Ok(self.written(Action::CompareAndSwap, key, event_node, Some(prev), given.refresh))
     }
 
     fn delete(&mut self, at: Time, key: &Key, dir: bool, recursive: bool) -> WriteResult {
         if path::is_root(key) {
-            return Err(self.refusal(Code::RootReadOnly, b"/"));
+            return Err(self.error(Code::RootReadOnly, b"/"));
         }
         match self.root.find(key) {
-            Ok(Node::Dir(_)) if !dir && !recursive => Err(self.refusal(Code::NotAFile, key)),
-            Ok(Node::Dir(dir)) if !recursive && !dir.children.is_empty() => {
-                Err(self.refusal(Code::DirectoryNotEmpty, key))
+            Ok(TreeNode::Dir(_)) if !dir && !recursive => Err(self.error(Code::NotAFile, key)),
+            Ok(TreeNode::Dir(dir)) if !recursive && !dir.children.is_empty() => {
+                Err(self.error(Code::DirectoryNotEmpty, key))
             }
             Ok(_) => Ok(self.remove(at, Action::Delete, key)),
-            Err(stop) => Err(self.stopped(stop)),
+            Err(stop) => Err(self.path_error(stop)),
         }
     }
 
     fn compare_and_delete(&mut self, at: Time, key: &Key, expected: Expected<'_>) -> WriteResult {
         match self.root.find(key) {
             // The root is a directory like the others here, but etcd's cause is then empty.
-            Ok(Node::Dir(_)) if path::is_root(key) => Err(self.refusal(Code::NotAFile, b"")),
-            Ok(Node::Dir(_)) => Err(self.refusal(Code::NotAFile, key)),
+            Ok(TreeNode::Dir(_)) if path::is_root(key) => Err(self.error(Code::NotAFile, b"")),
+            Ok(TreeNode::Dir(_)) => Err(self.error(Code::NotAFile, key)),
             Ok(file) => match expected.differs(file) {
-                Some(cause) => Err(self.refusal(Code::CompareFailed, &cause)),
+                Some(cause) => Err(self.error(Code::CompareFailed, &cause)),
                 None => Ok(self.remove(at, Action::CompareAndDelete, key)),
             },
-            Err(stop) => Err(self.stopped(stop)),
+            Err(stop) => Err(self.path_error(stop)),
         }
     }
 
@@ -225,25 +233,25 @@ impl Keyspace {
     pub(super) fn expire_next(&mut self, now: Time) -> Option<Arc<Event>> {
         let key = self.expiry.due(now)?;
         let event = self.remove(now, Action::Expire, &key);
-        self.tally.writes.expire_count += 1;
+        self.counters.writes.expire_count += 1;
         Some(event)
     }
 
     /// Removes the node at `key`, which exists and is not the root.
     fn remove(&mut self, at: Time, action: Action, key: &Key) -> Arc<Event> {
         let node = self.root.take(key).expect("the node was found before");
-        let prev = node.shape(at);
-        self.expiry.moved(key, prev.expires, None);
+        let prev = node.event_node(at);
+        self.expiry.update(key, prev.expires, None);
         if node.is_dir() && !self.expiry.is_empty() {
             let mut below = node.walk(key);
             while let Some((_, path, _, node)) = below.step() {
-                if let Some(expires) = node.stamp().expires() {
-                    self.expiry.moved(&Key::from(path), Some(expires), None);
+                if let Some(expires) = node.meta().expires() {
+                    self.expiry.update(&Key::from(path), Some(expires), None);
                 }
             }
         }
         self.changes.removed(key, prev.dir);
-        let shape = Shape {
+        let event_node = EventNode {
             value: None,
             dir: prev.dir,
             expires: None,
@@ -251,7 +259,7 @@ impl Keyspace {
             created: prev.created,
             modified: self.index() + 1,
         };
-        let event = Arc::new(Event::new(action, key, shape, Some(prev), false));
+        let event = Arc::new(Event::new(action, key, event_node, Some(prev), false));
         // Looks up the path of a watched key, relative to the removed node.
         self.hub.removed(&event, |watched| node.find(&watched[key.len()..]).is_ok());
         self.finish(event)
@@ -262,11 +270,11 @@ impl Keyspace {
         &mut self,
         action: Action,
         key: &Key,
-        node: Shape,
-        prev: Option<Shape>,
+        node: EventNode,
+        prev: Option<EventNode>,
         refresh: bool,
     ) -> Arc<Event> {
-        self.changes.touched(key);
+        self.changes.mark_written(key);
         self.finish(Arc::new(Event::new(action, key, node, prev, refresh)))
     }
 
@@ -278,14 +286,14 @@ impl Keyspace {
         event
     }
 
-    pub(super) fn stopped(&self, stop: Stop<'_>) -> Error {
+    pub(super) fn path_error(&self, stop: PathError<'_>) -> Error {
         match stop {
-            Stop::Missing(path) => self.refusal(Code::KeyNotFound, path),
-            Stop::File(path) => self.refusal(Code::NotADirectory, path),
+            PathError::Missing(path) => self.error(Code::KeyNotFound, path),
+            PathError::File(path) => self.error(Code::NotADirectory, path),
         }
     }
 
-    pub(super) fn refusal(&self, code: Code, cause: &[u8]) -> Error {
+    pub(super) fn error(&self, code: Code, cause: &[u8]) -> Error {
         Error { code, cause: cause.to_vec(), index: self.index() }
     }
 }
@@ -296,8 +304,12 @@ impl<'c> NodeContent<'c> {
     }
 
     /// Returns the node to write, with the value `kept` if there is one.
-    fn node(self, kept: Option<&Value>, stamp: NodeMeta) -> Node {
-        if self.dir { Node::dir(stamp) } else { Node::file(Value::clone(kept.unwrap_or(self.value)), stamp) }
+    fn node(self, kept: Option<&Value>, meta: NodeMeta) -> TreeNode {
+        if self.dir {
+            TreeNode::dir(meta)
+        } else {
+            TreeNode::file(Value::clone(kept.unwrap_or(self.value)), meta)
+        }
     }
 }
 
@@ -308,13 +320,13 @@ impl<'c> Expected<'c> {
     }
 
     /// Returns how `file` differs, in etcd's words, or `None` when it does not.
-    fn differs(self, file: &Node) -> Option<Vec<u8>> {
+    fn differs(self, file: &TreeNode) -> Option<Vec<u8>> {
         let mut parts: Vec<Vec<u8>> = vec![];
         let present = file.value().map_or(&[][..], |value| value);
         if let Some(value) = self.value.filter(|value| ***value != *present) {
             parts.push([b"[", &**value, b" != ", present, b"]"].concat());
         }
-        let modified = file.stamp().modified;
+        let modified = file.meta().modified;
         if let Some(index) = self.index.filter(|index| *index != modified) {
             parts.push(format!("[{index} != {modified}]").into_bytes());
         }

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::bytes::{ByteReader, bit, put_bytes, put_signed, put_time, put_varint};
 use super::{
-    Action, ClearedEvent, Command, Event, HistoryEntry, Key, Operation, Record, Shape, Time, Undecodable,
-    Value, is_key,
+    Action, ClearedEvent, Command, DecodeError, Event, EventNode, HistoryEntry, Key, NodeRecord, Operation,
+    Time, Value, is_key,
 };
 
 const FORMAT_VERSION: u8 = 1;
@@ -74,7 +74,7 @@ impl Command {
     ///
     /// # Errors
     /// The bytes are not exactly one command, or its key is not a key.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let reader = &mut ByteReader::new(bytes);
         reader.version(FORMAT_VERSION)?;
         let tag = reader.byte()?;
@@ -182,7 +182,7 @@ impl Operation {
     }
 }
 
-impl Record {
+impl NodeRecord {
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let (flags, value) = match &self.value {
@@ -204,7 +204,7 @@ impl Record {
     ///
     /// # Errors
     /// The bytes are not exactly one record.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let reader = &mut ByteReader::new(bytes);
         reader.version(FORMAT_VERSION)?;
         let flags = reader.flags(flag::DIR | flag::EXPIRES)?;
@@ -244,14 +244,14 @@ impl Event {
     ///
     /// # Errors
     /// The bytes are not exactly one event, or its key is not a key.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let reader = &mut ByteReader::new(bytes);
         reader.version(FORMAT_VERSION)?;
         let action = action(reader)?;
         let flags = reader.flags(flag::PREV | flag::REFRESH)?;
         let key = key(reader)?;
-        let node = Shape::read(reader)?;
-        let prev = reader.when(flags & flag::PREV != 0, Shape::read)?;
+        let node = EventNode::read(reader)?;
+        let prev = reader.when(flags & flag::PREV != 0, EventNode::read)?;
         reader.end()?;
         Ok(Self { action, key, node, prev, refresh: flags & flag::REFRESH != 0, rendered: OnceLock::new() })
     }
@@ -276,7 +276,7 @@ impl HistoryEntry {
     ///
     /// # Errors
     /// The bytes are not exactly one entry, or its key is not a key.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.get(2) {
             _ if bytes.is_empty() => Ok(Self::NoKey),
             Some(flags) if flags & flag::CLEARED != 0 => {
@@ -300,12 +300,12 @@ fn action_byte(action: Action) -> u8 {
     ACTIONS.iter().position(|known| *known == action).expect("all actions are listed") as u8
 }
 
-fn action(reader: &mut ByteReader<'_>) -> Result<Action, Undecodable> {
+fn action(reader: &mut ByteReader<'_>) -> Result<Action, DecodeError> {
     let action = ACTIONS.get(usize::from(reader.byte()?));
     action.copied().ok_or(reader.wrong("an unknown action"))
 }
 
-impl Shape {
+impl EventNode {
     fn put(&self, out: &mut Vec<u8>) {
         out.push(
             bit(flag::DIR, self.dir)
@@ -323,7 +323,7 @@ impl Shape {
         }
     }
 
-    fn read(reader: &mut ByteReader<'_>) -> Result<Self, Undecodable> {
+    fn read(reader: &mut ByteReader<'_>) -> Result<Self, DecodeError> {
         let flags = reader.flags(flag::DIR | flag::VALUE | flag::EXPIRES)?;
         let (created, modified, ttl) = (reader.varint()?, reader.varint()?, reader.signed()?);
         let expires = reader.when(flags & flag::EXPIRES != 0, ByteReader::time)?;
@@ -332,11 +332,11 @@ impl Shape {
     }
 }
 
-fn key(reader: &mut ByteReader<'_>) -> Result<Key, Undecodable> {
+fn key(reader: &mut ByteReader<'_>) -> Result<Key, DecodeError> {
     let bytes = reader.bytes()?;
     if is_key(bytes) { Ok(bytes.into()) } else { Err(reader.wrong("not a key")) }
 }
 
-fn value(reader: &mut ByteReader<'_>) -> Result<Value, Undecodable> {
+fn value(reader: &mut ByteReader<'_>) -> Result<Value, DecodeError> {
     reader.bytes().map(Value::from)
 }

@@ -38,7 +38,7 @@ pub struct Error {
 
 /// Bytes or nodes that are not a valid state of a keyspace.
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
-pub enum Undecodable {
+pub enum DecodeError {
     /// Bytes that cannot be read.
     #[error("undecodable: {what} at byte {at}")]
     Bytes {
@@ -49,7 +49,7 @@ pub enum Undecodable {
     },
     /// A node or event that does not fit the others.
     #[error("{}: {what}", String::from_utf8_lossy(.key))]
-    Misfit {
+    Inconsistent {
         /// What is wrong with it.
         what: &'static str,
         /// Its key.

@@ -42,7 +42,7 @@ impl Action {
 
 /// A node as shown in an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct EventNode {
     /// `None`: a directory, or the node of a delete or expire event.
     pub value: Option<Value>,
     /// Whether it is a directory.
@@ -65,9 +65,9 @@ pub struct Event {
     /// The key.
     pub key: Key,
     /// The node after the change. Its `modified` is the event's index.
-    pub node: Shape,
+    pub node: EventNode,
     /// The node before the change, where the response shows one.
-    pub prev: Option<Shape>,
+    pub prev: Option<EventNode>,
     /// A refresh: no watcher receives it, and history skips it.
     pub refresh: bool,
     /// The text sent to watchers, rendered once for all of them.
@@ -75,15 +75,21 @@ pub struct Event {
 }
 
 impl Event {
-    pub(super) fn new(action: Action, key: &Key, node: Shape, prev: Option<Shape>, refresh: bool) -> Self {
+    pub(super) fn new(
+        action: Action,
+        key: &Key,
+        node: EventNode,
+        prev: Option<EventNode>,
+        refresh: bool,
+    ) -> Self {
         Self { action, key: Key::clone(key), node, prev, refresh, rendered: OnceLock::new() }
     }
 
     /// Returns how many bytes of values it keeps alive.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let shapes = [Some(&self.node), self.prev.as_ref()];
-        shapes.into_iter().flatten().filter_map(|shape| shape.value.as_ref()).map(|value| value.len()).sum()
+        let nodes = [Some(&self.node), self.prev.as_ref()];
+        nodes.into_iter().flatten().filter_map(|node| node.value.as_ref()).map(|value| value.len()).sum()
     }
 
     /// Returns the index of the change.

@@ -16,7 +16,7 @@ impl Expiry {
     }
 
     /// `key` expired at `before` and now expires at `now`.
-    pub(super) fn moved(&mut self, key: &Key, before: Option<Time>, now: Option<Time>) {
+    pub(super) fn update(&mut self, key: &Key, before: Option<Time>, now: Option<Time>) {
         if before == now {
             return;
         }
@@ -33,7 +33,7 @@ impl Expiry {
         self.due.first().map(|(time, _)| *time)
     }
 
-    /// Returns the next key that expires at `now` or before. It stays until it is `moved`.
+    /// Returns the next key that expires at `now` or before. It stays until it is updated.
     pub(super) fn due(&self, now: Time) -> Option<Key> {
         self.due.first().filter(|(time, _)| *time <= now).map(|(_, key)| Key::clone(key))
     }

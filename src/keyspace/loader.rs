@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::expiry::Expiry;
 use super::history::{History, MAX_INDEX};
-use super::tree::{Node, NodeMeta};
-use super::{HISTORY_EVENTS, HistoryEntry, Key, Keyspace, Record, Undecodable, is_key, path};
+use super::tree::{NodeMeta, TreeNode};
+use super::{DecodeError, HISTORY_EVENTS, HistoryEntry, Key, Keyspace, NodeRecord, is_key, path};
 
 /// Builds a keyspace from nodes and events in any order; fastest when nodes come in the byte order of their keys.
 #[derive(Debug, Default)]
 pub struct Loader {
-    root: Node,
+    root: TreeNode,
     expiry: Expiry,
     /// Directories that are known only from their children so far.
     awaited: usize,
@@ -23,8 +23,8 @@ impl Loader {
     ///
     /// # Errors
     /// The key or the node is invalid, or does not fit the earlier ones.
-    pub fn node(&mut self, key: &[u8], record: Record) -> Result<(), Undecodable> {
-        let wrong = |what| Undecodable::Misfit { what, key: key.to_vec() };
+    pub fn node(&mut self, key: &[u8], record: NodeRecord) -> Result<(), DecodeError> {
+        let wrong = |what| DecodeError::Inconsistent { what, key: key.to_vec() };
         if !is_key(key) {
             return Err(wrong("no key"));
         }
@@ -38,7 +38,7 @@ impl Loader {
         let new = dir.replace(name, node).map_err(wrong)?;
         self.awaited -= usize::from(!new);
         if expires.is_some() {
-            self.expiry.moved(&Key::from(key), None, expires);
+            self.expiry.update(&Key::from(key), None, expires);
         }
         self.newest = self.newest.max(newest);
         Ok(())
@@ -48,9 +48,9 @@ impl Loader {
     ///
     /// # Errors
     /// The event has another index.
-    pub fn event(&mut self, index: u64, entry: HistoryEntry) -> Result<(), Undecodable> {
+    pub fn event(&mut self, index: u64, entry: HistoryEntry) -> Result<(), DecodeError> {
         if entry.index().is_some_and(|own| own != index) {
-            return Err(misfit("an event under an index other than its own"));
+            return Err(inconsistent("an event under an index other than its own"));
         }
         self.events.insert(index, entry);
         // Events that have left the window may still be in the mirror.
@@ -65,22 +65,22 @@ impl Loader {
     ///
     /// # Errors
     /// A node has no parent directory, or something is newer than `index`.
-    pub fn finish(self, index: u64) -> Result<Keyspace, Undecodable> {
+    pub fn finish(self, index: u64) -> Result<Keyspace, DecodeError> {
         if self.awaited > 0 {
             let mut walk = self.root.walk(b"/");
             while let Some((_, key, _, node)) = walk.step() {
-                if node.stamp().created == 0 {
+                if node.meta().created == 0 {
                     let what = "nodes below it, but it is not there itself";
-                    return Err(Undecodable::Misfit { what, key: key.to_vec() });
+                    return Err(DecodeError::Inconsistent { what, key: key.to_vec() });
                 }
             }
         }
         let last_event = self.events.last_key_value().map_or(0, |(index, _)| *index);
         if self.newest > index || last_event > index {
-            return Err(misfit("newer than the index of the whole"));
+            return Err(inconsistent("newer than the index of the whole"));
         }
         if index > MAX_INDEX {
-            return Err(misfit("an impossible index"));
+            return Err(inconsistent("an impossible index"));
         }
         let window = (index + 1).saturating_sub(HISTORY_EVENTS as u64).max(1);
         let mut events = self.events;
@@ -93,21 +93,21 @@ impl Loader {
 }
 
 /// Returns an error that concerns the whole.
-fn misfit(what: &'static str) -> Undecodable {
-    Undecodable::Misfit { what, key: b"/".to_vec() }
+fn inconsistent(what: &'static str) -> DecodeError {
+    DecodeError::Inconsistent { what, key: b"/".to_vec() }
 }
 
 /// Makes the node of a record; the error says what is wrong with it.
-fn node_of(record: Record) -> Result<Node, &'static str> {
-    let Record { dir, value, created, modified, expires } = record;
+fn node_of(record: NodeRecord) -> Result<TreeNode, &'static str> {
+    let NodeRecord { dir, value, created, modified, expires } = record;
     // Only the root has no index; a loader also gives index 0 to directories that it is still waiting for.
     if created == 0 || modified < created {
         return Err("impossible indexes");
     }
-    let stamp = NodeMeta::new(created, modified, expires);
+    let meta = NodeMeta::new(created, modified, expires);
     match (dir, value) {
-        (true, None) => Ok(Node::dir(stamp)),
-        (false, Some(value)) => Ok(Node::file(value, stamp)),
+        (true, None) => Ok(TreeNode::dir(meta)),
+        (false, Some(value)) => Ok(TreeNode::file(value, meta)),
         _ => Err("neither a file nor a directory"),
     }
 }

@@ -10,12 +10,12 @@ const INLINE_BYTES: usize = 22;
 
 /// One segment of a key. Ordered by its bytes.
 #[derive(Clone)]
-pub(super) enum Name {
+pub(super) enum NodeName {
     Short { length: u8, bytes: [u8; INLINE_BYTES] },
     Long(Box<[u8]>),
 }
 
-impl Name {
+impl NodeName {
     pub(super) fn new(segment: &[u8]) -> Self {
         if segment.len() > INLINE_BYTES {
             return Self::Long(segment.into());
@@ -33,33 +33,33 @@ impl Name {
     }
 }
 
-impl Borrow<[u8]> for Name {
+impl Borrow<[u8]> for NodeName {
     fn borrow(&self) -> &[u8] {
         self.as_bytes()
     }
 }
 
-impl PartialEq for Name {
+impl PartialEq for NodeName {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
     }
 }
 
-impl Eq for Name {}
+impl Eq for NodeName {}
 
-impl PartialOrd for Name {
+impl PartialOrd for NodeName {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Name {
+impl Ord for NodeName {
     fn cmp(&self, other: &Self) -> Ordering {
         self.as_bytes().cmp(other.as_bytes())
     }
 }
 
-impl fmt::Debug for Name {
+impl fmt::Debug for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", String::from_utf8_lossy(self.as_bytes()))
     }

@@ -4,7 +4,7 @@ use super::{Time, Value};
 
 /// One node without its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct NodeRecord {
     /// Whether it is a directory.
     pub dir: bool,
     /// A file's value; `None` for a directory.

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::tree::{Node, NodeMeta};
+use super::tree::{NodeMeta, TreeNode};
 use super::{Action, HistoryEntry, Keyspace, Value, path};
 
 impl Keyspace {
@@ -26,7 +26,7 @@ impl Keyspace {
     }
 
     /// Delivers the events from `from` on. `before` is the tree just before `from`.
-    fn catch_up(&mut self, from: u64, before: &mut Node) {
+    fn catch_up(&mut self, from: u64, before: &mut TreeNode) {
         let Self { history, hub, .. } = self;
         let oldest = history.oldest();
         // With events missing in between, the old tree cannot be updated, and only watches that began late enough
@@ -36,7 +36,7 @@ impl Keyspace {
         for (_, entry) in history.since(from - 1) {
             match entry {
                 HistoryEntry::Event(event) if !event.refresh => {
-                    if let Some(gone) = follow(before, event.action, &event.key, event.node.dir) {
+                    if let Some(gone) = update_tree(before, event.action, &event.key, event.node.dir) {
                         let below = event.key.len();
                         hub.removed(event, |watched| {
                             !whole || gone.as_ref().is_some_and(|node| node.find(&watched[below..]).is_ok())
@@ -45,7 +45,7 @@ impl Keyspace {
                     hub.notify(event);
                 }
                 HistoryEntry::Cleared(cleared) => {
-                    follow(before, cleared.action, &cleared.key, cleared.dir);
+                    update_tree(before, cleared.action, &cleared.key, cleared.dir);
                     hub.cleared(cleared);
                 }
                 HistoryEntry::Event(_) | HistoryEntry::NoKey => {}
@@ -56,7 +56,7 @@ impl Keyspace {
 
 /// Applies a change of `key` to the shape of a tree; `dir`: the key is a directory afterwards. For a removal it
 /// returns the removed node.
-fn follow(tree: &mut Node, action: Action, key: &[u8], dir: bool) -> Option<Option<Node>> {
+fn update_tree(tree: &mut TreeNode, action: Action, key: &[u8], dir: bool) -> Option<Option<TreeNode>> {
     if action.removes() {
         return Some(tree.take(key));
     }
@@ -64,8 +64,8 @@ fn follow(tree: &mut Node, action: Action, key: &[u8], dir: bool) -> Option<Opti
         && let Ok(parent) = tree.open(parent, NodeMeta::default(), |_| {})
         && parent.children.get(name).is_none_or(|present| present.is_dir() != dir)
     {
-        let stamp = NodeMeta::default();
-        let node = if dir { Node::dir(stamp) } else { Node::file(Value::from([]), stamp) };
+        let meta = NodeMeta::default();
+        let node = if dir { TreeNode::dir(meta) } else { TreeNode::file(Value::from([]), meta) };
         parent.insert(name, node);
     }
     None

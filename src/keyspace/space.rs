@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 
-use super::counts::RunningCounts;
 use super::expiry::Expiry;
 use super::history::History;
-use super::touched::PendingChanges;
-use super::tree::{Node, Walk};
+use super::pending_changes::PendingChanges;
+use super::store_stats::StoreCounters;
+use super::tree::{TreeNode, Walk};
 use super::watchers::Hub;
-use super::{Changes, Code, Counts, Error, HistoryEntry, Key, Record, Time, View, Watch, WatchFor, path};
+use super::{
+    Changes, Code, Error, HistoryEntry, Key, NodeRecord, NodeView, StoreStats, Time, Watch, WatchOptions,
+    path,
+};
 
 /// The store's state.
 #[derive(Debug, Default)]
 pub struct Keyspace {
-    pub(super) root: Node,
+    pub(super) root: TreeNode,
     pub(super) history: History,
     pub(super) expiry: Expiry,
     pub(super) hub: Hub,
-    pub(super) tally: RunningCounts,
+    pub(super) counters: StoreCounters,
     pub(super) changes: PendingChanges,
 }
 
@@ -56,30 +59,30 @@ impl Keyspace {
     ///
     /// # Errors
     /// `KeyNotFound`, `NotADirectory`.
-    pub fn get(&self, key: &[u8]) -> Result<View<'_>, Error> {
+    pub fn get(&self, key: &[u8]) -> Result<NodeView<'_>, Error> {
         let found = self.root.find(key);
         self.note_get(found.is_ok());
-        found.map(|node| View { node }).map_err(|stop| self.stopped(stop))
+        found.map(|node| NodeView { node }).map_err(|stop| self.path_error(stop))
     }
 
     /// Counts a read that `get` did not see: etcd reads its auth flag from the store at every request, and that shows
     /// in its counters.
     pub fn note_get(&self, success: bool) {
-        self.tally.got(success);
+        self.counters.got(success);
     }
 
     /// Returns the node at `key` in a mirror's form; `None` when it does not exist, and for the root, which always
     /// does.
     #[must_use]
-    pub fn record(&self, key: &[u8]) -> Option<Record> {
+    pub fn record(&self, key: &[u8]) -> Option<NodeRecord> {
         if path::is_root(key) {
             return None;
         }
-        self.root.find(key).ok().map(Node::record)
+        self.root.find(key).ok().map(TreeNode::record)
     }
 
     /// Iterates over every node but the root, parents before their children.
-    pub fn nodes(&self) -> impl Iterator<Item = (Key, Record)> {
+    pub fn nodes(&self) -> impl Iterator<Item = (Key, NodeRecord)> {
         let mut walk: Walk<'_> = self.root.walk(b"/");
         std::iter::from_fn(move || walk.step().map(|(_, path, _, node)| (Key::from(path), node.record())))
     }
@@ -99,22 +102,26 @@ impl Keyspace {
     ///
     /// # Errors
     /// `HistoryCleared`.
-    pub fn watch(&mut self, key: &[u8], what: WatchFor) -> Result<Watch, Error> {
+    pub fn watch(&mut self, key: &[u8], what: WatchOptions) -> Result<Watch, Error> {
         let index = self.index();
         let since = if what.since == 0 { index + 1 } else { what.since };
         let cleared = |oldest: u64| {
             let cause = format!("the requested history has been cleared [{oldest}/{since}]");
-            Err(self.refusal(Code::HistoryCleared, cause.as_bytes()))
+            Err(self.error(Code::HistoryCleared, cause.as_bytes()))
         };
         let oldest = self.history.oldest();
         if since < oldest {
             return cleared(oldest);
         }
         match self.history.first(key, what.recursive, since) {
-            Some(HistoryEntry::Event(event)) => Ok(Watch::answered(index, Arc::clone(event), what.stream)),
+            Some(HistoryEntry::Event(event)) => {
+                Ok(Watch::from_history(index, Arc::clone(event), what.stream))
+            }
             // For this key the history begins after it.
             Some(HistoryEntry::Cleared(marker)) => cleared(marker.index + 1),
-            Some(HistoryEntry::NoKey) | None => Ok(self.hub.register(key, WatchFor { since, ..what }, index)),
+            Some(HistoryEntry::NoKey) | None => {
+                Ok(self.hub.register(key, WatchOptions { since, ..what }, index))
+            }
         }
     }
 
@@ -132,8 +139,8 @@ impl Keyspace {
 
     /// Returns the counters.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.tally.read(self.hub.waiting())
+    pub fn counts(&self) -> StoreStats {
+        self.counters.read(self.hub.waiting())
     }
 
     /// Returns how many keys changed since the last `take_changes`.

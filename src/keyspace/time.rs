@@ -5,7 +5,7 @@ pub type Time = i64;
 
 /// 2000-01-01: For a key that is set or created, etcd treats an earlier expiration as "never". Updates and swaps do
 /// not check this.
-pub(super) const EARLIEST: Time = 946_684_800 * 1_000_000_000;
+pub(super) const MIN_EXPIRATION: Time = 946_684_800 * 1_000_000_000;
 
 /// Returns when a key with a TTL of `ttl` seconds, written at `now`, expires. Seconds times 10⁹ wraps in 64 bits,
 /// as in etcd: huge TTLs may give a time in the past.

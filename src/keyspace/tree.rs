@@ -4,13 +4,13 @@ use std::collections::btree_map::{BTreeMap, Entry, Iter};
 use std::mem;
 use std::num::NonZeroI64;
 
-use super::name::Name;
+use super::name::NodeName;
 use super::path;
-use super::{Record, Shape, Time, Value, remaining};
+use super::{EventNode, NodeRecord, Time, Value, remaining};
 
 /// A file or a directory.
 #[derive(Debug)]
-pub(super) enum Node {
+pub(super) enum TreeNode {
     File(File),
     // Boxed: there are far more files than directories, and a node takes the size of its largest variant.
     Dir(Box<Dir>),
@@ -20,14 +20,14 @@ pub(super) enum Node {
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) value: Value,
-    pub(super) stamp: NodeMeta,
+    pub(super) meta: NodeMeta,
 }
 
 /// A key with children, in the byte order of their names.
 #[derive(Debug)]
 pub(super) struct Dir {
-    pub(super) stamp: NodeMeta,
-    pub(super) children: BTreeMap<Name, Node>,
+    pub(super) meta: NodeMeta,
+    pub(super) children: BTreeMap<NodeName, TreeNode>,
 }
 
 /// The common part of files and directories.
@@ -51,44 +51,44 @@ impl NodeMeta {
 
 /// Why a walk down the tree ended before its key, with the path where it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop<'k> {
+pub(super) enum PathError<'k> {
     /// The first missing element of the path.
     Missing(&'k [u8]),
     /// A file on the path, where a directory was needed.
     File(&'k [u8]),
 }
 
-impl Default for Node {
+impl Default for TreeNode {
     /// Returns an empty root.
     fn default() -> Self {
         Self::dir(NodeMeta::default())
     }
 }
 
-impl Node {
-    pub(super) fn file(value: Value, stamp: NodeMeta) -> Self {
-        Self::File(File { value, stamp })
+impl TreeNode {
+    pub(super) fn file(value: Value, meta: NodeMeta) -> Self {
+        Self::File(File { value, meta })
     }
 
-    pub(super) fn dir(stamp: NodeMeta) -> Self {
-        Self::Dir(Box::new(Dir { stamp, children: BTreeMap::new() }))
+    pub(super) fn dir(meta: NodeMeta) -> Self {
+        Self::Dir(Box::new(Dir { meta, children: BTreeMap::new() }))
     }
 
     pub(super) const fn is_dir(&self) -> bool {
         matches!(self, Self::Dir(_))
     }
 
-    pub(super) const fn stamp(&self) -> NodeMeta {
+    pub(super) const fn meta(&self) -> NodeMeta {
         match self {
-            Self::File(file) => file.stamp,
-            Self::Dir(dir) => dir.stamp,
+            Self::File(file) => file.meta,
+            Self::Dir(dir) => dir.meta,
         }
     }
 
-    pub(super) const fn stamp_mut(&mut self) -> &mut NodeMeta {
+    pub(super) const fn meta_mut(&mut self) -> &mut NodeMeta {
         match self {
-            Self::File(file) => &mut file.stamp,
-            Self::Dir(dir) => &mut dir.stamp,
+            Self::File(file) => &mut file.meta,
+            Self::Dir(dir) => &mut dir.meta,
         }
     }
 
@@ -99,7 +99,7 @@ impl Node {
         }
     }
 
-    pub(super) const fn children(&self) -> Option<&BTreeMap<Name, Self>> {
+    pub(super) const fn children(&self) -> Option<&BTreeMap<NodeName, Self>> {
         match self {
             Self::File(_) => None,
             Self::Dir(dir) => Some(&dir.children),
@@ -107,67 +107,67 @@ impl Node {
     }
 
     /// Returns how an event at `at` shows it.
-    pub(super) fn shape(&self, at: Time) -> Shape {
-        let stamp = self.stamp();
-        Shape {
+    pub(super) fn event_node(&self, at: Time) -> EventNode {
+        let meta = self.meta();
+        EventNode {
             value: self.value().cloned(),
             dir: self.is_dir(),
-            expires: stamp.expires(),
-            ttl: stamp.expires().map_or(0, |expires| remaining(at, expires)),
-            created: stamp.created,
-            modified: stamp.modified,
+            expires: meta.expires(),
+            ttl: meta.expires().map_or(0, |expires| remaining(at, expires)),
+            created: meta.created,
+            modified: meta.modified,
         }
     }
 
-    pub(super) fn record(&self) -> Record {
-        let stamp = self.stamp();
-        Record {
+    pub(super) fn record(&self) -> NodeRecord {
+        let meta = self.meta();
+        NodeRecord {
             dir: self.is_dir(),
             value: self.value().cloned(),
-            created: stamp.created,
-            modified: stamp.modified,
-            expires: stamp.expires(),
+            created: meta.created,
+            modified: meta.modified,
+            expires: meta.expires(),
         }
     }
 
     /// Finds the node at `key`, relative to this one as the root.
-    pub(super) fn find<'k>(&self, key: &'k [u8]) -> Result<&Self, Stop<'k>> {
+    pub(super) fn find<'k>(&self, key: &'k [u8]) -> Result<&Self, PathError<'k>> {
         let (mut node, mut reached) = (self, &key[..0]);
         for (segment, path) in path::segments(key) {
-            let Self::Dir(dir) = node else { return Err(Stop::File(reached)) };
-            node = dir.children.get(segment).ok_or(Stop::Missing(path))?;
+            let Self::Dir(dir) = node else { return Err(PathError::File(reached)) };
+            node = dir.children.get(segment).ok_or(PathError::Missing(path))?;
             reached = path;
         }
         Ok(node)
     }
 
     /// As [`find`](Self::find), for changing.
-    pub(super) fn find_mut<'k>(&mut self, key: &'k [u8]) -> Result<&mut Self, Stop<'k>> {
+    pub(super) fn find_mut<'k>(&mut self, key: &'k [u8]) -> Result<&mut Self, PathError<'k>> {
         let (mut node, mut reached) = (self, &key[..0]);
         for (segment, path) in path::segments(key) {
-            let Self::Dir(dir) = node else { return Err(Stop::File(reached)) };
-            node = dir.children.get_mut(segment).ok_or(Stop::Missing(path))?;
+            let Self::Dir(dir) = node else { return Err(PathError::File(reached)) };
+            node = dir.children.get_mut(segment).ok_or(PathError::Missing(path))?;
             reached = path;
         }
         Ok(node)
     }
 
-    /// Returns the directory `key`; missing ones are created with `stamp` and passed to `made`. When a file is in
+    /// Returns the directory `key`; missing ones are created with `meta` and passed to `made`. When a file is in
     /// the way, nothing was created: missing directories are always below existing nodes.
     pub(super) fn open<'k>(
         &mut self,
         key: &'k [u8],
-        stamp: NodeMeta,
+        meta: NodeMeta,
         mut made: impl FnMut(&'k [u8]),
-    ) -> Result<&mut Dir, Stop<'k>> {
-        let Self::Dir(dir) = self else { return Err(Stop::File(key)) };
+    ) -> Result<&mut Dir, PathError<'k>> {
+        let Self::Dir(dir) = self else { return Err(PathError::File(key)) };
         let mut dir = dir;
         for (segment, path) in path::segments(key) {
-            let node = dir.children.entry(Name::new(segment)).or_insert_with(|| {
+            let node = dir.children.entry(NodeName::new(segment)).or_insert_with(|| {
                 made(path);
-                Self::dir(stamp)
+                Self::dir(meta)
             });
-            let Self::Dir(next) = node else { return Err(Stop::File(path)) };
+            let Self::Dir(next) = node else { return Err(PathError::File(path)) };
             dir = next;
         }
         Ok(dir)
@@ -185,29 +185,29 @@ impl Node {
     pub(super) fn walk(&self, key: &[u8]) -> Walk<'_> {
         let mut path = if path::is_root(key) { vec![] } else { key.to_vec() };
         path.reserve(64);
-        let levels = self.children().map(|children| Level { base: path.len(), rest: children.iter() });
+        let levels = self.children().map(|children| WalkLevel { base: path.len(), rest: children.iter() });
         Walk { path, levels: levels.into_iter().collect() }
     }
 }
 
 impl Dir {
     /// Inserts `node` under `name`, which must be free.
-    pub(super) fn insert(&mut self, name: &[u8], node: Node) {
-        self.children.insert(Name::new(name), node);
+    pub(super) fn insert(&mut self, name: &[u8], node: TreeNode) {
+        self.children.insert(NodeName::new(name), node);
     }
 
     /// Inserts `node` under `name`. Returns `Ok(false)` when it replaced a placeholder, a directory without an
     /// index. A node with an index is never replaced.
-    pub(super) fn replace(&mut self, name: &[u8], node: Node) -> Result<bool, &'static str> {
-        match self.children.entry(Name::new(name)) {
+    pub(super) fn replace(&mut self, name: &[u8], node: TreeNode) -> Result<bool, &'static str> {
+        match self.children.entry(NodeName::new(name)) {
             Entry::Vacant(free) => {
                 free.insert(node);
                 Ok(true)
             }
             Entry::Occupied(taken) => match taken.into_mut() {
-                present if present.stamp().created != 0 => Err("a node that occurs twice"),
+                present if present.meta().created != 0 => Err("a node that occurs twice"),
                 present if node.is_dir() => {
-                    *present.stamp_mut() = node.stamp();
+                    *present.meta_mut() = node.meta();
                     Ok(false)
                 }
                 _ => Err("a file with nodes below it"),
@@ -223,7 +223,7 @@ impl Drop for Dir {
         let mut children = mem::take(&mut self.children);
         loop {
             for node in children.into_values() {
-                if let Node::Dir(mut dir) = node {
+                if let TreeNode::Dir(mut dir) = node {
                     waiting.push(mem::take(&mut dir.children));
                 }
             }
@@ -233,23 +233,23 @@ impl Drop for Dir {
     }
 }
 
-/// See [`Node::walk`].
+/// See [`TreeNode::walk`].
 #[derive(Debug)]
 pub(super) struct Walk<'t> {
     path: Vec<u8>,
-    levels: Vec<Level<'t>>,
+    levels: Vec<WalkLevel<'t>>,
 }
 
 #[derive(Debug)]
-struct Level<'t> {
+struct WalkLevel<'t> {
     /// The length of the directory's path; 0 for the root.
     base: usize,
-    rest: Iter<'t, Name, Node>,
+    rest: Iter<'t, NodeName, TreeNode>,
 }
 
 impl<'t> Walk<'t> {
     /// Returns the next node, its depth below the start, and its path, which is valid until the next call.
-    pub(super) fn step(&mut self) -> Option<(usize, &[u8], &'t Name, &'t Node)> {
+    pub(super) fn step(&mut self) -> Option<(usize, &[u8], &'t NodeName, &'t TreeNode)> {
         loop {
             let level = self.levels.last_mut()?;
             let Some((name, node)) = level.rest.next() else {
@@ -261,7 +261,7 @@ impl<'t> Walk<'t> {
             self.path.extend_from_slice(name.as_bytes());
             let depth = self.levels.len();
             if let Some(children) = node.children() {
-                self.levels.push(Level { base: self.path.len(), rest: children.iter() });
+                self.levels.push(WalkLevel { base: self.path.len(), rest: children.iter() });
             }
             return Some((depth, &self.path, name, node));
         }

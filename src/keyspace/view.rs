@@ -1,6 +1,6 @@
 //! Read-only views of nodes.
 
-use super::tree::Node;
+use super::tree::TreeNode;
 use super::{Time, Value};
 
 /// File or directory.
@@ -14,11 +14,11 @@ pub enum NodeKind {
 
 /// One node, borrowed for reading.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'k> {
-    pub(super) node: &'k Node,
+pub struct NodeView<'k> {
+    pub(super) node: &'k TreeNode,
 }
 
-impl<'k> View<'k> {
+impl<'k> NodeView<'k> {
     /// Returns whether it is a file or a directory.
     #[must_use]
     pub const fn kind(&self) -> NodeKind {
@@ -34,19 +34,19 @@ impl<'k> View<'k> {
     /// Returns the createdIndex; 0 for the root.
     #[must_use]
     pub const fn created(&self) -> u64 {
-        self.node.stamp().created
+        self.node.meta().created
     }
 
     /// Returns the modifiedIndex; 0 for the root.
     #[must_use]
     pub const fn modified(&self) -> u64 {
-        self.node.stamp().modified
+        self.node.meta().modified
     }
 
     /// Returns when it expires.
     #[must_use]
     pub fn expires(&self) -> Option<Time> {
-        self.node.stamp().expires()
+        self.node.meta().expires()
     }
 
     /// Iterates over a directory's children, including hidden ones, in the byte order of their names.

@@ -18,7 +18,7 @@ const MAX_CATCH_UP_CAPACITY: usize = HISTORY_EVENTS + QUEUE_CAPACITY;
 
 /// What a watch watches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WatchFor {
+pub struct WatchOptions {
     /// Includes everything below.
     pub recursive: bool,
     /// Continues after the first event.
@@ -32,9 +32,9 @@ pub struct WatchFor {
 pub struct Watch {
     /// The index when it was accepted.
     pub index: u64,
-    slot: Arc<Slot>,
+    slot: Arc<WatchSlot>,
     /// Its entry in the hub; `None` when history had its event and it was never registered.
-    place: Option<HubEntry>,
+    hub_entry: Option<HubEntry>,
 }
 
 /// The entry of a watch in the hub.
@@ -42,19 +42,19 @@ pub struct Watch {
 struct HubEntry {
     key: Key,
     id: u64,
-    returns: Arc<WatchReturns>,
+    feedback: Arc<WatchFeedback>,
 }
 
 /// What watches report to the hub, which they cannot reach: they are dropped wherever their client disconnects.
 #[derive(Debug, Default)]
-pub(super) struct WatchReturns {
+pub(super) struct WatchFeedback {
     /// How many watches still wait for events.
     waiting: AtomicU64,
     /// Dropped watches that the hub still holds; never more entries than the hub has.
     dropped: Mutex<Vec<(Key, u64)>>,
 }
 
-impl WatchReturns {
+impl WatchFeedback {
     pub(super) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -70,7 +70,7 @@ impl WatchReturns {
 
 /// Shared by the hub and a watch.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct WatchSlot {
     state: Mutex<WatchState>,
 }
 
@@ -80,7 +80,7 @@ struct WatchState {
     /// The total size of their values.
     bytes: usize,
     /// How many events may wait.
-    room: usize,
+    capacity: usize,
     phase: WatchPhase,
     waker: Option<Waker>,
 }
@@ -100,21 +100,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Slot {
+impl WatchSlot {
     fn new(events: VecDeque<Arc<Event>>, phase: WatchPhase) -> Arc<Self> {
         let bytes = events.iter().map(|event| event.weight()).sum();
         Arc::new(Self {
-            state: Mutex::new(WatchState { events, bytes, room: QUEUE_CAPACITY, phase, waker: None }),
+            state: Mutex::new(WatchState { events, bytes, capacity: QUEUE_CAPACITY, phase, waker: None }),
         })
     }
 
     /// Delivers an event; returns whether the watch waits for more.
-    pub(super) fn deliver(&self, event: &Arc<Event>, stream: bool, returns: &WatchReturns) -> bool {
+    pub(super) fn deliver(&self, event: &Arc<Event>, stream: bool, feedback: &WatchFeedback) -> bool {
         let mut state = lock(&self.state);
         if state.phase != WatchPhase::Open {
             return false;
         }
-        let overrun = state.events.len() >= state.room || state.bytes >= MAX_QUEUED_BYTES;
+        let overrun = state.events.len() >= state.capacity || state.bytes >= MAX_QUEUED_BYTES;
         if !overrun {
             state.bytes += event.weight();
             state.events.push_back(Arc::clone(event));
@@ -122,7 +122,7 @@ impl Slot {
         if !stream || overrun {
             // etcd leaves an overrun watch open and silent; if it ends, its client watches again and loses nothing.
             state.phase = WatchPhase::Done;
-            returns.waiting.fetch_sub(1, Ordering::Relaxed);
+            feedback.waiting.fetch_sub(1, Ordering::Relaxed);
         }
         let more = state.phase == WatchPhase::Open;
         let waker = state.waker.take();
@@ -134,19 +134,19 @@ impl Slot {
     }
 
     /// Makes room for `more` events beyond the usual.
-    pub(super) fn widen(&self, more: usize) {
+    pub(super) fn add_capacity(&self, more: usize) {
         let mut state = lock(&self.state);
-        state.room = (state.events.len() + more + QUEUE_CAPACITY).min(MAX_CATCH_UP_CAPACITY);
+        state.capacity = (state.events.len() + more + QUEUE_CAPACITY).min(MAX_CATCH_UP_CAPACITY);
     }
 
     /// No more events follow: the watch ends with its last event, so that its client watches again.
-    pub(super) fn end(&self, returns: &WatchReturns) {
+    pub(super) fn end(&self, feedback: &WatchFeedback) {
         let mut state = lock(&self.state);
         if state.phase != WatchPhase::Open {
             return;
         }
         state.phase = WatchPhase::Done;
-        returns.waiting.fetch_sub(1, Ordering::Relaxed);
+        feedback.waiting.fetch_sub(1, Ordering::Relaxed);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -177,17 +177,22 @@ impl Slot {
 
 impl Watch {
     /// Returns a watch that waits for events, and the hub's side of it.
-    pub(super) fn waiting(index: u64, key: &Key, id: u64, returns: &Arc<WatchReturns>) -> (Self, Arc<Slot>) {
-        let slot = Slot::new(VecDeque::new(), WatchPhase::Open);
-        returns.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = HubEntry { key: Key::clone(key), id, returns: Arc::clone(returns) };
-        (Self { index, slot: Arc::clone(&slot), place: Some(place) }, slot)
+    pub(super) fn waiting(
+        index: u64,
+        key: &Key,
+        id: u64,
+        feedback: &Arc<WatchFeedback>,
+    ) -> (Self, Arc<WatchSlot>) {
+        let slot = WatchSlot::new(VecDeque::new(), WatchPhase::Open);
+        feedback.waiting.fetch_add(1, Ordering::Relaxed);
+        let hub_entry = HubEntry { key: Key::clone(key), id, feedback: Arc::clone(feedback) };
+        (Self { index, slot: Arc::clone(&slot), hub_entry: Some(hub_entry) }, slot)
     }
 
     /// Returns a watch whose event was in history. A stream then stays silent forever, as in etcd.
-    pub(super) fn answered(index: u64, event: Arc<Event>, stream: bool) -> Self {
+    pub(super) fn from_history(index: u64, event: Arc<Event>, stream: bool) -> Self {
         let phase = if stream { WatchPhase::Silent } else { WatchPhase::Done };
-        Self { index, slot: Slot::new(VecDeque::from([event]), phase), place: None }
+        Self { index, slot: WatchSlot::new(VecDeque::from([event]), phase), hub_entry: None }
     }
 
     /// Returns the next event, or `None` when no more follow. A one-shot watch ends after its event. A stream ends,
@@ -214,7 +219,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let Some(place) = self.place.take() else { return };
+        let Some(hub_entry) = self.hub_entry.take() else { return };
         let mut state = lock(&self.slot.state);
         // Free the buffer and the waker now: the hub may look at its side of the slot much later, and a waker keeps the
         // memory of its whole task, a client's connection with its buffers.
@@ -223,8 +228,8 @@ impl Drop for Watch {
         drop(state);
         drop(unread);
         if was_open {
-            place.returns.waiting.fetch_sub(1, Ordering::Relaxed);
-            lock(&place.returns.dropped).push((place.key, place.id));
+            hub_entry.feedback.waiting.fetch_sub(1, Ordering::Relaxed);
+            lock(&hub_entry.feedback.dropped).push((hub_entry.key, hub_entry.id));
         }
     }
 }

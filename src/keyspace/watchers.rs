@@ -4,42 +4,42 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::watch::{Slot, Watch, WatchFor, WatchReturns};
+use super::watch::{Watch, WatchFeedback, WatchOptions, WatchSlot};
 use super::{ClearedEvent, Event, Key, path};
 
 /// The watches that wait for events, by their keys.
 #[derive(Debug, Default)]
 pub(super) struct Hub {
-    watched: BTreeMap<Key, Vec<Waiting>>,
+    watched: BTreeMap<Key, Vec<Watcher>>,
     next_id: u64,
-    returns: Arc<WatchReturns>,
+    feedback: Arc<WatchFeedback>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Watcher {
     /// Ascending within a key.
     id: u64,
     since: u64,
     recursive: bool,
     stream: bool,
-    slot: Arc<Slot>,
+    slot: Arc<WatchSlot>,
 }
 
 impl Hub {
     /// Returns how many watches wait.
     pub(super) fn waiting(&self) -> u64 {
-        self.returns.waiting()
+        self.feedback.waiting()
     }
 
     /// Registers a watch. Removes dropped watches too: if clients only connect and disconnect, no event does it.
-    pub(super) fn register(&mut self, key: &[u8], what: WatchFor, index: u64) -> Watch {
+    pub(super) fn register(&mut self, key: &[u8], what: WatchOptions, index: u64) -> Watch {
         self.remove_dropped_watches();
         self.next_id += 1;
         let id = self.next_id;
-        let WatchFor { recursive, stream, since } = what;
+        let WatchOptions { recursive, stream, since } = what;
         let key = self.watched.get_key_value(key).map_or_else(|| Key::from(key), |(key, _)| Key::clone(key));
-        let (watch, slot) = Watch::waiting(index, &key, id, &self.returns);
-        self.watched.entry(key).or_default().push(Waiting { id, since, recursive, stream, slot });
+        let (watch, slot) = Watch::waiting(index, &key, id, &self.feedback);
+        self.watched.entry(key).or_default().push(Watcher { id, since, recursive, stream, slot });
         watch
     }
 
@@ -57,8 +57,8 @@ impl Hub {
     /// Ends the watches that a cleared event would be sent to, so that their clients watch again and get the error.
     pub(super) fn cleared(&mut self, event: &ClearedEvent) {
         for watched in path::upward(&event.key) {
-            self.visit(watched, &event.key, event.index, false, |one, returns| {
-                one.slot.end(returns);
+            self.visit(watched, &event.key, event.index, false, |one, feedback| {
+                one.slot.end(feedback);
                 false
             });
         }
@@ -84,8 +84,8 @@ impl Hub {
 
     /// Delivers the event to watches of exactly `watched`; removes one-shot and overrun watches.
     fn notify_at(&mut self, watched: &[u8], event: &Arc<Event>, removed: bool) {
-        self.visit(watched, &event.key, event.index(), removed, |one, returns| {
-            one.slot.deliver(event, one.stream, returns)
+        self.visit(watched, &event.key, event.index(), removed, |one, feedback| {
+            one.slot.deliver(event, one.stream, feedback)
         });
     }
 
@@ -97,7 +97,7 @@ impl Hub {
         key: &[u8],
         index: u64,
         removed: bool,
-        act: impl Fn(&Waiting, &WatchReturns) -> bool,
+        act: impl Fn(&Watcher, &WatchFeedback) -> bool,
     ) {
         let Some(waiting) = self.watched.get_mut(watched) else { return };
         let same = *key == *watched;
@@ -105,10 +105,10 @@ impl Hub {
         if !same && path::hidden(watched, key) {
             return;
         }
-        let returns = &*self.returns;
+        let feedback = &*self.feedback;
         waiting.retain(|one| {
             let wanted = (one.recursive || same || removed) && index >= one.since;
-            !wanted || act(one, returns)
+            !wanted || act(one, feedback)
         });
         if waiting.is_empty() {
             self.watched.remove(watched);
@@ -124,14 +124,14 @@ impl Hub {
     /// Skips the unknown events from `from` up to `oldest`: ends the watches that waited for them, and makes room
     /// in the others for `coming` events at once.
     pub(super) fn skip(&mut self, from: u64, oldest: u64, coming: usize) {
-        let returns = &*self.returns;
+        let feedback = &*self.feedback;
         self.watched.retain(|_, waiting| {
             waiting.retain(|one| {
                 let misses = one.since.max(from) < oldest;
                 if misses {
-                    one.slot.end(returns);
+                    one.slot.end(feedback);
                 } else {
-                    one.slot.widen(coming);
+                    one.slot.add_capacity(coming);
                 }
                 !misses
             });
@@ -141,12 +141,12 @@ impl Hub {
 
     /// Returns whether it still holds watches that were dropped.
     pub(super) fn has_dropped_watches(&self) -> bool {
-        self.returns.has_dropped_watches()
+        self.feedback.has_dropped_watches()
     }
 
     /// Removes the watches that were dropped.
     pub(super) fn remove_dropped_watches(&mut self) {
-        let mut dropped = self.returns.take_dropped();
+        let mut dropped = self.feedback.take_dropped();
         // Thousands of clients of one key may leave at once when their network fails: make one pass per key.
         dropped.sort_unstable();
         for group in dropped.chunk_by(|one, next| one.0 == next.0) {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::Dialect;
-use super::pattern::{Invalid, Pattern};
+use super::pattern::{ExpressionError, Pattern};
 
 /// What an expression is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,24 +65,29 @@ impl Expression {
     ///
     /// # Errors
     /// It is invalid.
-    pub fn parse(kind: ExpressionKind, text: &str, soft: usize, dialect: Dialect) -> Result<Self, Invalid> {
+    pub fn parse(
+        kind: ExpressionKind,
+        text: &str,
+        soft: usize,
+        dialect: Dialect,
+    ) -> Result<Self, ExpressionError> {
         // Swarm searches all of the text for `==` before `!=`.
         let (equal, (key, value)) = match (text.split_once("=="), text.split_once("!=")) {
             (Some(parts), _) => (true, parts),
             (None, Some(parts)) => (false, parts),
-            (None, None) => return Err(Invalid::Operator),
+            (None, None) => return Err(ExpressionError::Operator),
         };
         if !KEY.is_match(key) {
-            return Err(Invalid::Key(key.to_owned()));
+            return Err(ExpressionError::Key(key.to_owned()));
         }
         if !VALUE.is_match(value) {
-            return Err(Invalid::Value(value.to_owned()));
+            return Err(ExpressionError::Value(value.to_owned()));
         }
         let is_soft = value.starts_with('~');
         let value = value.trim_start_matches('~');
         if value == "/" {
             // An unterminated regular expression; Swarm crashes on it.
-            return Err(Invalid::Value(value.to_owned()));
+            return Err(ExpressionError::Value(value.to_owned()));
         }
         let pattern = Pattern::new(value, dialect)?;
         Ok(Self {

@@ -51,7 +51,7 @@ pub struct Container {
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Host ports that are published or requested.
-    pub ports: Vec<Binding>,
+    pub ports: Vec<PortBinding>,
     /// Whether it shares the host's network.
     pub host_network: bool,
     /// The ports that it exposes, as `80/tcp`.
@@ -65,7 +65,7 @@ pub struct Container {
 /// A host port that leads to a container's port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Binding {
+pub struct PortBinding {
     /// The host address; empty: all.
     pub ip: String,
     /// The port or port range as it was written; empty: any free port.
@@ -74,7 +74,7 @@ pub struct Binding {
     pub protocol: String,
 }
 
-impl Binding {
+impl PortBinding {
     pub(super) fn protocol(&self) -> &str {
         if self.protocol.is_empty() { "tcp" } else { &self.protocol }
     }

@@ -25,9 +25,9 @@ mod strategy;
 mod tests;
 
 pub use expression::{Expression, ExpressionKind};
-pub use facts::{Binding, Container, Image, Node};
+pub use facts::{Container, Image, Node, PortBinding};
 pub use filter::Filter;
-pub use pattern::Invalid;
+pub use pattern::ExpressionError;
 pub use request::{Expressions, Request, collect};
 pub use selection::Selection;
 pub use strategy::Strategy;
@@ -53,7 +53,7 @@ pub enum Dialect {
 pub enum PlaceError {
     /// An invalid expression.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] ExpressionError),
     /// No node is left, with a message for the user.
     #[error("{0}")]
     NoNode(String),
@@ -111,16 +111,16 @@ impl Rules {
         nodes: &'n [Node],
         chance: &mut dyn FnMut(usize) -> usize,
     ) -> Result<Vec<&'n Node>, PlaceError> {
-        let wishes = match request.wishes.parse(self.dialect) {
-            Ok(wishes) => wishes,
+        let expressions = match request.expressions.parse(self.dialect) {
+            Ok(expressions) => expressions,
             Err(error) if self.dialect == Dialect::Swarm => {
                 return Err(self.swarm_error(request, nodes, error));
             }
             Err(error) => return Err(error.into()),
         };
         let mut outcome = Err(PlaceError::NoNode(NO_NODES.to_owned()));
-        for soft in self.attempts(&wishes) {
-            let counting: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(soft)).collect();
+        for soft in self.attempts(&expressions) {
+            let counting: Vec<&Expression> = expressions.iter().filter(|expr| expr.counts(soft)).collect();
             let left = self.remaining_nodes(&self.filters, request, &counting, nodes);
             outcome = left.and_then(|left| {
                 let ranked = self.strategy.rank(request, left, chance);
@@ -136,9 +136,9 @@ impl Rules {
 
     /// Returns Swarm's error for an invalid expression: Swarm notices it at its filter, after it applied the earlier
     /// ones.
-    fn swarm_error(&self, request: &Request, nodes: &[Node], error: Invalid) -> PlaceError {
+    fn swarm_error(&self, request: &Request, nodes: &[Node], error: ExpressionError) -> PlaceError {
         let broken = |kind| {
-            let mut texts = request.wishes.of(kind);
+            let mut texts = request.expressions.of(kind);
             texts.find_map(|text| Expression::parse(kind, text, 0, Dialect::Swarm).err())
         };
         let met = |(at, filter): (usize, &Filter)| {
@@ -153,7 +153,7 @@ impl Rules {
             .iter()
             .filter_map(|filter| filter.kind())
             .flat_map(|kind| {
-                request.wishes.of(kind).map(move |text| Expression::parse(kind, text, 0, Dialect::Swarm))
+                request.expressions.of(kind).map(move |text| Expression::parse(kind, text, 0, Dialect::Swarm))
             })
             .filter_map(Result::ok)
             .collect();
@@ -169,8 +169,8 @@ impl Rules {
     }
 
     /// Returns how many of the soft expressions count in each attempt.
-    fn attempts(&self, wishes: &[Expression]) -> Vec<usize> {
-        let soft = wishes.iter().filter(|expr| expr.soft.is_some()).count();
+    fn attempts(&self, expressions: &[Expression]) -> Vec<usize> {
+        let soft = expressions.iter().filter(|expr| expr.soft.is_some()).count();
         match self.dialect {
             // Swarm tries again even without soft expressions, which changes nothing.
             Dialect::Swarm => vec![soft, 0],
@@ -183,12 +183,12 @@ impl Rules {
         &self,
         filters: &[Filter],
         request: &Request,
-        wishes: &[&Expression],
+        expressions: &[&Expression],
         nodes: &'n [Node],
     ) -> Result<Vec<&'n Node>, PlaceError> {
         let mut left: Vec<&Node> = nodes.iter().collect();
         for (position, filter) in filters.iter().enumerate() {
-            left = filter.apply(request, wishes, left, self.dialect).map_err(|words| {
+            left = filter.apply(request, expressions, left, self.dialect).map_err(|words| {
                 // Swarm 1.2 listed the requirements of all filters up to the failing one; earlier versions named the
                 // one expression, which is more helpful.
                 let plain = self.dialect == Dialect::Plain || *filter == Filter::Health;
@@ -203,8 +203,8 @@ impl Rules {
     /// # Errors
     /// An invalid expression.
     pub fn why(&self, request: &Request, nodes: &[Node]) -> Result<Vec<NodeRefusal>, PlaceError> {
-        let wishes = request.wishes.parse(self.dialect)?;
-        let counting: Vec<&Expression> = wishes.iter().filter(|expr| expr.counts(0)).collect();
+        let expressions = request.expressions.parse(self.dialect)?;
+        let counting: Vec<&Expression> = expressions.iter().filter(|expr| expr.counts(0)).collect();
         let refused_by = |node| {
             let refusal = |filter: &Filter| filter.apply(request, &counting, vec![node], self.dialect).err();
             let no_room = || self.strategy.rank(request, vec![node], &mut |_| 0).err().map(str::to_owned);

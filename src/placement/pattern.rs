@@ -10,7 +10,7 @@ const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// An invalid expression. The messages of the first three are Swarm's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Invalid {
+pub enum ExpressionError {
     /// A key must begin with a letter or `_`, followed by letters, `_`, digits, `-` and `.`.
     #[error("Key '{0}' is invalid")]
     Key(String),
@@ -37,7 +37,7 @@ pub(super) enum Pattern {
 }
 
 impl Pattern {
-    pub(super) fn new(value: &str, dialect: Dialect) -> Result<Self, Invalid> {
+    pub(super) fn new(value: &str, dialect: Dialect) -> Result<Self, ExpressionError> {
         let inner = value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
         let text = match (inner, dialect) {
             (Some(inner), _) => from_go(inner),
@@ -59,7 +59,7 @@ impl Pattern {
             (Err(error), Dialect::Plain) => {
                 let why =
                     error.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
-                Err(Invalid::Pattern(value.to_owned(), why))
+                Err(ExpressionError::Pattern(value.to_owned(), why))
             }
         }
     }

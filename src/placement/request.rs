@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Dialect;
 use super::expression::{Expression, ExpressionKind};
-use super::facts::Binding;
-use super::pattern::Invalid;
+use super::facts::PortBinding;
+use super::pattern::ExpressionError;
 
 /// The expressions of a request as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub struct Expressions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The expressions.
-    pub wishes: Expressions,
+    pub expressions: Expressions,
     /// Host ports.
-    pub ports: Vec<Binding>,
+    pub ports: Vec<PortBinding>,
     /// Whether it shares the host's network.
     pub host_network: bool,
     /// The ports that it exposes, as `80/tcp`; used with the host's network.
@@ -44,8 +44,8 @@ impl Expressions {
     ///
     /// # Errors
     /// Its kind is unknown.
-    pub fn add(&mut self, text: &str) -> Result<(), Invalid> {
-        let (kind, rest) = ExpressionKind::of(text).ok_or_else(|| Invalid::Kind(text.to_owned()))?;
+    pub fn add(&mut self, text: &str) -> Result<(), ExpressionError> {
+        let (kind, rest) = ExpressionKind::of(text).ok_or_else(|| ExpressionError::Kind(text.to_owned()))?;
         self.expressions.push((kind, rest.to_owned()));
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Expressions {
     }
 
     /// Parses all of them.
-    pub(super) fn parse(&self, dialect: Dialect) -> Result<Vec<Expression>, Invalid> {
+    pub(super) fn parse(&self, dialect: Dialect) -> Result<Vec<Expression>, ExpressionError> {
         let mut parsed: Vec<Expression> = Vec::with_capacity(self.expressions.len());
         for (kind, text) in &self.expressions {
             let soft = parsed.iter().filter(|expr| expr.soft.is_some()).count();
@@ -80,7 +80,7 @@ pub fn collect(env: &[String], labels: &BTreeMap<String, String>) -> (Expression
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     };
     let mut kept = Vec::new();
-    let mut wishes = Expressions { reschedule: listed("reschedule-policies"), ..Expressions::default() };
+    let mut expressions = Expressions { reschedule: listed("reschedule-policies"), ..Expressions::default() };
     let named = [
         (ExpressionKind::Affinity, "affinities"),
         (ExpressionKind::Constraint, "constraints"),
@@ -92,12 +92,12 @@ pub fn collect(env: &[String], labels: &BTreeMap<String, String>) -> (Expression
         let of = by_kind.iter_mut().find(|(kind, _)| parts.is_some_and(|(word, _)| word == kind.word()));
         match (parts, of) {
             (Some((_, text)), Some((_, texts))) => texts.push(text.to_owned()),
-            (Some(("reschedule", text)), None) => wishes.reschedule.push(text.to_owned()),
+            (Some(("reschedule", text)), None) => expressions.reschedule.push(text.to_owned()),
             _ => kept.push(entry.clone()),
         }
     }
     for (kind, texts) in by_kind {
-        wishes.expressions.extend(texts.into_iter().map(|text| (kind, text)));
+        expressions.expressions.extend(texts.into_iter().map(|text| (kind, text)));
     }
-    (wishes, kept)
+    (expressions, kept)
 }

@@ -4,7 +4,7 @@ use super::Dialect;
 use super::expression::{Expression, ExpressionKind};
 use super::facts::Node;
 use super::filter::meets;
-use super::pattern::Invalid;
+use super::pattern::ExpressionError;
 
 /// Expressions that apply together, in our own dialect.
 #[derive(Clone, Debug)]
@@ -15,16 +15,16 @@ impl Selection {
     ///
     /// # Errors
     /// One of them is invalid.
-    pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, Invalid> {
-        let mut wishes: Vec<Expression> = Vec::new();
+    pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, ExpressionError> {
+        let mut expressions: Vec<Expression> = Vec::new();
         let mut soft = 0;
         for text in texts {
             let (kind, text) = ExpressionKind::of(text).unwrap_or((ExpressionKind::Constraint, text));
             let expr = Expression::parse(kind, text, soft, Dialect::Plain)?;
             soft += usize::from(expr.soft.is_some());
-            wishes.push(expr);
+            expressions.push(expr);
         }
-        Ok(Self(wishes))
+        Ok(Self(expressions))
     }
 
     /// Returns the expressions.

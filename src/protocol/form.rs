@@ -6,7 +6,7 @@ use super::{ErrorBody, ErrorCode, quote};
 
 /// The names with a meaning; only the encoding of others is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum ParamName {
     Value,
     Ttl,
     Dir,
@@ -23,7 +23,7 @@ pub(super) enum Name {
     NoValueOnSuccess,
 }
 
-impl Name {
+impl ParamName {
     const COUNT: usize = 14;
 
     fn of(name: &[u8]) -> Option<Self> {
@@ -50,7 +50,7 @@ impl Name {
 /// The first value of each known name.
 #[derive(Debug, Default)]
 pub(super) struct Form<'r> {
-    fields: [Option<Cow<'r, [u8]>>; Name::COUNT],
+    fields: [Option<Cow<'r, [u8]>>; ParamName::COUNT],
 }
 
 impl<'r> Form<'r> {
@@ -64,7 +64,7 @@ impl<'r> Form<'r> {
             let equals = pair.iter().position(|byte| *byte == b'=');
             let (name, value) = pair.split_at(equals.unwrap_or(pair.len()));
             let value = value.get(1..).unwrap_or_default();
-            match Name::of(&decode(name, true).map_err(bad_escape)?) {
+            match ParamName::of(&decode(name, true).map_err(bad_escape)?) {
                 Some(name) => {
                     let value = decode(value, true).map_err(bad_escape)?;
                     self.fields[name as usize].get_or_insert(value);
@@ -76,12 +76,12 @@ impl<'r> Form<'r> {
     }
 
     /// Returns the value of `name`.
-    pub(super) fn get(&self, name: Name) -> Option<&[u8]> {
+    pub(super) fn get(&self, name: ParamName) -> Option<&[u8]> {
         self.fields[name as usize].as_deref()
     }
 
     /// Returns the value of `name` as owned bytes.
-    pub(super) fn into_value(mut self, name: Name) -> Vec<u8> {
+    pub(super) fn into_value(mut self, name: ParamName) -> Vec<u8> {
         self.fields[name as usize].take().unwrap_or_default().into_owned()
     }
 }

@@ -1,6 +1,6 @@
 //! The parameters of a `/v2/keys` request, validated in etcd's order.
 
-use super::form::{Form, Name, fault};
+use super::form::{Form, ParamName, fault};
 use super::{ErrorBody, ErrorCode, media};
 use crate::scalar;
 
@@ -72,27 +72,27 @@ impl Params {
 
     /// The order of these lines is etcd's and decides which error a client gets.
     fn validate(method: Method, form: Form<'_>) -> Result<Self, ErrorBody> {
-        let prev_index = index(&form, Name::PrevIndex, "prevIndex")?;
-        let wait_index = index(&form, Name::WaitIndex, "waitIndex")?;
-        let recursive = flag(&form, Name::Recursive, "\"recursive\"")?;
-        let sorted = flag(&form, Name::Sorted, "\"sorted\"")?;
-        let wait = flag(&form, Name::Wait, "\"wait\"")?;
-        let dir = flag(&form, Name::Dir, "\"dir\"")?;
-        let quorum = flag(&form, Name::Quorum, "\"quorum\"")?;
-        let stream = flag(&form, Name::Stream, "\"stream\"")?;
+        let prev_index = index(&form, ParamName::PrevIndex, "prevIndex")?;
+        let wait_index = index(&form, ParamName::WaitIndex, "waitIndex")?;
+        let recursive = flag(&form, ParamName::Recursive, "\"recursive\"")?;
+        let sorted = flag(&form, ParamName::Sorted, "\"sorted\"")?;
+        let wait = flag(&form, ParamName::Wait, "\"wait\"")?;
+        let dir = flag(&form, ParamName::Dir, "\"dir\"")?;
+        let quorum = flag(&form, ParamName::Quorum, "\"quorum\"")?;
+        let stream = flag(&form, ParamName::Stream, "\"stream\"")?;
         if wait == Some(true) && method != Method::Get {
             return Err(invalid_field("\"wait\" can only be used with GET requests"));
         }
-        let prev_value = form.get(Name::PrevValue);
+        let prev_value = form.get(ParamName::PrevValue);
         if prev_value == Some(b"") {
             let cause = "\"prevValue\" cannot be empty";
             return Err(ErrorBody::of_request(ErrorCode::PREV_VALUE_REQUIRED, cause));
         }
-        let no_value_on_success = flag(&form, Name::NoValueOnSuccess, "\"noValueOnSuccess\"")?;
+        let no_value_on_success = flag(&form, ParamName::NoValueOnSuccess, "\"noValueOnSuccess\"")?;
         let ttl = ttl(&form)?;
         // These two have no quotes in etcd's text.
-        let prev_exist = flag(&form, Name::PrevExist, "prevExist")?;
-        let refresh = flag(&form, Name::Refresh, "refresh")? == Some(true);
+        let prev_exist = flag(&form, ParamName::PrevExist, "prevExist")?;
+        let refresh = flag(&form, ParamName::Refresh, "refresh")? == Some(true);
         if refresh {
             check_refresh(&form, ttl)?;
         }
@@ -110,19 +110,19 @@ impl Params {
             stream: stream == Some(true),
             refresh,
             no_value_on_success: no_value_on_success == Some(true),
-            value: form.into_value(Name::Value),
+            value: form.into_value(ParamName::Value),
         })
     }
 }
 
-fn index(form: &Form<'_>, name: Name, word: &str) -> Result<u64, ErrorBody> {
+fn index(form: &Form<'_>, name: ParamName, word: &str) -> Result<u64, ErrorBody> {
     let Some(text) = form.get(name) else { return Ok(0) };
     let cause = || format!("invalid value for \"{word}\"");
     unsigned(text).ok_or_else(|| ErrorBody::of_request(ErrorCode::INDEX_NOT_A_NUMBER, cause()))
 }
 
 fn ttl(form: &Form<'_>) -> Result<Option<u64>, ErrorBody> {
-    match form.get(Name::Ttl) {
+    match form.get(ParamName::Ttl) {
         None | Some(b"") => Ok(None),
         Some(text) => {
             let error = || ErrorBody::of_request(ErrorCode::TTL_NOT_A_NUMBER, "invalid value for \"ttl\"");
@@ -139,10 +139,10 @@ fn unsigned(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn flag(form: &Form<'_>, name: Name, word: &str) -> Result<Option<bool>, ErrorBody> {
+fn flag(form: &Form<'_>, name: ParamName, word: &str) -> Result<Option<bool>, ErrorBody> {
     match form.get(name) {
         None => Ok(None),
-        Some(text) => match str::from_utf8(text).ok().and_then(scalar::go_truth) {
+        Some(text) => match str::from_utf8(text).ok().and_then(scalar::go_boolean) {
             None => Err(invalid_field(format!("invalid value for {word}"))),
             known => Ok(known),
         },
@@ -150,7 +150,7 @@ fn flag(form: &Form<'_>, name: Name, word: &str) -> Result<Option<bool>, ErrorBo
 }
 
 fn check_refresh(form: &Form<'_>, ttl: Option<u64>) -> Result<(), ErrorBody> {
-    if form.get(Name::Value).is_some_and(|value| !value.is_empty()) {
+    if form.get(ParamName::Value).is_some_and(|value| !value.is_empty()) {
         return Err(ErrorBody::of_request(ErrorCode::VALUE_ON_REFRESH, "A value was provided on a refresh"));
     }
     match ttl {

@@ -68,7 +68,7 @@ pub(super) enum ContainerState {
     Restarting,
     /// Created, exited, dead, being removed, or an unknown word.
     #[default]
-    Nothing,
+    NotRunning,
 }
 
 /// The result of an image's HEALTHCHECK.
@@ -111,7 +111,7 @@ pub(super) struct Container {
     /// The ports that are published while it runs. A port without addresses is exposed but not published.
     pub(super) ports: BTreeMap<Port, Vec<PublishedPort>>,
     /// The ports that it was configured to publish.
-    pub(super) asked: BTreeMap<Port, Vec<PublishedPort>>,
+    pub(super) configured_ports: BTreeMap<Port, Vec<PublishedPort>>,
     /// The number of the stop signal; 15 when none is configured.
     pub(super) stop_signal: i32,
     /// Seconds between the stop signal and the kill; `None`: 10.
@@ -150,7 +150,7 @@ pub(super) struct ListedContainer {
 
 impl ListedContainer {
     /// Returns whether the entry confirms the inspection. Podman's entries do not report health.
-    pub(super) fn agrees(&self, with: &Container) -> bool {
+    pub(super) fn matches(&self, with: &Container) -> bool {
         let health = with.run_state != ContainerState::Running || self.healthcheck == with.healthcheck;
         let name = self.names.is_empty() || self.names.contains(&with.name);
         health && name && self.run_state.is_none_or(|run_state| run_state == with.run_state)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::Info;
+use super::engine::EngineInfo;
 use super::model::{Model, NodeConfig};
 use super::settings::Settings;
 use crate::placement::{Image, Node};
@@ -12,26 +12,26 @@ pub(super) struct NodeFacts {
     node: String,
     address: String,
     labels: BTreeMap<String, String>,
-    info: Info,
+    info: EngineInfo,
     images: Vec<Image>,
 }
 
 impl NodeFacts {
-    pub(super) fn new(settings: &Settings, frame: &NodeConfig, info: Info) -> Self {
+    pub(super) fn new(settings: &Settings, node_config: &NodeConfig, info: EngineInfo) -> Self {
         let url = &settings.engine.url;
         let address = match &settings.engine_address {
             Some(address) => address.clone(),
             None if url.contains("://") && !url.starts_with("unix://") => url.clone(),
             None => {
-                let host = frame.rules.ip.clone().or_else(|| frame.host.map(|ip| ip.to_string()));
+                let host = node_config.rules.ip.clone().or_else(|| node_config.host.map(|ip| ip.to_string()));
                 host.map(|host| format!("ssh://{}", bracketed(&host))).unwrap_or_default()
             }
         };
         let labels = settings.labels.clone();
-        Self { node: frame.node.clone(), address, labels, info, images: Vec::new() }
+        Self { node: node_config.node.clone(), address, labels, info, images: Vec::new() }
     }
 
-    pub(super) fn info(&mut self, info: Info) {
+    pub(super) fn info(&mut self, info: EngineInfo) {
         self.info = info;
     }
 

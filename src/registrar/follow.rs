@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::container::ListedContainer;
-use super::engine::{Engine, EngineError, EngineEvent, EventSubject, Events, Info};
+use super::engine::{Engine, EngineError, EngineEvent, EngineInfo, EventSubject, Events};
 use crate::backoff::Backoff;
 use crate::placement::Image;
 use crate::stop::Stop;
@@ -24,7 +24,7 @@ const IMAGE_LIST_INTERVAL: Duration = Duration::from_secs(1);
 /// News from the engine.
 pub(super) enum EngineUpdate {
     /// The engine responds: what it reports about its host.
-    Up(Info),
+    Up(EngineInfo),
     /// The engine does not respond, and why.
     Down(String),
     /// All containers.
@@ -147,7 +147,7 @@ impl EngineSession {
 
     async fn forward_events(&mut self, mut events: Events) -> String {
         let (mut listing, mut images) = (Some(self.list()), Some(self.images()));
-        let mut host: Option<PendingQuery<Info>> = None;
+        let mut host: Option<PendingQuery<EngineInfo>> = None;
         let (mut next_list, mut next_images) = (Instant::now() + self.relist, None);
         let mut retry = backoff(self.relist);
         let mut first = true;
@@ -220,7 +220,7 @@ impl EngineSession {
         async move { engine.list().await }.boxed()
     }
 
-    fn host(&self) -> PendingQuery<Info> {
+    fn host(&self) -> PendingQuery<EngineInfo> {
         let engine = Arc::clone(&self.engine);
         async move { engine.info().await }.boxed()
     }

@@ -1,7 +1,7 @@
 //! Registers running containers as keys with a lease.
 //!
 //! Owns: the client of a container engine ([`engine`]), turning a container into keys ([`describe`]), health checks
-//! ([`check`]), the state of every container ([`model`]), and the keys in the store ([`keep`]). Beside the keys of
+//! ([`check`]), the state of every container ([`model`]), and the keys in the store ([`reconcile`]). Beside the keys of
 //! services, the record of the node itself ([`node`]), from which `placement` chooses.
 //!
 //! The shape: an event says that a container may have changed, an inspection says what it is now, the model decides
@@ -15,22 +15,22 @@
 //! Leaves out: the command line (`settings`), serving the status (`app`), and expressions over nodes (`placement`).
 
 mod check;
+mod check_runner;
 mod container;
 mod describe;
 mod engine;
 mod error;
 mod facts;
 mod follow;
-mod keep;
 mod model;
 mod node;
-mod own;
-mod probing;
+mod own_container;
+mod reconcile;
 mod service;
 mod settings;
 mod start;
 mod status_board;
-mod stopping;
+mod stop_container;
 mod worker;
 
 #[cfg(test)]
@@ -40,9 +40,9 @@ pub use engine::check_engine_url;
 pub use error::RegistrarError;
 pub use node::NODES;
 pub use settings::{
-    CheckAddress, Checks, Deregister, EngineAt, Health, Layout, Lease, OnExit, OwnContainer, Rules, Settings,
-    Suffix, Value,
+    CheckAddress, Checks, Deregister, EngineEndpoint, Health, Layout, Lease, OnExit, OwnContainer, Rules,
+    Settings, Suffix, Value,
 };
 pub use status_board::{ContainerStatus, KeyStatus, ServiceStatus, Status, StatusBoard};
-pub use stopping::{reach, stop_container};
+pub use stop_container::{reach, stop_container};
 pub use worker::{RunEnd, run};

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::keep::request::{COMPARE_FAILED, KEY_EXISTS, NEWEST, NOT_FOUND, UNAUTHORIZED, keys_of, one_line};
+use super::reconcile::request::{
+    COMPARE_FAILED, KEY_EXISTS, NEWEST, NOT_FOUND, UNAUTHORIZED, keys_of, one_line,
+};
 use super::settings::{Lease, OnExit};
 use super::status_board::{Count, StatusBoard};
 use crate::backoff::Backoff;
@@ -35,12 +37,12 @@ pub(super) fn segment(node: &str) -> String {
 }
 
 /// Returns the key of a node's record.
-pub(super) fn place(node: &str) -> String {
+pub(super) fn record_key(node: &str) -> String {
     format!("{NODES}/{}", segment(node))
 }
 
 #[derive(Serialize)]
-struct Record<'n> {
+struct RecordBody<'n> {
     #[serde(flatten)]
     node: &'n placement::Node,
     host: &'n str,
@@ -53,8 +55,8 @@ struct RecordHost {
 }
 
 /// Returns the host that published the record of a node's name, if there is one.
-pub(super) async fn living(cluster: &Cluster, node: &str) -> Result<Option<String>, RequestError> {
-    match keys_of(cluster).get(place(node).as_bytes(), NEWEST).await {
+pub(super) async fn published_host(cluster: &Cluster, node: &str) -> Result<Option<String>, RequestError> {
+    match keys_of(cluster).get(record_key(node).as_bytes(), NEWEST).await {
         Ok(event) => Ok(Some(host_of(&event.node.value))),
         // No record, or no permission to read it: no evidence of a running host.
         Err(RequestError::Etcd(_)) => Ok(None),
@@ -104,7 +106,7 @@ pub(super) async fn publish(
     }
     // Where the keys stay, the record stays as well; both expire with their leases.
     if on_exit == OnExit::Remove {
-        timeout(REMOVAL_TIMEOUT, publisher.withdraw()).await.ok();
+        timeout(REMOVAL_TIMEOUT, publisher.remove_record()).await.ok();
     }
     Ok(())
 }
@@ -140,7 +142,7 @@ impl Publisher {
     /// Writes or renews the record, and returns how long that lasts.
     async fn turn(&mut self, node: &placement::Node, backoff: &mut Backoff) -> Duration {
         let Some(body) = self.body(node) else { return self.refresh };
-        let (key, now) = (place(&node.name), Instant::now());
+        let (key, now) = (record_key(&node.name), Instant::now());
         if let Some(current) = &self.current
             && current.body.as_ref() == Some(&body)
             && now < current.due
@@ -225,7 +227,7 @@ impl Publisher {
 
     /// Returns the record as text; `None`: it is too long even without images.
     fn body(&mut self, node: &placement::Node) -> Option<String> {
-        let text = |node| serde_json::to_string(&Record { node, host: &self.host }).unwrap_or_default();
+        let text = |node| serde_json::to_string(&RecordBody { node, host: &self.host }).unwrap_or_default();
         let whole = text(node);
         if whole.len() <= MAX_RECORD_BYTES {
             return Some(whole);
@@ -245,7 +247,7 @@ impl Publisher {
         fits.then_some(small)
     }
 
-    async fn withdraw(&mut self) {
+    async fn remove_record(&mut self) {
         let Some(current) = self.current.take() else { return };
         let (key, mut guard) = (current.key.as_bytes(), current.index.filter(|_| current.body.is_some()));
         loop {

@@ -9,7 +9,7 @@ use crate::client::Trust;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The engine.
-    pub engine: EngineAt,
+    pub engine: EngineEndpoint,
     /// The name of this node; `None`: the engine's name of its host.
     pub node: Option<String>,
     /// Labels of this node; they override the engine's own.
@@ -47,7 +47,7 @@ pub struct Settings {
 
 /// A container engine's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineAt {
+pub struct EngineEndpoint {
     /// `unix:///path`, `tcp://host:port`, `http://host:port`, `https://host:port`, or the path of a socket.
     pub url: String,
     /// The TLS files; `tcp://` uses TLS when `tls` is set.
@@ -242,7 +242,7 @@ impl Default for Lease {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            engine: EngineAt {
+            engine: EngineEndpoint {
                 url: "unix:///var/run/docker.sock".to_owned(),
                 trust: Trust::default(),
                 tls: false,

@@ -10,10 +10,10 @@ use tokio::time::sleep;
 
 use super::container::Container;
 use super::describe;
-use super::engine::{Engine, EngineError, Info};
+use super::engine::{Engine, EngineError, EngineInfo};
 use super::error::RegistrarError;
 use super::model::{NodeConfig, Sidecar};
-use super::own;
+use super::own_container;
 use super::settings::{OwnContainer, Settings};
 use super::status_board::StatusBoard;
 use crate::backoff::Backoff;
@@ -27,7 +27,7 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// All that a registrar needs to begin.
 pub(super) struct Started {
     pub(super) engine: Arc<Engine>,
-    pub(super) info: Info,
+    pub(super) info: EngineInfo,
     pub(super) node_config: NodeConfig,
     pub(super) host_source: HostAddressSource,
 }
@@ -98,7 +98,7 @@ async fn discover(settings: &Settings, engine: &Arc<Engine>) -> Result<Started, 
         return Err(RegistrarError::Settings(message));
     }
     let mut inside = None;
-    for id in own::candidates(Path::new("/proc/self")) {
+    for id in own_container::candidates(Path::new("/proc/self")) {
         inside = inspect(engine, &id).await?;
         if inside.is_some() {
             break;
@@ -159,7 +159,7 @@ async fn sidecar(
         (Some(asked), _) => inspect(engine, asked).await?,
         (None, Some(inside)) => Some(inside.clone()),
         // In a container, the host name is the beginning of its id unless somebody chose another, so it is tried last.
-        (None, None) => inspect(engine, &own::hostname()).await?,
+        (None, None) => inspect(engine, &own_container::hostname()).await?,
     };
     let id = chosen.ok_or_else(|| RegistrarError::Settings(missing()))?.id;
     let inside = own.container.is_none() || inside.is_some_and(|inside| inside.id == id);
@@ -178,9 +178,11 @@ fn unavailable(engine: &Engine, error: EngineError) -> RegistrarError {
 }
 
 /// Returns the node's name as far as it is known without the engine: a local engine has this host's name.
-pub(super) fn likely_node(settings: &Settings) -> Option<String> {
+pub(super) fn guess_node_name(settings: &Settings) -> Option<String> {
     let here = settings.engine.url.starts_with('/') || settings.engine.url.starts_with("unix://");
-    let guess = || (here && own::candidates(Path::new("/proc/self")).is_empty()).then(own::hostname);
+    let guess = || {
+        (here && own_container::candidates(Path::new("/proc/self")).is_empty()).then(own_container::hostname)
+    };
     settings.node.clone().or_else(guess).filter(|name| !name.is_empty() && settings.own.is_none())
 }
 
@@ -189,6 +191,6 @@ pub(super) fn likely_node(settings: &Settings) -> Option<String> {
 pub(super) fn host_identity(engine: &str) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     // Missing only on unusual kernels; there, hosts of one name are not distinguished.
-    let boot = if boot.trim().is_empty() { own::hostname() } else { boot.trim().to_owned() };
+    let boot = if boot.trim().is_empty() { own_container::hostname() } else { boot.trim().to_owned() };
     format!("{boot}-{}", hex(&Sha256::digest(engine.as_bytes())[..4]))
 }

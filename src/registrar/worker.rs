@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::check_runner::{CheckReport, CheckRunner};
 use super::container::{Container, short};
-use super::engine::{Engine, Info};
+use super::engine::{Engine, EngineInfo};
 use super::error::RegistrarError;
 use super::follow::{EngineUpdate, follow};
-use super::keep::{self, ReconcilerConfig, WantedKeys};
 use super::model::{Model, NodeConfig, unregistered};
-use super::probing::{Checked, Probing};
+use super::reconcile::{self, ReconcilerConfig, WantedKeys};
 use super::settings::{OnExit, Rules, Settings};
 use super::status_board::{Count, StatusBoard};
 use super::{facts, node, start};
@@ -74,21 +74,14 @@ pub async fn run(
     let (mut first, mut last) = (Loops::new(stop_first.clone()), Loops::new(stop_last.clone()));
     if !settings.dry_run {
         let (cluster, board) = (Arc::clone(&cluster), Arc::clone(&board));
-        last.spawn("reconciler", keep::keep(cluster, config.clone(), wanted_keys, board, stop_last.clone()));
+        let stop = stop_last.clone();
+        let reconciler = reconcile::run_reconciler(cluster, config.clone(), wanted_keys, board, stop);
+        last.spawn("reconciler", reconciler);
     }
     if settings.publish_node && !settings.dry_run && !settings.once {
         let (cluster, board, host) = (Arc::clone(&cluster), Arc::clone(&board), config.host.clone());
-        last.spawn(
-            "node",
-            node::publish(
-                cluster,
-                host,
-                (settings.lease, settings.on_exit),
-                published,
-                board,
-                stop_last.clone(),
-            ),
-        );
+        let end = (settings.lease, settings.on_exit);
+        last.spawn("node", node::publish(cluster, host, end, published, board, stop_last.clone()));
     }
     let (sender, updates) = mpsc::channel(EVENT_QUEUE_CAPACITY);
     first.spawn("engine", follow(Arc::clone(&engine), settings.relist, sender, stop_first.clone()));
@@ -106,7 +99,7 @@ pub async fn run(
     first.drain(Duration::from_secs(1)).await;
     // After an error, report that, not a plan that covers only half of the containers.
     let planned = if settings.dry_run && ended.is_ok() {
-        let plan = keep::difference(&cluster, &config, &worker.model.wanted()).await;
+        let plan = reconcile::dry_run(&cluster, &config, &worker.model.wanted()).await;
         Some(plan.map_err(RegistrarError::Store)?)
     } else {
         None
@@ -137,7 +130,7 @@ fn config(settings: &Settings, node_config: &NodeConfig) -> ReconcilerConfig {
         Some(own) => format!("{}.{}", node_config.node, short(&own.id)),
         None => node_config.node.clone(),
     };
-    keeping_as(settings, node)
+    reconciler_config(settings, node)
 }
 
 /// Separates the keys of this registrar from those of another one on the same node.
@@ -148,7 +141,7 @@ fn scope(settings: &Settings) -> String {
     hex(&Sha256::digest(all.as_bytes())[..6])
 }
 
-fn keeping_as(settings: &Settings, node: String) -> ReconcilerConfig {
+fn reconciler_config(settings: &Settings, node: String) -> ReconcilerConfig {
     ReconcilerConfig {
         node,
         scope: scope(settings),
@@ -172,17 +165,17 @@ async fn renew_during_startup(
 ) -> Result<Option<start::Started>, RegistrarError> {
     let mut start = std::pin::pin!(start);
     let soon = tokio::time::timeout(ENGINE_START_TIMEOUT, &mut start).await;
-    let node = start::likely_node(settings).filter(|_| !settings.once && !settings.dry_run);
+    let node = start::guess_node_name(settings).filter(|_| !settings.once && !settings.dry_run);
     let (Err(_), Some(node)) = (&soon, node) else {
         return match soon {
             Ok(started) => started,
             Err(_) => start.await,
         };
     };
-    let config = ReconcilerConfig { on_exit: OnExit::Keep, ..keeping_as(settings, node) };
+    let config = ReconcilerConfig { on_exit: OnExit::Keep, ..reconciler_config(settings, node) };
     let (_wanted, nothing) = watch::channel(WantedKeys::default());
     let stop = Stop::new();
-    let mut tending = std::pin::pin!(keep::keep(
+    let mut tending = std::pin::pin!(reconcile::run_reconciler(
         Arc::clone(cluster),
         config,
         nothing,
@@ -216,7 +209,7 @@ struct Worker {
     host_source: start::HostAddressSource,
     engine: Arc<Engine>,
     status_board: Arc<StatusBoard>,
-    probing: Probing,
+    check_runner: CheckRunner,
     inspections: JoinSet<Inspected>,
     facts: facts::NodeFacts,
     wanted: watch::Sender<WantedKeys>,
@@ -232,7 +225,7 @@ struct Worker {
 impl Worker {
     fn new(
         settings: &Settings,
-        (engine, info): (Arc<Engine>, Info),
+        (engine, info): (Arc<Engine>, EngineInfo),
         (node_config, host_source): (NodeConfig, start::HostAddressSource),
         status_board: Arc<StatusBoard>,
         wanted: watch::Sender<WantedKeys>,
@@ -246,7 +239,7 @@ impl Worker {
         Self {
             model: Model::new(node_config),
             host_source,
-            probing: Probing::new(Arc::clone(&engine)),
+            check_runner: CheckRunner::new(Arc::clone(&engine)),
             engine,
             status_board,
             inspections: JoinSet::new(),
@@ -273,7 +266,7 @@ impl Worker {
             tokio::select! {
                 Some(update) = updates.recv() => self.take_update(update),
                 Some(done) = self.inspections.join_next() => self.inspected(done.ok()),
-                checked = self.probing.next() => self.checked(checked),
+                checked = self.check_runner.next() => self.checked(checked),
                 asked = self.status_board.drain_requests() => self.drain(asked),
                 // A one-time run also depends on the results of its keys.
                 Ok(()) = changes.changed(), if self.once.is_some() => {}
@@ -286,7 +279,7 @@ impl Worker {
             while let Some(done) = self.inspections.try_join_next() {
                 self.inspected(done.ok());
             }
-            while let Some(checked) = self.probing.try_next() {
+            while let Some(checked) = self.check_runner.try_next() {
                 self.checked(checked);
             }
         }
@@ -341,7 +334,7 @@ impl Worker {
         self.model.inspected(&id, found, Instant::now());
     }
 
-    fn checked(&mut self, checked: Checked) {
+    fn checked(&mut self, checked: CheckReport) {
         self.status_board.count(Count::Checks);
         if checked.result.is_err() {
             self.status_board.count(Count::FailedChecks);
@@ -385,7 +378,7 @@ impl Worker {
 
     /// Publishes checks, keys and status from the model.
     fn publish(&mut self) {
-        self.probing.should(&self.model.probes());
+        self.check_runner.set_wanted(&self.model.probes());
         let wanted = self.model.wanted();
         let complete = wanted.complete;
         send_change(&self.wanted, wanted);

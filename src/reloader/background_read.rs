@@ -21,20 +21,20 @@ type ReadResult = Result<Option<Generation>, RejectedGeneration>;
 pub(super) struct BackgroundRead {
     running: Option<(JoinHandle<ReadResult>, bool)>,
     started: Option<Instant>,
-    again: Option<bool>,
+    queued: Option<bool>,
 }
 
 impl BackgroundRead {
-    /// Starts a read; while one runs, notes that another is wanted. `asked`: the user requested it (SIGHUP), so the
+    /// Starts a read; while one runs, notes that another is wanted. `forced`: the user requested it (SIGHUP), so the
     /// confdir is read even if nothing seems to have changed, and the result is logged.
-    pub(super) fn start(&mut self, generation: &Generation, settings: &Arc<Settings>, asked: bool) {
+    pub(super) fn start(&mut self, generation: &Generation, settings: &Arc<Settings>, forced: bool) {
         if self.running.is_some() {
-            self.again = Some(self.again.unwrap_or(false) || asked);
+            self.queued = Some(self.queued.unwrap_or(false) || forced);
             return;
         }
         let (generation, settings) = (generation.clone(), Arc::clone(settings));
-        let work = move || generation.reread(&settings, asked);
-        self.running = Some((tokio::task::spawn_blocking(work), asked));
+        let work = move || generation.reread(&settings, forced);
+        self.running = Some((tokio::task::spawn_blocking(work), forced));
         self.started = Some(Instant::now());
     }
 
@@ -50,15 +50,15 @@ impl BackgroundRead {
 
     /// Returns the result of the current read, and whether the user requested it. Dropping the future loses nothing.
     pub(super) async fn done(&mut self) -> (ReadResult, bool) {
-        let Some((handle, asked)) = &mut self.running else { return pending().await };
-        let asked = *asked;
+        let Some((handle, forced)) = &mut self.running else { return pending().await };
+        let forced = *forced;
         let result = handle.await.expect("reading a confdir does not panic");
         self.running = None;
-        (result, asked)
+        (result, forced)
     }
 
     /// Takes the read that was requested meanwhile, if any: whether the user requested it.
-    pub(super) fn wanted(&mut self) -> Option<bool> {
-        self.again.take()
+    pub(super) fn take_queued(&mut self) -> Option<bool> {
+        self.queued.take()
     }
 }

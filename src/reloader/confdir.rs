@@ -16,7 +16,7 @@ use crate::key;
 
 /// The largest resource file that is read; typical ones hold a few hundred bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// How deep folders may nest; symlinks can make a circle.
+/// How deep folders may nest; symlinks can form a cycle.
 const MAX_DEPTH: usize = 16;
 
 /// The resources of one confdir at one moment.

@@ -1,7 +1,7 @@
 //! Delivers renderings: checks each staged file, records the reloads in the journal, swaps the files in.
 //!
 //! This order makes sure that no reload is lost. A file is swapped only after its check passed and after its reload is
-//! on disk as a journal entry; `settle` then runs the reloads. A step that fails leaves the old file in service.
+//! on disk as a journal entry; `run_pending` then runs the reloads. A step that fails leaves the old file in service.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub(super) struct Deliverer {
     /// the resource comes back.
     pub(super) orphans: Vec<JournalEntry>,
     /// Digests of contents that failed their verification, by destination: not tried again until the content changes.
-    pub(super) held: HashMap<PathBuf, String>,
+    pub(super) rejected: HashMap<PathBuf, String>,
     /// When each throttled action last ran.
     pub(super) last_run: HashMap<String, Instant>,
     pub(super) redactor: Redactor,
@@ -63,9 +63,9 @@ pub(super) struct PassOutcome {
     pub(super) reads: BTreeMap<usize, Reads>,
 }
 
-/// Decides about one rendering: returns the digest of what goes in service if its check passes, or the outcome. `held`
-/// is the digest of the content that failed its verification before.
-fn judge(settings: &Settings, ready: &ReadyFile, held: Option<&String>) -> Result<String, DestOutcome> {
+/// Decides about one rendering: returns the digest of what goes in service if its check passes, or the outcome.
+/// `rejected` is the digest of the content that failed its verification before.
+fn decide(settings: &Settings, ready: &ReadyFile, rejected: Option<&String>) -> Result<String, DestOutcome> {
     if ready.difference.none() {
         return Err(DestOutcome::InSync);
     }
@@ -76,7 +76,7 @@ fn judge(settings: &Settings, ready: &ReadyFile, held: Option<&String>) -> Resul
         return Err(DestOutcome::WouldChange);
     }
     let digest = digest(&ready.bytes);
-    if held == Some(&digest) {
+    if rejected == Some(&digest) {
         let text = "the same content failed its verification before; waiting for another";
         return Err(DestOutcome::failed(FailedStep::Verify, text));
     }
@@ -101,15 +101,15 @@ impl Deliverer {
                 open(None).map_err(|error| ReloaderError::state(None, error))?
             }
         };
-        let pays = !settings.noop && !settings.sync_only;
-        let left_over = if pays { journal.left_over() } else { Vec::new() };
+        let runs_reloads = !settings.noop && !settings.sync_only;
+        let left_over = if runs_reloads { journal.left_over() } else { Vec::new() };
         Ok(Self {
             settings,
             journal,
             left_over,
             pending: BTreeMap::new(),
             orphans: Vec::new(),
-            held: HashMap::new(),
+            rejected: HashMap::new(),
             last_run: HashMap::new(),
             redactor: Redactor::default(),
             stop,
@@ -162,7 +162,7 @@ impl Deliverer {
             self.record_all(requests, &mut passed.report);
         }
         self.log_failures(&mut passed.report);
-        passed.report.lines.extend(self.settle_due().await);
+        passed.report.lines.extend(self.run_due_reloads().await);
         passed
     }
 
@@ -179,19 +179,19 @@ impl Deliverer {
         tokio::task::spawn_blocking(work).await.expect("rendering does not panic")
     }
 
-    /// Carries out the judgement on one prepared file, and checks it. The error is its outcome, if it is not to be
+    /// Carries out the decision about one prepared file, and checks it. The error is its outcome, if it is not to be
     /// swapped in.
     async fn accept(&mut self, job: Job, ready: ReadyFile) -> Result<CheckedFile, DestOutcome> {
         let action = ReloadAction::of(&job.resource, &job.dest)
             .map_err(|text| DestOutcome::failed(FailedStep::Resource, format!("reload_cmd: {text}")))?;
         let dest = job.dest.display();
-        let judged = judge(&self.settings, &ready, self.held.get(&job.dest));
-        if judged == Err(DestOutcome::InSync) {
+        let decision = decide(&self.settings, &ready, self.rejected.get(&job.dest));
+        if decision == Err(DestOutcome::InSync) {
             tracing::debug!("Target config {dest} in sync");
             self.in_sync(&job, ready.verify, action);
             return Err(DestOutcome::InSync);
         }
-        if judged == Err(DestOutcome::WouldChange) {
+        if decision == Err(DestOutcome::WouldChange) {
             tracing::warn!("Noop mode enabled. {dest} will not be modified");
             tracing::info!("Target config {dest} out of sync ({})", ready.difference);
             if let Some(staged) = ready.staged {
@@ -201,7 +201,7 @@ impl Deliverer {
             }
             return Err(DestOutcome::WouldChange);
         }
-        let digest = judged?;
+        let digest = decision?;
         if self.faults.fails(&job.resource.name, &job.dest) {
             tracing::debug!("Target config {dest} out of sync ({})", ready.difference);
         } else {
@@ -224,9 +224,9 @@ impl Deliverer {
     /// Notes that a destination has the wanted content, and requests a reload where one is forced.
     fn in_sync(&mut self, job: &Job, verify: Option<Arc<Verify>>, action: Option<ReloadAction>) {
         self.record_owned(job);
-        self.learn(&job.dest, verify.as_ref());
+        self.set_probe(&job.dest, verify.as_ref());
         // The wanted content differs from the refused one: if that one comes back later, it is tried again.
-        self.held.remove(&job.dest);
+        self.rejected.remove(&job.dest);
         if self.settings.force_reload && !self.settings.noop {
             let present = ReloadRequest::present(job.index, &job.resource, &job.dest);
             self.record(ReloadRequest { verify, ..present }, action);
@@ -251,8 +251,8 @@ impl Deliverer {
         run_command(&line, &[], check.timeout).await.map_err(|text| format!("{}: {text}", one_line(&line)))
     }
 
-    /// Masks and logs the failures so far, each distinct one once. `settle` logs its own, with the wait before the next
-    /// try.
+    /// Masks and logs the failures so far, each distinct one once. `run_pending` logs its own, with the wait before the
+    /// next try.
     fn log_failures(&mut self, report: &mut Report) {
         for line in &mut report.lines {
             let (resource, dest) = (&line.resource, line.dest.display());

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_reads_take_the_place_of_earlier_ones() {
+    fn newer_reads_replace_earlier_ones() {
         let mut all = Dependents::default();
         all.record(0, reads(&["/a"], &["/dir"], &[]));
         all.record(0, reads(&["/b"], &[], &[]));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_is_filed_under_what_it_surely_lies_below() {
+    fn a_glob_is_indexed_by_its_literal_directory() {
         for (pattern, dir) in
             [("/a/b/*", "/a/b"), ("/a/b*", "/a"), ("/*", "/"), ("/a/[x]/c", "/a"), ("/a/b", "/a")]
         {

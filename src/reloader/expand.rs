@@ -24,7 +24,7 @@ pub(super) struct DestinationOwners {
 
 impl DestinationOwners {
     /// Starts again with the plain destinations of a generation, unless it is the current one.
-    fn renew(&mut self, confdir: &Arc<Confdir>) {
+    fn reset_if_changed(&mut self, confdir: &Arc<Confdir>) {
         if self.confdir.as_ref().is_some_and(|known| Arc::ptr_eq(known, confdir)) {
             return;
         }
@@ -45,7 +45,7 @@ impl DestinationOwners {
         }
     }
 
-    fn is_of_another(&self, dest: &Path, resource: &str) -> bool {
+    fn belongs_to_another(&self, dest: &Path, resource: &str) -> bool {
         self.by_dest.get(dest).is_some_and(|owner| owner != resource)
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn expand(
     manifest: &Manifest,
     owners: &mut DestinationOwners,
 ) -> Expanded {
-    owners.renew(&generation.confdir);
+    owners.reset_if_changed(&generation.confdir);
     let mut all = Expanded::default();
     for &index in due {
         let Some(resource) = generation.confdir.resources.get(index) else { continue };
@@ -85,7 +85,7 @@ pub(super) fn expand(
             let dests: BTreeSet<&Path> = mine.iter().map(|job| job.dest.as_path()).collect();
             let left = manifest.of(resource, &generation.confdir.resources).into_iter();
             let left = left.filter(|dest| {
-                !dests.contains(dest.as_path()) && !owners.is_of_another(dest, &resource.name)
+                !dests.contains(dest.as_path()) && !owners.belongs_to_another(dest, &resource.name)
             });
             // An invalid entry may be a valid one that is being edited: then nothing is removed.
             if problems.is_empty() {

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lasting_failure_is_new_once_and_again_after_its_end() {
+    fn a_lasting_failure_is_reported_once_and_again_after_its_end() {
         let (mut log, check) = (FaultLog::default(), FailedStep::Check);
         let said = |time: &str, name: &str, said: &str| {
             format!("test -f /.retune-12.d.{name}: exit status 1 | [12:{time}] {said}")
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn another_rendering_that_is_refused_in_the_same_words_is_a_new_failure() {
+    fn another_rendering_refused_with_the_same_message_is_a_new_failure() {
         let mut log = FaultLog::default();
         let mut refuse = |digest: &str| {
             log.refused(Path::new(DEST), digest.to_owned());
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn several_failures_of_one_pattern_are_each_new_once() {
+    fn several_failures_of_one_pattern_are_each_reported_once() {
         let (mut log, resource) = (FaultLog::default(), FailedStep::Resource);
         assert_eq!(pass(&mut log, resource, &["/x is taken", "/y is taken"]), [true, true]);
         assert_eq!(pass(&mut log, resource, &["/x is taken", "/y is taken"]), [false, false]);

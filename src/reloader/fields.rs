@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_has_its_line_and_unknown_fields_the_nearest_name() {
+    fn every_problem_has_its_line_and_unknown_fields_the_nearest_valid_one() {
         let text = "src = 1\nkeyz = []\nmode = \"0644\"\n";
         let table = DeTable::parse(text).unwrap();
         let mut fields = Fields::new(Path::new("a.toml"), text, "template", table.get_ref());

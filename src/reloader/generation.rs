@@ -45,24 +45,27 @@ impl Generation {
     /// Reads the confdir for a single use.
     #[must_use]
     pub(super) fn load(settings: &Settings) -> Self {
-        Self::load_as(settings, (BTreeSet::new(), BTreeSet::new()))
+        Self::load_with_stamps(settings, (BTreeSet::new(), BTreeSet::new()))
     }
 
     /// Reads the confdir of a daemon, which rereads it when it changes.
     #[must_use]
     pub(super) fn load_to_follow(settings: &Settings) -> Self {
         // The stamp is taken first: an edit during the read then shows as a change at the next check.
-        Self::load_as(settings, stamp_files(&settings.confdir))
+        Self::load_with_stamps(settings, stamp_files(&settings.confdir))
     }
 
-    fn load_as(settings: &Settings, (stamp, folders): (BTreeSet<FileStamp>, BTreeSet<PathBuf>)) -> Self {
+    fn load_with_stamps(
+        settings: &Settings,
+        (stamp, folders): (BTreeSet<FileStamp>, BTreeSet<PathBuf>),
+    ) -> Self {
         let confdir = Arc::new(Confdir::load(settings));
         let engine = Arc::new(Engine::new(&settings.confdir.join("templates"), settings.limits));
         Self { confdir, engine, stamp: Arc::new(stamp), folders: Arc::new(folders) }
     }
 
     /// Logs the valid and the invalid resources.
-    pub(super) fn announce(&self) {
+    pub(super) fn log_resources(&self) {
         for problem in &self.confdir.problems {
             tracing::error!("{problem}");
         }
@@ -77,7 +80,7 @@ impl Generation {
         }
     }
 
-    /// Rereads the confdir if any of its files changed, or in any case when `asked`. Returns `Ok(None)` when nothing
+    /// Rereads the confdir if any of its files changed, or in any case when `forced`. Returns `Ok(None)` when nothing
     /// changed. Blocking.
     ///
     /// # Errors
@@ -85,17 +88,17 @@ impl Generation {
     pub(super) fn reread(
         &self,
         settings: &Settings,
-        asked: bool,
+        forced: bool,
     ) -> Result<Option<Self>, RejectedGeneration> {
         let (stamp, folders) = stamp_files(&settings.confdir);
-        if !asked && stamp == *self.stamp {
+        if !forced && stamp == *self.stamp {
             return Ok(None);
         }
-        let next = Self::load_as(settings, (stamp, folders));
+        let next = Self::load_with_stamps(settings, (stamp, folders));
         let known = &self.confdir.problems;
         let new = next.confdir.problems.iter().filter(|problem| !known.contains(problem));
         let mut problems: Vec<String> = new.map(ToString::to_string).collect();
-        problems.extend(self.worse_templates(&next, settings));
+        problems.extend(self.newly_broken_templates(&next, settings));
         problems.sort();
         problems.dedup();
         if problems.is_empty() { Ok(Some(next)) } else { Err(RejectedGeneration { problems, next }) }
@@ -103,7 +106,7 @@ impl Generation {
 
     /// Returns the templates that were valid before and are broken now, included ones as well. A template that was
     /// broken before may stay so: its resource fails, the others continue.
-    fn worse_templates(&self, next: &Self, settings: &Settings) -> Vec<String> {
+    fn newly_broken_templates(&self, next: &Self, settings: &Settings) -> Vec<String> {
         let folder = settings.confdir.join("templates");
         let used = self.engine.files();
         let used = used
@@ -123,7 +126,7 @@ impl Generation {
     }
 
     /// Remembers the stamps of a refused set, so that it is not refused again until it changes.
-    pub(super) fn remember(&mut self, refused: &Self) {
+    pub(super) fn keep_stamps_of(&mut self, refused: &Self) {
         (self.stamp, self.folders) = (Arc::clone(&refused.stamp), Arc::clone(&refused.folders));
     }
 

@@ -8,7 +8,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 
 use super::resource::Resource;
 use crate::key;
-use crate::template::Item;
+use crate::template::ForEachItem;
 use crate::values::Values;
 
 /// One file to render.
@@ -108,7 +108,7 @@ pub(super) fn writes(resource: &Resource, dest: &Path) -> bool {
 fn item(dir: &str, name: &str, resource: &Resource) -> Value {
     let absolute = key::join(dir, name);
     let key = key::relative(&resource.scope.prefix, &absolute).unwrap_or(&absolute).to_owned();
-    Value::from_object(Item { name: name.to_owned(), key })
+    Value::from_object(ForEachItem { name: name.to_owned(), key })
 }
 
 /// Returns the destination of one entry: the pattern with `{{ item.name }}` filled in. Refuses a name that could
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_known_as_one_of_a_patterns() {
+    fn a_path_is_recognised_as_one_of_a_pattern() {
         let resource = resource("/o/{{ item.name }}.conf");
         let fits = |dest: &str| writes(&resource, Path::new(dest));
         assert!(fits("/o/a.conf") && fits("/o/a.b.conf"));

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_folder_that_was_cleared_is_made_again() {
+    fn a_cleared_state_folder_is_created_again() {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path());
         fs::remove_dir_all(dir.path().join("pending")).unwrap();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_no_entry() {
+    fn a_damaged_file_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path());
         fs::write(journal.dir.as_ref().unwrap().join(file_name("x")), "{\"act").unwrap();

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_comes_back_as_it_was_and_only_its_owner_can_read_it() {
+    fn a_snapshot_round_trips_and_only_its_owner_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let snapshot_cache = SnapshotCache::new(Some(dir.path()), Path::new("/c"), "etcd");
         snapshot_cache.put(&roots(&["/app"]), &values()).unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_snapshot_is_none() {
+    fn a_torn_snapshot_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let snapshot_cache = SnapshotCache::new(Some(dir.path()), Path::new("/c"), "etcd");
         snapshot_cache.put(&roots(&["/app"]), &values()).unwrap();

@@ -9,7 +9,7 @@ use super::confdir::Confdir;
 use super::fields::Problem;
 use super::findings::{Findings, Golden, Severity};
 use super::generation::Generation;
-use super::lint_pattern::near_pattern;
+use super::lint_pattern::nearest_pattern;
 use super::lint_render::render_all;
 use super::lint_template::{TemplateRef, scan};
 use super::resource::{Reload, Resource};
@@ -17,7 +17,7 @@ use super::settings::Settings;
 use crate::command;
 use crate::key;
 use crate::nearest::nearest;
-use crate::template::{expand_command, known_names, made_names};
+use crate::template::{defined_names, expand_command, known_names};
 use crate::values::Values;
 
 /// The characters that make a pattern of a key.
@@ -31,8 +31,8 @@ pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&G
     let confdir = &generation.confdir;
     let resources = confdir.resources.iter().map(|resource| resource.name.clone()).collect();
     let mut all = Findings { findings: Vec::new(), resources, written: Vec::new() };
-    take(&mut all, &confdir.problems, Severity::Error);
-    take(&mut all, &confdir.warnings, Severity::Warning);
+    add_problems(&mut all, &confdir.problems, Severity::Error);
+    add_problems(&mut all, &confdir.warnings, Severity::Warning);
     if confdir.resources.is_empty() && confdir.problems.is_empty() {
         let folder = settings.confdir.join("conf.d");
         all.add(Severity::Warning, "empty", "", (&folder, 0), "it contains no resource".to_owned());
@@ -40,8 +40,8 @@ pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&G
     let templates = settings.confdir.join("templates");
     let mut reached = BTreeSet::new();
     for resource in &confdir.resources {
-        judge_resource(&mut all, resource);
-        judge_template(&mut all, &generation, resource, (&templates, values), &mut reached);
+        check_resource(&mut all, resource);
+        check_template(&mut all, &generation, resource, (&templates, values), &mut reached);
     }
     report_unreached(&mut all, &templates, &reached, confdir);
     if let Some(values) = values {
@@ -51,13 +51,13 @@ pub fn lint(settings: &Settings, values: Option<&Arc<Values>>, expect: Option<&G
     all
 }
 
-fn take(all: &mut Findings, problems: &[Problem], severity: Severity) {
+fn add_problems(all: &mut Findings, problems: &[Problem], severity: Severity) {
     for problem in problems {
         all.add(severity, "resource", "", (&problem.file, problem.line), problem.text.clone());
     }
 }
 
-fn judge_resource(all: &mut Findings, resource: &Resource) {
+fn check_resource(all: &mut Findings, resource: &Resource) {
     let at = (resource.file.as_path(), 0);
     let dest = resource.dest.as_str();
     if !Path::new(dest).is_absolute() {
@@ -85,12 +85,12 @@ fn judge_resource(all: &mut Findings, resource: &Resource) {
                 && is_outside(resource, &asked, listing)
             {
                 let text = format!("{field}: {asked} lies outside keys: it will be missing");
-                all.add_outside(&resource.name, at, &certain_key(resource, &asked), text);
+                all.add_outside(&resource.name, at, &literal_key(resource, &asked), text);
             }
         }
     }
     if let Some(check) = &resource.check {
-        judge_command(all, resource, "check_cmd", &check.line);
+        check_command(all, resource, "check_cmd", &check.line);
         let names_dest = check.line.contains(dest) || check.line.contains("{{.dest}}");
         let names_src = check.line.contains(".src") || check.line.contains("src }}");
         if names_dest && !names_src {
@@ -101,18 +101,18 @@ fn judge_resource(all: &mut Findings, resource: &Resource) {
         }
     }
     if let Some(Reload::Command { line, .. }) = &resource.reload {
-        judge_command(all, resource, "reload_cmd", line);
+        check_command(all, resource, "reload_cmd", line);
     }
 }
 
-fn judge_command(all: &mut Findings, resource: &Resource, rule: &'static str, line: &str) {
-    let judged = expand_command(line, "/staged", "/dest").and_then(|line| command::lint(&line));
-    if let Err(text) = judged {
+fn check_command(all: &mut Findings, resource: &Resource, rule: &'static str, line: &str) {
+    let checked = expand_command(line, "/staged", "/dest").and_then(|line| command::lint(&line));
+    if let Err(text) = checked {
         all.add(Severity::Error, rule, &resource.name, (&resource.file, 0), format!("{rule}: {text}"));
     }
 }
 
-fn judge_template(
+fn check_template(
     all: &mut Findings,
     generation: &Generation,
     resource: &Resource,
@@ -132,13 +132,13 @@ fn judge_template(
             continue;
         }
         let Ok(text) = fs::read_to_string(&path) else { continue };
-        made.extend(made_names(&text));
+        made.extend(defined_names(&text));
         unknown.extend(generation.engine.unknown(&name).into_iter().map(|one| (path.clone(), one)));
         for found in scan(&text) {
             match found {
                 TemplateRef::Template(other) => waiting.push(other),
                 TemplateRef::Key { line, asked, listing } => {
-                    judge_key(all, resource, (&path, line), (&asked, listing), values);
+                    check_key(all, resource, (&path, line), (&asked, listing), values);
                 }
             }
         }
@@ -152,7 +152,7 @@ fn judge_template(
 }
 
 /// Checks a key that a template names: it must lie within `keys`, and a directory that it lists should exist.
-fn judge_key(
+fn check_key(
     all: &mut Findings,
     resource: &Resource,
     at: (&Path, usize),
@@ -161,11 +161,12 @@ fn judge_key(
 ) {
     if is_outside(resource, asked, listing) {
         let text = format!("{asked} lies outside keys of {}: it will be missing", resource.name);
-        all.add_outside(&resource.name, at, &certain_key(resource, asked), text);
+        all.add_outside(&resource.name, at, &literal_key(resource, asked), text);
         return;
     }
     let is_pattern = listing || asked.contains(GLOB);
-    let near = values.filter(|_| is_pattern).and_then(|values| near_pattern(values, &resource.scope, asked));
+    let near =
+        values.filter(|_| is_pattern).and_then(|values| nearest_pattern(values, &resource.scope, asked));
     if let Some(near) = near {
         let text =
             format!("{asked} matches nothing, and a render does not report that; did you mean {near}?");
@@ -175,14 +176,14 @@ fn judge_key(
 
 /// Returns whether `keys` excludes everything that is asked for.
 fn is_outside(resource: &Resource, asked: &str, listing: bool) -> bool {
-    let absolute = certain_key(resource, asked);
+    let absolute = literal_key(resource, asked);
     let is_glob = asked.contains(GLOB);
     let above = || resource.scope.roots.iter().any(|root| key::contains(&absolute, root));
     !(resource.scope.covers(&absolute) || ((is_glob || listing) && above()))
 }
 
 /// Returns the key that is asked for, or the directory above the first wildcard.
-fn certain_key(resource: &Resource, asked: &str) -> String {
+fn literal_key(resource: &Resource, asked: &str) -> String {
     let certain = match asked.find(GLOB) {
         Some(at) => asked[..at].rsplit_once('/').map_or("", |(dir, _)| dir),
         None => asked,

@@ -13,7 +13,7 @@ use crate::values::{Scope, Values};
 const MAX_NAMES: usize = 1_000;
 
 /// Returns the nearest pattern that matches something, with one segment replaced, when `asked` matches nothing.
-pub(super) fn near_pattern(values: &Values, scope: &Scope, asked: &str) -> Option<String> {
+pub(super) fn nearest_pattern(values: &Values, scope: &Scope, asked: &str) -> Option<String> {
     let absolute = key::join(&scope.prefix, asked);
     let segments: Vec<&str> = absolute.split('/').filter(|segment| !segment.is_empty()).collect();
     let mut dirs = vec!["/".to_owned()];
@@ -25,7 +25,7 @@ pub(super) fn near_pattern(values: &Values, scope: &Scope, asked: &str) -> Optio
                 let names = names.iter().filter(&matching);
                 names.map(|name| key::join(dir, name)).collect::<Vec<_>>()
             };
-            dirs = dirs.iter().flat_map(below).filter(|dir| is_there(values, dir)).take(MAX_NAMES).collect();
+            dirs = dirs.iter().flat_map(below).filter(|dir| exists(values, dir)).take(MAX_NAMES).collect();
             continue;
         }
         if segment.contains(['*', '?', '[']) {
@@ -36,7 +36,7 @@ pub(super) fn near_pattern(values: &Values, scope: &Scope, asked: &str) -> Optio
         meant[depth] = near;
         let meant = format!("/{}", meant.join("/"));
         let whole =
-            near_pattern(values, scope, &relative(scope, &meant)).is_none() && matches(values, &meant);
+            nearest_pattern(values, scope, &relative(scope, &meant)).is_none() && matches(values, &meant);
         return whole.then(|| relative(scope, &meant));
     }
     None
@@ -61,7 +61,7 @@ fn names(values: &Values, scope: &Scope, dir: &str) -> BTreeSet<String> {
     seen.filter_map(|(key, _)| key.get(start..)?.split('/').next().map(str::to_owned)).collect()
 }
 
-fn is_there(values: &Values, key: &str) -> bool {
+fn exists(values: &Values, key: &str) -> bool {
     values.get(key).is_some() || values.below(key).next().is_some()
 }
 
@@ -85,11 +85,11 @@ mod tests {
     use crate::values::Datum;
 
     #[test]
-    fn a_pattern_that_matches_nothing_finds_the_one_that_was_meant() {
+    fn a_pattern_that_matches_nothing_is_reported_with_the_nearest_one() {
         let keys = ["/a/web1/x", "/a/upstream/x", "/a/upstream/y", "/a/other/x", "/b/one"];
         let values: Values = keys.iter().map(|key| (Arc::from(*key), Datum::from("v"))).collect();
         let all = Scope::new("/", &["/".to_owned()]);
-        let near = |scope: &Scope, asked: &str| near_pattern(&values, scope, asked);
+        let near = |scope: &Scope, asked: &str| nearest_pattern(&values, scope, asked);
         assert_eq!(near(&all, "/a/upsteam/*").as_deref(), Some("/a/upstream/*"));
         assert_eq!(near(&all, "/a/upsteam").as_deref(), Some("/a/upstream"));
         assert_eq!(near(&all, "/*/upsteam/x").as_deref(), Some("/*/upstream/x"));

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_confdir_has_one_lock_in_a_state_folder_until_it_is_dropped() {
+    fn a_confdir_has_one_lock_per_state_folder() {
         let state = tempfile::tempdir().unwrap();
         let take = |confdir: &str| Lock::take(Some(state.path()), Path::new(confdir));
         let first = take("/a").unwrap();

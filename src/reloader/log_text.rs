@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_joined_and_a_long_text_keeps_its_beginning_and_its_end() {
+    fn lines_are_joined_and_a_long_text_keeps_its_two_ends() {
         assert_eq!(one_line("exit status 1\n\n  one\r\ntwo\n"), "exit status 1 | one | two");
         let long = one_line(&format!("first\n{}last", "é\n".repeat(5000)));
         assert!(long.len() < MAX_LINE_BYTES + 40 && !long.contains('\n'), "{long}");

@@ -64,7 +64,7 @@ impl Manifest {
     }
 
     /// Removes a file that was deleted.
-    pub(super) fn drop_one(&self, dest: &Path) -> io::Result<()> {
+    pub(super) fn remove(&self, dest: &Path) -> io::Result<()> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         // A renamed resource may have left it under two names: remove it from both.
         let removed = files.values_mut().filter_map(|mine| mine.remove(dest).then_some(())).count();
@@ -91,11 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_is_known_after_a_restart_and_only_to_its_confdir() {
+    fn created_files_are_known_after_a_restart_and_only_to_their_confdir() {
         let dir = tempfile::tempdir().unwrap();
         let open = |confdir: &str| Manifest::open(Some(dir.path()), Path::new(confdir)).unwrap();
         open("/c").add("sites", vec!["/o/a".into(), "/o/b".into()]).unwrap();
-        open("/c").drop_one(Path::new("/o/a")).unwrap();
+        open("/c").remove(Path::new("/o/a")).unwrap();
         let resource = sites("sites");
         let present = [Arc::clone(&resource)];
         assert_eq!(open("/c").of(&resource, &present), BTreeSet::from([PathBuf::from("/o/b")]));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_resource_keeps_its_files_and_takes_no_one_elses() {
+    fn a_renamed_resource_keeps_only_its_own_files() {
         let manifest = Manifest::open(None, Path::new("/c")).unwrap();
         manifest.add("old", vec!["/o/a".into(), "/elsewhere/b".into()]).unwrap();
         manifest.add("other", vec!["/o/c".into()]).unwrap();

@@ -10,14 +10,13 @@
 //! Leaves out: where values come from (`source`), how templates are rendered (`template`), how files are written
 //! (`replace`), how a command is run (`command`).
 //!
-//! The pass in one line: `due` picks the resources, `expand` turns them into files, `prepare` renders and stages on
-//! all cores, `deliver` checks, `place` swaps, `settle` reloads and verifies.
+//! The pass in one line: `schedule` picks the resources, `expand` turns them into files, `prepare` renders and stages on
+//! all cores, `deliver` checks, `place` swaps, `run_pending` reloads and verifies.
 
 mod background_read;
 mod confdir;
 mod deliver;
 mod dependents;
-mod due;
 mod error;
 mod expand;
 mod fault_log;
@@ -50,8 +49,9 @@ mod redact;
 mod reload;
 mod request;
 mod resource;
+mod run_pending;
+mod schedule;
 mod settings;
-mod settle;
 mod shutdown;
 mod state_file;
 mod value_cache;
@@ -63,7 +63,7 @@ pub use findings::{Finding, Findings, Golden, Severity};
 pub use lint::lint;
 pub use once::render;
 pub use outcome::{DestOutcome, FailedStep, Report, ReportLine};
-pub use plan::{Change, PendingReload, Plan, Planned, plan};
+pub use plan::{Plan, Planned, PlannedChange, PlannedReload, plan};
 pub use settings::{Ready, Settings, UnknownFields};
 pub use shutdown::DaemonEnd;
 pub use worker::run;

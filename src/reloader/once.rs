@@ -30,7 +30,7 @@ pub async fn render(
 ) -> Result<(Report, DaemonEnd), ReloaderError> {
     let generation = Generation::load(&settings);
     let mut report = problems_of(&generation)?;
-    generation.announce();
+    generation.log_resources();
     sweep_stage_files(&generation.confdir);
     let values = tokio::select! {
         values = fetch(&settings, source, &generation) => Arc::new(values?),

@@ -75,7 +75,7 @@ impl PendingReload {
     }
 
     /// Takes the probe of a file that was rendered again and is in place.
-    pub(super) fn learn(&mut self, dest: &Path, verify: &Arc<Verify>) {
+    pub(super) fn set_probe(&mut self, dest: &Path, verify: &Arc<Verify>) {
         for request in self.requests.iter_mut().filter(|request| request.dest == dest) {
             if matches!(request.content, FileChange::Swapped(_) | FileChange::Present) {
                 request.verify = Some(Arc::clone(verify));

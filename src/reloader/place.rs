@@ -67,7 +67,7 @@ pub(super) struct SwapResult {
 }
 
 /// Returns the report line of a destination that could not be changed.
-fn unplaced(index: usize, resource: &Resource, dest: &Path, text: &str) -> ReportLine {
+fn place_failure(index: usize, resource: &Resource, dest: &Path, text: &str) -> ReportLine {
     line(index, resource, dest, DestOutcome::failed(FailedStep::Place, text))
 }
 
@@ -75,12 +75,12 @@ fn unplaced(index: usize, resource: &Resource, dest: &Path, text: &str) -> Repor
 pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
     let mut swapped = SwapResult::default();
     let SwapBatch { accepted, gone, entries, journal, keep_staged, manifest } = swap;
-    if let Err(text) = write_down(&entries, &journal, &accepted, &manifest) {
+    if let Err(text) = record_entries(&entries, &journal, &accepted, &manifest) {
         // Without the journal entry on disk, a crash after the swap would lose the reload: do not swap.
         let files = accepted.iter().map(|one| (one.job.index, &one.job.resource, &one.job.dest));
         let gone = gone.iter().map(|gone| (gone.index, &gone.resource, &gone.dest));
         for (index, resource, dest) in files.chain(gone) {
-            swapped.failed.push(unplaced(index, resource, dest, &text));
+            swapped.failed.push(place_failure(index, resource, dest, &text));
         }
         return swapped;
     }
@@ -96,7 +96,7 @@ pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
                 swapped.requests.push(request);
             }
             Err(text) => {
-                swapped.failed.push(unplaced(index, &resource, &dest, &text));
+                swapped.failed.push(place_failure(index, &resource, &dest, &text));
             }
         }
     }
@@ -119,7 +119,7 @@ pub(super) fn place_all(swap: SwapBatch) -> SwapResult {
                 swapped.requests.push(ReloadRequest { is_unchanged: false, previous, ..request });
             }
             Err(text) => {
-                swapped.failed.push(unplaced(index, &resource, &dest, &text));
+                swapped.failed.push(place_failure(index, &resource, &dest, &text));
             }
         }
     }
@@ -136,7 +136,7 @@ pub(super) fn waits_for(new: &Path) -> String {
     format!("its entry is gone, but the file of a new entry, {}, is not in place yet", new.display())
 }
 
-fn write_down(
+fn record_entries(
     entries: &BTreeMap<String, JournalEntry>,
     journal: &ReloadJournal,
     accepted: &[CheckedFile],
@@ -196,8 +196,6 @@ fn remove(resource: &Resource, dest: &Path, manifest: &Manifest) -> Result<Optio
         }
         _ => {}
     }
-    manifest
-        .drop_one(dest)
-        .map_err(|error| format!("cannot remove it from the list of our files: {error}"))?;
+    manifest.remove(dest).map_err(|error| format!("cannot remove it from the list of our files: {error}"))?;
     Ok(previous)
 }

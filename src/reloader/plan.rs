@@ -15,7 +15,7 @@ use super::manifest::Manifest;
 use super::once::{fetch, problems_of};
 use super::outcome::{DestOutcome, ReportLine};
 use super::prepare::{PrepareMode, Prepared, ReadyFile, prepare_all};
-use super::record::is_of;
+use super::record::belongs_to;
 use super::redact::{MASK, Redactor};
 use super::reload::ReloadAction;
 use super::settings::Settings;
@@ -24,7 +24,7 @@ use crate::source::Source;
 /// What would happen to one destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Change {
+pub enum PlannedChange {
     /// The file would be created.
     Create,
     /// Its text would change.
@@ -48,7 +48,7 @@ pub struct Planned {
     /// The destination.
     pub dest: String,
     /// What would happen.
-    pub change: Change,
+    pub change: PlannedChange,
     /// Mode or owner that would change, as text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<String>,
@@ -68,7 +68,7 @@ pub struct Planned {
 
 /// A reload that an earlier run left: its files are in place, and the service has not been reloaded.
 #[derive(Clone, Debug, Serialize)]
-pub struct PendingReload {
+pub struct PlannedReload {
     /// The command or signal.
     pub reload: String,
     /// The destinations it is for.
@@ -81,20 +81,20 @@ pub struct Plan {
     /// Every destination, changed or not.
     pub resources: Vec<Planned>,
     /// The reloads that a render would run although no file changes.
-    pub pending: Vec<PendingReload>,
+    pub pending: Vec<PlannedReload>,
 }
 
 impl Plan {
     /// Returns whether a render would change anything or run a pending reload.
     #[must_use]
     pub fn differs(&self) -> bool {
-        !self.pending.is_empty() || self.resources.iter().any(|planned| planned.change != Change::None)
+        !self.pending.is_empty() || self.resources.iter().any(|planned| planned.change != PlannedChange::None)
     }
 
     /// Returns whether any resource cannot be rendered.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.resources.iter().any(|planned| planned.change == Change::Error)
+        self.resources.iter().any(|planned| planned.change == PlannedChange::Error)
     }
 
     /// Returns the plan as unified diffs, one after the other, with a line for what a diff cannot show.
@@ -106,7 +106,7 @@ impl Plan {
             for change in &planned.attributes {
                 let _ = writeln!(out, "# {}: {change}", planned.dest);
             }
-            if planned.change == Change::Remove {
+            if planned.change == PlannedChange::Remove {
                 let _ = writeln!(out, "# {} would be removed", planned.dest);
             }
             if let Some(error) = &planned.error {
@@ -118,7 +118,7 @@ impl Plan {
             }
             out.push_str(&planned.diff);
         }
-        for PendingReload { reload, dests } in &self.pending {
+        for PlannedReload { reload, dests } in &self.pending {
             let dests = dests.join(", ");
             let _ = writeln!(
                 out,
@@ -151,7 +151,7 @@ pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> R
     plan.resources.extend(expanded.failed.into_iter().map(unreadable));
     plan.resources.extend(expanded.gone.iter().filter(|gone| gone.dest.exists()).map(|gone| Planned {
         reload: gone.action().map(|action| action.describe()),
-        ..Planned::new(&gone.resource.name, &gone.dest.display().to_string(), Change::Remove)
+        ..Planned::new(&gone.resource.name, &gone.dest.display().to_string(), PlannedChange::Remove)
     }));
     let jobs = expanded.jobs;
     let work = move || prepare_all(&generation, &values, jobs, PrepareMode::Compare);
@@ -161,23 +161,23 @@ pub async fn plan(settings: Arc<Settings>, source: &Source, context: usize) -> R
 }
 
 /// Returns the part of a journal entry that belongs to the current resources.
-fn pending(entry: &JournalEntry, generation: &Generation, redactor: &Redactor) -> Option<PendingReload> {
+fn pending(entry: &JournalEntry, generation: &Generation, redactor: &Redactor) -> Option<PlannedReload> {
     let resources = &generation.confdir.resources;
-    let wanted = |file: &&JournalFile| resources.iter().any(|resource| is_of(file, resource));
+    let wanted = |file: &&JournalFile| resources.iter().any(|resource| belongs_to(file, resource));
     let files: Vec<_> = entry.files.iter().filter(wanted).collect();
     let dests = files.iter().map(|file| file.dest.display().to_string()).collect();
-    (!files.is_empty()).then(|| PendingReload { reload: redactor.mask(&entry.describe()), dests })
+    (!files.is_empty()).then(|| PlannedReload { reload: redactor.mask(&entry.describe()), dests })
 }
 
 impl Planned {
-    fn new(resource: &str, dest: &str, change: Change) -> Self {
+    fn new(resource: &str, dest: &str, change: PlannedChange) -> Self {
         Self { resource: resource.to_owned(), dest: dest.to_owned(), change, ..Self::default() }
     }
 }
 
 fn unreadable(line: ReportLine) -> Planned {
     let error = if let DestOutcome::Failed { text, .. } = line.outcome { Some(text) } else { None };
-    Planned { error, ..Planned::new(&line.resource, &line.dest.display().to_string(), Change::Error) }
+    Planned { error, ..Planned::new(&line.resource, &line.dest.display().to_string(), PlannedChange::Error) }
 }
 
 fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
@@ -185,15 +185,15 @@ fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
     let named = |change| Planned::new(&job.resource.name, &job.dest_text(), change);
     match result {
         Err(DestOutcome::Failed { text, .. }) => {
-            Planned { error: Some(redactor.mask(&text)), ..named(Change::Error) }
+            Planned { error: Some(redactor.mask(&text)), ..named(PlannedChange::Error) }
         }
-        Err(_) => named(Change::None),
-        Ok(ready) if ready.difference.none() => named(Change::None),
+        Err(_) => named(PlannedChange::None),
+        Ok(ready) if ready.difference.none() => named(PlannedChange::None),
         Ok(ready) => {
             let change = match (ready.difference.missing, ready.difference.bytes) {
-                (true, _) => Change::Create,
-                (false, true) => Change::Update,
-                (false, false) => Change::Attributes,
+                (true, _) => PlannedChange::Create,
+                (false, true) => PlannedChange::Update,
+                (false, false) => PlannedChange::Attributes,
             };
             let reload =
                 ReloadAction::of(&job.resource, &job.dest).ok().flatten().map(|action| action.describe());
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_a_secret_replaces_is_hidden_and_its_neighbours_are_not() {
+    fn a_line_with_a_secret_is_hidden_and_its_neighbours_are_not() {
         let old = "host a\npass old\nport 1\n";
         let new = format!("host a\npass {MASK}\nport 2\nuser x\n");
         assert_eq!(hide_replaced(old, &new), format!("host a\n{MASK}\n{MASK}\n"));

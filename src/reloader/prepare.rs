@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_in_parallel_keeps_its_order_and_loses_nothing() {
+    fn parallel_work_keeps_its_order_and_loses_nothing() {
         let squares = in_parallel((0..1000_usize).collect(), |n| n * n);
         assert_eq!(squares, (0..1000).map(|n| n * n).collect::<Vec<_>>());
     }

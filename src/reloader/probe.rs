@@ -87,11 +87,11 @@ impl Verify {
     /// Returns the probe to use without a rendering: after a file was removed or rolled back, and for a file of an
     /// earlier run until it is rendered again. `None` if the probe needs a rendering.
     pub(super) fn unrendered(&self) -> Option<Self> {
-        let askable = match &self.probe {
+        let can_run = match &self.probe {
             Probe::Command { line, .. } => ![GENERATION, DEST].iter().any(|name| line.contains(name)),
             Probe::Http { .. } | Probe::Tcp { .. } => self.is_fixed(),
         };
-        askable.then(|| self.clone())
+        can_run.then(|| self.clone())
     }
 
     /// Returns the probe for one rendering: `fill` renders one text.
@@ -203,7 +203,7 @@ pub(super) fn read(
     };
     let verify =
         probe.map(|probe| Verify { probe, timeout, interval: interval.max(Duration::from_millis(10)) });
-    for problem in verify.iter().flat_map(judge) {
+    for problem in verify.iter().flat_map(static_problems) {
         section.wrong(0, problem);
     }
     let (problems, unknown_here) = section.finish();
@@ -213,16 +213,16 @@ pub(super) fn read(
 }
 
 /// Returns the problems that show before the texts are rendered.
-fn judge(verify: &Verify) -> Vec<String> {
+fn static_problems(verify: &Verify) -> Vec<String> {
     let mut problems = Vec::new();
     for (field, text) in verify.texts() {
-        let judged = match field {
+        let checked = match field {
             _ if is_template(text) => check_text(text).map_err(|why| format!("{field}: {why}")),
             "verify.http" => check_url(text),
             "verify.headers" => check_header(text),
             _ => Ok(()),
         };
-        problems.extend(judged.err());
+        problems.extend(checked.err());
     }
     // Braces of other programs (`docker inspect --format '{{.State}}'`) belong to the command.
     if let Probe::Command { line, .. } = &verify.probe
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_with_a_line_break_never_becomes_a_second_request() {
+    fn a_value_with_a_line_break_cannot_inject_a_second_request() {
         let bad = "x\r\nHost: other\r\n\r\nGET / HTTP/1.1";
         let fill = |_: &'static str, text: &str| Ok::<_, String>(text.replace("{{ x }}", bad));
         let filled = |verify: Verify| verify.filled("g", Path::new("/d"), fill, |text| text);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_shows_no_value_and_an_empty_text_proves_nothing() {
+    fn a_mismatch_shows_no_value_and_an_empty_text_matches_nothing() {
         let fill = |_: &'static str, text: &str| Ok::<_, String>(text.replace("{{ token }}", "s3cret\n"));
         let filled = |verify: Verify| verify.filled("g", Path::new("/d"), fill, |text| text);
         let says = filled(http("http://127.0.0.1/", &["Authorization: Bearer {{ token }}"])).unwrap_err();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_the_same_for_every_rendering_is_fixed() {
+    fn only_text_independent_of_the_rendering_is_fixed() {
         let command = |line: &str| Verify {
             probe: Probe::Command { line: line.to_owned(), env: Vec::new() },
             ..http("", &[])

@@ -17,7 +17,7 @@ const MAX_NAMED_RESOURCES: usize = 5;
 pub(super) struct ResourceProgress {
     rendered: BTreeSet<usize>,
     /// Resources that failed while an earlier file is in service.
-    served: BTreeSet<usize>,
+    in_service: BTreeSet<usize>,
     /// By name, as the status text names them.
     failing: BTreeMap<usize, String>,
     readiness: watch::Sender<Readiness>,
@@ -31,7 +31,7 @@ impl ResourceProgress {
     pub(super) fn new(readiness: watch::Sender<Readiness>, settings: &Settings, now: Instant) -> Self {
         Self {
             rendered: BTreeSet::new(),
-            served: BTreeSet::new(),
+            in_service: BTreeSet::new(),
             failing: BTreeMap::new(),
             readiness,
             rule: settings.ready,
@@ -43,7 +43,7 @@ impl ResourceProgress {
     /// Starts again after the resources were reread.
     pub(super) fn clear(&mut self) {
         self.rendered.clear();
-        self.served.clear();
+        self.in_service.clear();
         self.failing.clear();
     }
 
@@ -59,7 +59,7 @@ impl ResourceProgress {
             return false;
         }
         if !self.ready && self.rule == Ready::InService && failed.all(has_file) {
-            self.served.insert(index);
+            self.in_service.insert(index);
         }
         true
     }
@@ -91,7 +91,7 @@ impl ResourceProgress {
         let names = self.names();
         let text =
             format!("{rendered} of {all} resources rendered, {failing} failing{names}{pending}{stale}");
-        self.ready |= self.rendered.union(&self.served).count() == all;
+        self.ready |= self.rendered.union(&self.in_service).count() == all;
         self.set(text);
     }
 
@@ -105,7 +105,7 @@ impl ResourceProgress {
     }
 
     /// Publishes that nothing can be rendered yet, and why.
-    pub(super) fn wait_for(&self, what: &str) {
+    pub(super) fn report_waiting(&self, what: &str) {
         self.set(format!("waiting for {what}"));
     }
 
@@ -115,7 +115,7 @@ impl ResourceProgress {
     }
 
     /// Ends that wait when its time is over: a unit that waits for READY may work without the file.
-    pub(super) fn stop_waiting(&mut self, now: Instant) {
+    pub(super) fn expire_ready_timeout(&mut self, now: Instant) {
         if self.ready_by().is_none_or(|at| at > now) {
             return;
         }
@@ -131,7 +131,7 @@ impl ResourceProgress {
     }
 
     /// Returns a function that publishes the stop, for use while something else runs.
-    pub(super) fn stopper(&self) -> impl Fn() + use<> {
+    pub(super) fn stop_publisher(&self) -> impl Fn() + use<> {
         let readiness = self.readiness.clone();
         move || {
             readiness.send_replace(Readiness::Stopping);

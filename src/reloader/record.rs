@@ -24,7 +24,7 @@ impl Deliverer {
             // An invalid reload was refused before the swap.
             let action = ReloadAction::of(&request.resource, &request.dest).ok().flatten();
             if self.settings.sync_only || (action.is_none() && request.resource.verify.is_none()) {
-                report.lines.extend(request.done());
+                report.lines.extend(request.log_success());
             } else {
                 self.record(request, action);
             }
@@ -54,7 +54,7 @@ impl Deliverer {
         let mut left = Vec::new();
         for mut entry in std::mem::take(&mut self.left_over) {
             for file in std::mem::take(&mut entry.files) {
-                match due.iter().find(|index| is_of(&file, &resources[**index])) {
+                match due.iter().find(|index| belongs_to(&file, &resources[**index])) {
                     Some(&index) => self.adopt_file(&entry, file, index, &resources[index]),
                     None => entry.files.push(file),
                 }
@@ -92,7 +92,7 @@ impl Deliverer {
             Ok(Some(action)) => {
                 let dest = request.dest.display();
                 tracing::warn!("{} for {dest} is pending from an earlier run", action.describe());
-                self.rewrite(request, action, &entry.action);
+                self.move_to_action(request, action, &entry.action);
             }
             // It needs no reload any more.
             _ => self.release(&entry.action, &request.dest),
@@ -102,7 +102,7 @@ impl Deliverer {
     /// Follows a reread: each journal entry stays with its destination, under the resource's new index and its present
     /// reload. An entry whose resource is gone stays on disk, because an editor may be rewriting the resource file. The
     /// next start removes it if it still belongs to no resource.
-    pub(super) fn renumber(&mut self, generation: &Generation) {
+    pub(super) fn reassign(&mut self, generation: &Generation) {
         let resources = &generation.confdir.resources;
         for (key, mut pending) in std::mem::take(&mut self.pending) {
             for mut request in pending.take_requests() {
@@ -124,7 +124,7 @@ impl Deliverer {
                 request.verify = unrendered(&request.resource);
                 match ReloadAction::of(&request.resource, &request.dest) {
                     Ok(Some(action)) if action.key() == key => pending.add_waiting(request),
-                    Ok(Some(action)) => self.rewrite(request, action, &key),
+                    Ok(Some(action)) => self.move_to_action(request, action, &key),
                     Ok(None) if request.resource.verify.is_some() => self.record(request, None),
                     _ => self.release(&key, &request.dest),
                 }
@@ -141,19 +141,22 @@ impl Deliverer {
         }
         for entry in std::mem::take(&mut self.orphans) {
             let found = entry.files.first().and_then(|file| {
-                resources.iter().position(|resource| is_of(file, resource)).map(|index| (index, file.clone()))
+                resources
+                    .iter()
+                    .position(|resource| belongs_to(file, resource))
+                    .map(|index| (index, file.clone()))
             });
             match found {
                 Some((index, file)) => self.adopt_file(&entry, file, index, &resources[index]),
                 None => self.orphans.push(entry),
             }
         }
-        self.held.clear();
+        self.rejected.clear();
         self.faults.clear();
     }
 
     /// Writes a request under its present reload, and removes it from the entry of its earlier reload.
-    fn rewrite(&mut self, request: ReloadRequest, action: ReloadAction, before: &str) {
+    fn move_to_action(&mut self, request: ReloadRequest, action: ReloadAction, before: &str) {
         let key = action.key();
         let mut entry = JournalEntry::new(key.clone());
         entry.files.push(request.journal_file());
@@ -178,7 +181,7 @@ impl Deliverer {
 }
 
 /// Returns whether a journal file belongs to a resource: by its name, or by its destination if the name has changed.
-pub(super) fn is_of(file: &JournalFile, resource: &Resource) -> bool {
+pub(super) fn belongs_to(file: &JournalFile, resource: &Resource) -> bool {
     file.resource == resource.name || writes(resource, &file.dest)
 }
 

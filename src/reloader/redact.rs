@@ -54,7 +54,7 @@ mod tests {
     use crate::values::Datum;
 
     #[test]
-    fn values_of_matching_keys_are_masked_wherever_they_stand() {
+    fn values_of_matching_keys_are_masked_everywhere() {
         let entries =
             [("/app/db/password", "hunter2"), ("/app/db/host", "h"), ("/app/db/key", "line one\nline two")];
         let values: Values = entries.iter().map(|(k, v)| (Arc::from(*k), Datum::from(*v))).collect();
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_inside_a_longer_one_does_not_lay_the_rest_bare() {
+    fn a_secret_inside_a_longer_one_does_not_expose_the_rest() {
         let values: Values =
             [("/a", "abc"), ("/b", "abcdef")].iter().map(|(k, v)| (Arc::from(*k), Datum::from(*v))).collect();
         assert_eq!(Redactor::new(&["/*".to_owned()], &values).mask("abcdef"), MASK);

@@ -85,7 +85,7 @@ impl ReloadRequest {
 
     /// Logs and returns the success of the whole chain. A file that was rolled back is not a success, and one that this run
     /// found in place is not an update.
-    pub(super) fn done(&self) -> Option<ReportLine> {
+    pub(super) fn log_success(&self) -> Option<ReportLine> {
         let dest = self.dest.display();
         let (verb, outcome) = match self.content {
             FileChange::Swapped(_) | FileChange::Present => ("updated", DestOutcome::Updated),

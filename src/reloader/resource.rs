@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confd_resource_reads_as_confd_reads_it() {
+    fn a_confd_resource_is_parsed_as_confd_parses_it() {
         let text = "[template]\nSRC = \"a.tmpl\"\ndest = \"/tmp/a\"\nprefix = \"app\"\nkeys = [\"/db/\", \"web\"]\n\
                     mode = \"0600\"\nuid = 0\nreload_cmd = \"true\"\ncheck_cmd = \"test {{.src}}\"\n";
         let resource = load(text).resource.unwrap();
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn verify_wants_exactly_one_probe() {
+    fn verify_requires_exactly_one_probe() {
         let with = |verify: &str| {
             load(&format!("[template]\nsrc=\"a\"\ndest=\"/a\"\n[template.verify]\n{verify}\n")).resource
         };
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_needs_its_pid_file() {
+    fn a_reload_signal_requires_a_pid_file() {
         let with = |extra: &str| load(&format!("[template]\nsrc=\"a\"\ndest=\"/a\"\n{extra}\n")).resource;
         let resource = with("reload_signal = \"hup\"\npid_file = \"/run/x.pid\"").unwrap();
         assert!(matches!(resource.reload, Some(Reload::Signal { signal: Signal::SIGHUP, .. })));

@@ -59,14 +59,14 @@ impl ValueCache {
     }
 
     /// Returns whether everything that a resource may read is known.
-    pub(super) fn cover(&self, resource: &Resource) -> bool {
+    pub(super) fn covers(&self, resource: &Resource) -> bool {
         let roots = &resource.scope.roots;
         !self.is_empty() && roots.iter().all(|root| self.covered.iter().any(|have| key::contains(have, root)))
     }
 
     /// Stores a snapshot of `roots`. Returns what it touched, and whether it covers more than before or is the first
     /// fresh one.
-    pub(super) fn take_snapshot(
+    pub(super) fn apply_snapshot(
         &mut self,
         snapshot: Snapshot,
         roots: &[String],
@@ -76,19 +76,19 @@ impl ValueCache {
         self.freshness = Freshness::Live;
         self.covered = roots.to_vec();
         let touched = Arc::make_mut(&mut self.values).replace(snapshot.entries);
-        self.note(&touched, now);
+        self.mark_unsaved(&touched, now);
         (touched, covers_more)
     }
 
     /// Applies changes and returns what they touched.
-    pub(super) fn take_changes(&mut self, changes: Vec<Change>, now: Instant) -> Vec<Touched> {
+    pub(super) fn apply_changes(&mut self, changes: Vec<Change>, now: Instant) -> Vec<Touched> {
         let values = Arc::make_mut(&mut self.values);
         let touched: Vec<_> = changes.into_iter().flat_map(|change| values.apply(change)).collect();
-        self.note(&touched, now);
+        self.mark_unsaved(&touched, now);
         touched
     }
 
-    fn note(&mut self, touched: &[Touched], now: Instant) {
+    fn mark_unsaved(&mut self, touched: &[Touched], now: Instant) {
         if !touched.is_empty() {
             // Counted from the first change, so that the snapshot is also written if the store changes continuously.
             self.unsaved_since.get_or_insert(now);
@@ -97,7 +97,7 @@ impl ValueCache {
 
     /// Takes the last good snapshot, if there is one, while the source is down and no values are known. Returns
     /// whether there was one.
-    pub(super) fn fall_back(&mut self, roots: &[String]) -> bool {
+    pub(super) fn load_last_good(&mut self, roots: &[String]) -> bool {
         let Some(last) = self.snapshot_cache.get(roots) else {
             tracing::warn!(
                 "there is no last good snapshot to render from; nothing is rendered until the source responds"

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::probe::{Probe, Verify};
 use super::reload::run_command;
 use crate::http::Endpoint;
-use crate::http::client::{beginning, exchange};
+use crate::http::client::{exchange, read_prefix};
 use crate::http::error::innermost;
 
 /// How much of a response is read.
@@ -79,7 +79,7 @@ async fn listen(address: &str, wanted: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// Sends one GET over a connection of its own, since a worker of the old file might still hold a pooled one, and judges
+/// Sends one GET over a connection of its own, since a worker of the old file might still hold a pooled one, and checks
 /// the response. A body that ends early is a failure.
 async fn get(
     url: &str,
@@ -97,7 +97,7 @@ async fn get(
         if !is_wanted(status) {
             return Err(format!("status {status}"));
         }
-        let body = beginning(body, MAX_RESPONSE_BYTES).await;
+        let body = read_prefix(body, MAX_RESPONSE_BYTES).await;
         let body = body.map_err(|error| format!("its response broke off: {}", innermost(&error)))?;
         match contains {
             Some(wanted)
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_answer_is_asked_again_until_the_new_one_comes() {
+    async fn an_outdated_response_is_probed_again_until_it_changes() {
         let url =
             serve(&["HTTP/1.1 502 x\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nold", "HTTP/1.1 200 OK\r\n\r\nnew"])
                 .await;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_never_answers_right_fails_within_the_limit() {
+    async fn a_service_that_never_passes_fails_within_the_timeout() {
         let url = serve(&["HTTP/1.1 502 x\r\n\r\n"; 100]).await;
         let started = Instant::now();
         let error = verify(&http(url, None)).await.unwrap_err();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_text_that_two_chunks_share_is_found_and_so_is_a_header() {
+    async fn a_text_across_two_chunks_and_a_header_are_found() {
         let chunked = "HTTP/1.1 200 OK\r\nX-Version: 7\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nver\r\n5\r\nsion7\r\n0\r\n\r\n";
         let url = serve(Box::leak(vec![chunked; 2].into_boxed_slice())).await;
         assert_eq!(verify(&http(url.clone(), Some("version7"))).await, Ok(()));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_status_line_and_the_case_of_a_value_prove_nothing() {
+    async fn the_status_line_and_a_value_in_another_case_do_not_match() {
         let old = "HTTP/1.1 200 OK\r\nX-State: Old\r\nContent-Length: 8\r\n\r\nthe file";
         for wanted in ["ok", "OK", "200", "X-State: old", "The file"] {
             let url = serve(Box::leak(vec![old; 100].into_boxed_slice())).await;
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_ends_early_fails_and_does_not_hide_the_status() {
+    async fn a_truncated_body_fails_and_does_not_hide_the_status() {
         for (answer, says) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nthe", "broke off"),
             ("HTTP/1.1 503 Gone\r\nContent-Length: 10\r\n\r\nthe", "status 503"),

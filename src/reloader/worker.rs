@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep_until};
 use super::background_read::BackgroundRead;
 use super::deliver::{Deliverer, PassOutcome};
 use super::dependents::Dependents;
-use super::due::{Debounce, Due};
 use super::error::ReloaderError;
 use super::follower::Follower;
 use super::generation::{Generation, RejectedGeneration};
@@ -24,6 +23,7 @@ use super::last_good::SnapshotCache;
 use super::lock::Lock;
 use super::once::problems_of;
 use super::progress::ResourceProgress;
+use super::schedule::{Debounce, RenderSchedule};
 use super::settings::{Settings, UnknownFields};
 use super::shutdown::DaemonEnd;
 use super::shutdown::run_to_completion;
@@ -49,13 +49,13 @@ struct Worker {
     follower: Follower,
     value_cache: ValueCache,
     dependents: Dependents,
-    due: Due,
+    schedule: RenderSchedule,
     deliverer: Deliverer,
     progress: ResourceProgress,
     background_read: BackgroundRead,
-    next_look: Instant,
+    next_confdir_check: Instant,
     /// The confdir was read, so its watches may have to be set again.
-    looked: bool,
+    confdir_was_read: bool,
     next_reconcile: Option<Instant>,
 }
 
@@ -75,7 +75,8 @@ pub async fn run(
     let mut worker = Worker::start(settings, source, follow, readiness)?;
     loop {
         // A folder that is watched only from now on may have changed since it was read.
-        if std::mem::take(&mut worker.looked) && file_watcher.arm(worker.generation.folders()) {
+        if std::mem::take(&mut worker.confdir_was_read) && file_watcher.set_paths(worker.generation.folders())
+        {
             worker.reread(false);
         }
         let wake = worker.next_wake();
@@ -84,8 +85,8 @@ pub async fn run(
                 Signal::Stop | Signal::StopNow => break,
                 other => worker.handle_signal(other),
             },
-            event = worker.follower.next() => worker.take_all(event.map_err(ReloaderError::Loop)?),
-            (result, asked) = worker.background_read.done() => worker.reread_is_done(result, asked),
+            event = worker.follower.next() => worker.handle_all(event.map_err(ReloaderError::Loop)?),
+            (result, forced) = worker.background_read.done() => worker.reread_is_done(result, forced),
             () = file_watcher.wait(None) => worker.reread(false),
             () = sleep_until(wake) => worker.tick(),
         }
@@ -97,7 +98,7 @@ pub async fn run(
         }
     }
     tracing::info!("Captured the stop signal. Exiting...");
-    worker.progress.stopper()();
+    worker.progress.stop_publisher()();
     worker.value_cache.save_now();
     Ok(DaemonEnd::Stopped)
 }
@@ -123,7 +124,7 @@ impl Worker {
         let generation = Generation::load_to_follow(&settings);
         // A broken resource is reported and left out; a missing folder of resources is a mistake in the settings.
         problems_of(&generation)?;
-        generation.announce();
+        generation.log_resources();
         sweep_stage_files(&generation.confdir);
         let roots = generation.confdir.roots();
         let snapshot_cache =
@@ -142,35 +143,35 @@ impl Worker {
             follower,
             value_cache: ValueCache::new(snapshot_cache),
             dependents: Dependents::default(),
-            due: Due::default(),
+            schedule: RenderSchedule::default(),
             deliverer,
             progress,
             background_read: BackgroundRead::default(),
-            next_look: now + CONFDIR_CHECK_INTERVAL,
-            looked: true,
+            next_confdir_check: now + CONFDIR_CHECK_INTERVAL,
+            confdir_was_read: true,
             next_reconcile: follow.relist.map(|interval| now + interval),
         })
     }
 
     fn next_wake(&self) -> Instant {
-        let settle = self.deliverer.next_due().filter(|_| !self.value_cache.is_empty());
-        let due = self.due.next();
+        let reload = self.deliverer.next_due().filter(|_| !self.value_cache.is_empty());
+        let due = self.schedule.next();
         let clocks = [self.next_reconcile, self.value_cache.save_due(), self.progress.ready_by()];
-        let passes = [settle, due].into_iter().flatten();
+        let passes = [reload, due].into_iter().flatten();
         // Nothing is rendered while a read of the confdir is worth waiting for.
         let passes = passes.map(|at| self.background_read.wait_until().map_or(at, |until| at.max(until)));
-        clocks.into_iter().flatten().chain(passes).fold(self.next_look, Instant::min)
+        clocks.into_iter().flatten().chain(passes).fold(self.next_confdir_check, Instant::min)
     }
 
     /// Handles this event and all others in the queue, so that one pass covers them all.
-    fn take_all(&mut self, event: SourceEvent) {
-        self.take(event);
+    fn handle_all(&mut self, event: SourceEvent) {
+        self.handle_event(event);
         while let Some(event) = self.follower.ready() {
-            self.take(event);
+            self.handle_event(event);
         }
     }
 
-    fn take(&mut self, event: SourceEvent) {
+    fn handle_event(&mut self, event: SourceEvent) {
         let now = Instant::now();
         match event {
             SourceEvent::Snapshot(snapshot) => {
@@ -179,7 +180,7 @@ impl Worker {
                     revision = snapshot.revision,
                     "snapshot taken"
                 );
-                let (touched, is_newer) = self.value_cache.take_snapshot(snapshot, &self.roots, now);
+                let (touched, is_newer) = self.value_cache.apply_snapshot(snapshot, &self.roots, now);
                 self.mark_touched(&touched, now);
                 if is_newer {
                     self.mark_all(now);
@@ -189,15 +190,15 @@ impl Worker {
             }
             SourceEvent::Changes { changes, revision } => {
                 tracing::debug!(changes = changes.len(), revision, "changes taken");
-                let touched = self.value_cache.take_changes(changes, now);
+                let touched = self.value_cache.apply_changes(changes, now);
                 self.mark_touched(&touched, now);
             }
             SourceEvent::Down(error) => {
                 // `source` logs the outage itself, once and then at intervals.
                 tracing::debug!("the source is down: {error}");
                 if self.value_cache.is_empty() {
-                    self.progress.wait_for(&self.source.describe());
-                    if self.value_cache.fall_back(&self.roots) {
+                    self.progress.report_waiting(&self.source.describe());
+                    if self.value_cache.load_last_good(&self.roots) {
                         self.mark_all(now);
                     }
                 }
@@ -222,7 +223,8 @@ impl Worker {
     /// Marks a resource, unless it reads keys that are not known yet: the snapshot that brings them marks it again.
     fn mark(&mut self, index: usize, now: Instant) {
         let confdir = &self.generation.confdir;
-        let Some(resource) = confdir.resources.get(index).filter(|resource| self.value_cache.cover(resource))
+        let Some(resource) =
+            confdir.resources.get(index).filter(|resource| self.value_cache.covers(resource))
         else {
             return;
         };
@@ -230,14 +232,14 @@ impl Worker {
             debounce: resource.debounce.unwrap_or(self.settings.debounce),
             max_wait: resource.max_wait.unwrap_or(self.settings.max_wait),
         };
-        self.due.mark(index, confdir.group(index), debounce, now);
+        self.schedule.mark(index, confdir.group(index), debounce, now);
     }
 
     /// Handles the timers.
     fn tick(&mut self) {
         let now = Instant::now();
-        if self.next_look <= now {
-            self.next_look = now + CONFDIR_CHECK_INTERVAL;
+        if self.next_confdir_check <= now {
+            self.next_confdir_check = now + CONFDIR_CHECK_INTERVAL;
             self.reread(false);
         }
         if self.next_reconcile.is_some_and(|at| at <= now) {
@@ -246,7 +248,7 @@ impl Worker {
             self.reread(false);
             self.mark_all(now);
         }
-        self.progress.stop_waiting(now);
+        self.progress.expire_ready_timeout(now);
         if self.value_cache.save_due().is_some_and(|at| at <= now) {
             self.value_cache.save_in_background();
         }
@@ -263,40 +265,40 @@ impl Worker {
         }
     }
 
-    fn reread(&mut self, asked: bool) {
-        self.background_read.start(&self.generation, &self.settings, asked);
+    fn reread(&mut self, forced: bool) {
+        self.background_read.start(&self.generation, &self.settings, forced);
     }
 
-    fn reread_is_done(&mut self, result: Result<Option<Generation>, RejectedGeneration>, asked: bool) {
-        self.looked = true;
+    fn reread_is_done(&mut self, result: Result<Option<Generation>, RejectedGeneration>, forced: bool) {
+        self.confdir_was_read = true;
         match result {
             Ok(None) => {}
-            Ok(Some(next)) => self.adopt(next),
+            Ok(Some(next)) => self.replace_generation(next),
             Err(RejectedGeneration { problems, next }) => {
                 for problem in problems {
                     tracing::error!("{problem}");
                 }
                 tracing::error!("the edit is rejected; the previous resources and templates stay in use");
-                self.generation.remember(&next);
-                if asked {
+                self.generation.keep_stamps_of(&next);
+                if forced {
                     self.mark_all(Instant::now());
                 }
             }
         }
-        if let Some(asked) = self.background_read.wanted() {
-            self.reread(asked);
+        if let Some(forced) = self.background_read.take_queued() {
+            self.reread(forced);
         }
     }
 
-    fn adopt(&mut self, next: Generation) {
-        next.announce();
+    fn replace_generation(&mut self, next: Generation) {
+        next.log_resources();
         let count = next.confdir.resources.len();
         tracing::info!("resources and templates were read again: {count} in use");
         self.generation = next;
         self.dependents = Dependents::default();
-        self.due.clear();
+        self.schedule.clear();
         self.progress.clear();
-        self.deliverer.renumber(&self.generation);
+        self.deliverer.reassign(&self.generation);
         // Resources whose keys are known continue at once; the others wait for the snapshot of the new roots.
         self.mark_all(Instant::now());
         let roots = self.generation.confdir.roots();
@@ -312,12 +314,12 @@ impl Worker {
             return None;
         }
         let now = Instant::now();
-        let ready = self.due.take(now);
+        let ready = self.schedule.take_due(now);
         let pending = self.deliverer.next_due().is_some_and(|at| at <= now);
         if ready.is_empty() && !pending {
             return None;
         }
-        let (stop, stopping) = (self.deliverer.stop.clone(), self.progress.stopper());
+        let (stop, stopping) = (self.deliverer.stop.clone(), self.progress.stop_publisher());
         let work = self.deliverer.pass(&self.generation, self.value_cache.values(), &ready);
         let finished =
             run_to_completion(work, signals, &stop, self.settings.shutdown_timeout, stopping).await;
@@ -340,10 +342,10 @@ impl Worker {
         }
         for &index in ready {
             if self.progress.failed(index, &passed.report) {
-                let wait = self.due.failed(index, now);
+                let wait = self.schedule.failed(index, now);
                 tracing::debug!(resource = index, ?wait, "tried again later");
             } else {
-                self.due.succeeded(index);
+                self.schedule.succeeded(index);
             }
         }
         self.report_pass(&passed);

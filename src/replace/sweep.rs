@@ -29,7 +29,7 @@ pub fn sweep(folder: &Path, older_than: Duration) -> io::Result<Vec<PathBuf>> {
         let Ok(metadata) = entry.metadata() else { continue };
         // A time in the future means that the clock was set back; such a file counts as new.
         let age = metadata.modified().ok().and_then(|made| made.elapsed().ok()).unwrap_or_default();
-        if !metadata.is_file() || age < older_than || (lives(pid) && age < MAX_STAGE_FILE_AGE) {
+        if !metadata.is_file() || age < older_than || (is_running(pid) && age < MAX_STAGE_FILE_AGE) {
             continue;
         }
         let path = entry.path();
@@ -51,7 +51,7 @@ fn owner(name: &str) -> Option<i32> {
     pid.parse().ok().filter(|pid| *pid > 0)
 }
 
-fn lives(pid: i32) -> bool {
+fn is_running(pid: i32) -> bool {
     let own = i32::try_from(std::process::id()).is_ok_and(|own| own == pid);
     // EPERM: the process exists and belongs to another user.
     !own && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)

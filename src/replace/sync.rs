@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_and_many_are_synced_and_a_lost_file_is_reported() {
+    fn few_and_many_files_are_synced_and_a_missing_one_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         for count in [0, 1, MAX_SINGLE_SYNCS, MAX_SINGLE_SYNCS + 1] {
             let stage = |n| {

@@ -61,7 +61,7 @@ impl Drop for Mount<'_> {
 }
 
 #[test]
-fn new_bytes_take_the_old_name_and_nothing_is_left_over() {
+fn a_file_is_replaced_and_nothing_is_left_over() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("app.conf");
     assert_eq!(put(&file, b"one", &Attributes::default()).unwrap(), WriteMethod::Renamed);
@@ -74,7 +74,7 @@ fn new_bytes_take_the_old_name_and_nothing_is_left_over() {
 }
 
 #[test]
-fn a_staged_file_is_hidden_beside_the_target_and_goes_when_dropped() {
+fn a_staged_file_is_hidden_beside_the_target_and_removed_on_drop() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("app.conf");
     let staged = Target::resolve(&file).unwrap().stage(b"x", &mode(0o640)).unwrap();
@@ -101,7 +101,7 @@ fn modes_are_exact_whatever_the_umask() {
 }
 
 #[test]
-fn unset_attributes_are_those_of_the_old_file() {
+fn unset_attributes_are_inherited_from_the_old_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f");
     fs::write(&file, "old").unwrap();
@@ -123,7 +123,7 @@ fn unset_attributes_are_those_of_the_old_file() {
 }
 
 #[test]
-fn a_file_is_compared_by_bytes_and_by_what_is_asked_for() {
+fn a_file_is_compared_by_bytes_and_by_requested_attributes() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f");
     let target = Target::resolve(&file).unwrap();
@@ -150,7 +150,7 @@ fn a_file_is_compared_by_bytes_and_by_what_is_asked_for() {
 }
 
 #[test]
-fn a_file_changed_by_others_is_seen_when_its_target_is_resolved_again() {
+fn a_file_changed_by_others_is_detected_when_its_target_is_resolved_again() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f");
     put(&file, b"text", &mode(0o640)).unwrap();
@@ -171,7 +171,7 @@ fn a_file_changed_by_others_is_seen_when_its_target_is_resolved_again() {
 }
 
 #[test]
-fn a_symbolic_link_stays_and_its_file_is_replaced() {
+fn a_symbolic_link_stays_and_its_target_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let real = dir.path().join("real");
     fs::create_dir(&real).unwrap();
@@ -212,7 +212,7 @@ fn destinations_that_cannot_be_files_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_missing_folder_is_named_by_a_plan_and_by_staging() {
+fn a_missing_folder_is_reported_by_a_plan_and_by_staging() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("no/such");
     let target = Target::resolve(&folder.join("file")).unwrap();
@@ -251,7 +251,7 @@ fn a_folder_replaced_after_resolving_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_destination_turned_folder_after_staging_is_refused() {
+fn a_destination_that_became_a_folder_after_staging_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f");
     let staged = Target::resolve(&file).unwrap().stage(b"x", &Attributes::default()).unwrap();
@@ -261,7 +261,7 @@ fn a_destination_turned_folder_after_staging_is_refused() {
 }
 
 #[test]
-fn a_name_of_full_length_can_be_staged() {
+fn a_file_name_of_maximum_length_can_be_staged() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("é".repeat(127) + "x");
     put(&file, b"x", &Attributes::default()).unwrap();
@@ -313,7 +313,7 @@ fn writing_in_place_onto_a_full_disk_leaves_the_old_bytes() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named_by_a_plan_and_by_staging() {
+fn an_unwritable_folder_is_reported_by_a_plan_and_by_staging() {
     let dir = tempfile::tempdir().unwrap();
     let Some(_mount) = Mount::new(&["-t", "tmpfs", "-o", "ro", "none"], dir.path()) else { return };
     let target = Target::resolve(&dir.path().join("f")).unwrap();
@@ -325,7 +325,7 @@ fn a_folder_that_cannot_be_written_is_named_by_a_plan_and_by_staging() {
 }
 
 #[test]
-fn the_previous_file_can_be_put_back_and_so_can_its_absence() {
+fn the_previous_file_or_its_absence_can_be_restored() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f");
     let target = Target::resolve(&file).unwrap();
@@ -346,7 +346,7 @@ fn the_previous_file_can_be_put_back_and_so_can_its_absence() {
 }
 
 #[test]
-fn a_backup_is_a_copy_with_the_same_mode_that_replaces_the_last() {
+fn a_backup_has_the_same_mode_and_replaces_the_previous_one() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f.conf");
     let target = Target::resolve(&file).unwrap();
@@ -370,7 +370,7 @@ fn a_file_too_large_to_keep_is_not_read_into_memory() {
 }
 
 #[test]
-fn a_sweep_takes_what_dead_processes_left_and_nothing_else() {
+fn a_sweep_removes_only_files_of_ended_processes() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new("true").spawn().unwrap();
     let dead = child.id();
@@ -423,12 +423,12 @@ fn again_without_chown(test: &str) {
 }
 
 #[test]
-fn another_owner_without_the_right_is_refused_by_name_of_the_right() {
+fn changing_the_owner_without_the_capability_is_refused_with_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f");
     let other = Attributes { uid: Some(Uid::effective().as_raw() + 1), ..Attributes::default() };
     if Uid::effective().is_root() && std::env::var_os("RETUNE_TEST_NO_CHOWN").is_none() {
-        return again_without_chown("another_owner_without_the_right_is_refused_by_name_of_the_right");
+        return again_without_chown("changing_the_owner_without_the_capability_is_refused_with_its_name");
     }
     let error = put(&file, b"x", &other).unwrap_err();
     assert!(

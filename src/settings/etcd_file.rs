@@ -23,7 +23,7 @@ const FILES: [&str; 5] = ["cert-file", "key-file", "trusted-ca-file", "client-ce
 const FLAGS_ONLY: [&str; 3] = ["config-file", "log-format", "color"];
 
 /// Returns the file's settings in place of all others, if a file is given.
-pub(super) fn instead(mut layers: Layers) -> Layers {
+pub(super) fn replace_layers(mut layers: Layers) -> Layers {
     let Some(path) = layers.config_file() else { return layers };
     let others: Vec<String> = layers
         .places()
@@ -32,7 +32,7 @@ pub(super) fn instead(mut layers: Layers) -> Layers {
         .collect();
     // The earlier problems are about ignored settings.
     let mut from_file = Layers::default();
-    (from_file.filed, from_file.problems) = (true, std::mem::take(&mut layers.problems));
+    (from_file.from_etcd_file, from_file.problems) = (true, std::mem::take(&mut layers.problems));
     from_file.notices.push(format!(
         "Loading server configuration from {path:?}. Other configuration command line flags and environment variables \
          will be ignored if provided."
@@ -53,14 +53,14 @@ fn load(path: &Path, layers: &mut Layers) {
         Ok(_) => {
             return layers
                 .problems
-                .push(Problem::of_sense(shown.to_string(), "it is not a map of names and values"));
+                .push(Problem::semantic(shown.to_string(), "it is not a map of names and values"));
         }
-        Err(message) => return layers.problems.push(Problem::of_sense(shown.to_string(), message)),
+        Err(message) => return layers.problems.push(Problem::semantic(shown.to_string(), message)),
     };
     for (key, node) in entries {
         let place = format!("{shown}: {key}");
         match (SECTIONS.iter().find(|(section, _)| section.eq_ignore_ascii_case(&key)), node) {
-            (None, node) => take(layers, place, top(&key), &node),
+            (None, node) => take(layers, place, top_level_row(&key), &node),
             (Some(_), Node::Null) => {}
             (Some((_, start)), Node::Map(files)) => {
                 for (key, node) in files {
@@ -71,14 +71,14 @@ fn load(path: &Path, layers: &mut Layers) {
                 }
             }
             (Some(_), _) => {
-                layers.problems.push(Problem::of_sense(place, format!("must hold {}", FILES.join(", "))));
+                layers.problems.push(Problem::semantic(place, format!("must hold {}", FILES.join(", "))));
             }
         }
     }
 }
 
 /// Returns the row of a top-level key, or why there is none.
-fn top(key: &str) -> Result<&'static Row, String> {
+fn top_level_row(key: &str) -> Result<&'static Row, String> {
     let of_section = |name: &str| {
         let bare = name.strip_prefix("peer-").unwrap_or(name);
         FILES.contains(&bare)
@@ -115,10 +115,10 @@ fn take(layers: &mut Layers, place: String, row: Result<&'static Row, String>, n
     };
     let words = words(row, node).transpose();
     if let Some(Err(message)) = words {
-        return layers.problems.push(Problem::of_sense(place, message));
+        return layers.problems.push(Problem::semantic(place, message));
     }
     if let Some(words) = words {
-        layers.offer(OptionValue { row, rank: Rank::File, place, words });
+        layers.add_unless_set(OptionValue { row, rank: Rank::File, place, words });
     }
 }
 

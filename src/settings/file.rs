@@ -89,7 +89,9 @@ fn take(contents: &mut Contents, place: String, key: &str, value: &DeValue<'_>, 
     };
     if command != CommandId::Confd && row.commands == [CommandId::Confd] {
         let message = match row.support {
-            Support::Refused(reason) | Support::Idle(reason) | Support::Ignored(reason) => reason.to_owned(),
+            Support::Refused(reason) | Support::NoEffect(reason) | Support::Ignored(reason) => {
+                reason.to_owned()
+            }
             Support::Used => "only confd's command line has it; here the command decides".to_owned(),
         };
         contents.idle.push(Problem::new(place, message));

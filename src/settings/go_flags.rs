@@ -34,7 +34,7 @@ impl Flags {
 
     /// Returns whether the switch is on.
     pub(super) fn on(&self, name: &str) -> bool {
-        self.last(name).and_then(OsStr::to_str).and_then(scalar::go_truth).unwrap_or(false)
+        self.last(name).and_then(OsStr::to_str).and_then(scalar::go_boolean).unwrap_or(false)
     }
 
     /// Returns the bytes of the value; empty when absent.
@@ -81,7 +81,7 @@ impl Flags {
     }
 
     /// Returns the error for an option given by two of its names.
-    pub(super) fn twice(&self, options: &[&'static [Row]]) -> Option<String> {
+    pub(super) fn alias_conflict(&self, options: &[&'static [Row]]) -> Option<String> {
         options.iter().flat_map(|options| options.iter()).find_map(|option| {
             let mut used = option.names().filter(|name| self.spelled.contains(name));
             let first = used.next()?;
@@ -159,7 +159,7 @@ fn check(kind: ValueKind, value: &OsStr) -> Result<(), &'static str> {
     const SYNTAX: &str = "parse error";
     let text = value.to_str().unwrap_or("\u{fffd}");
     match kind {
-        ValueKind::Switch => scalar::go_truth(text).map(|_| ()).ok_or(SYNTAX),
+        ValueKind::Switch => scalar::go_boolean(text).map(|_| ()).ok_or(SYNTAX),
         ValueKind::Number => number(text).map(|_| ()),
         ValueKind::Span => span(text).map(|_| ()).ok_or(SYNTAX),
         _ => Ok(()),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn options_may_come_last_and_what_follows_two_dashes_is_left_alone() {
+    fn options_may_come_last_and_arguments_after_two_dashes_are_not_options() {
         const OPTIONS: &[Row] = &[
             row("ttl", ValueKind::Number, &[], ""),
             row("recursive", ValueKind::Switch, &[], "").also(&["r"]),
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_spans_are_read_as_go_reads_them() {
+    fn numbers_and_durations_are_parsed_as_go_does() {
         for (text, want) in
             [("10", Ok(10)), ("0x10", Ok(16)), ("010", Ok(8)), ("-1", Ok(-1)), ("0x1_0", Ok(16))]
         {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::api::{self, ProxySettings};
 use crate::client::Discovery;
 use crate::placement::{Request, Rules};
-use crate::registrar::{self, EngineAt};
+use crate::registrar::{self, EngineEndpoint};
 use crate::{consensus, ctl, reloader, source};
 
 /// Declares the commands together with the list of them, so that none is missing from it.
@@ -313,7 +313,7 @@ pub struct RegisterStop {
     /// Where its registrar listens.
     pub at: Listen,
     /// The engine that stops it.
-    pub engine: EngineAt,
+    pub engine: EngineEndpoint,
     /// Its id, the beginning of its id, or its name.
     pub container: String,
     /// How long consumers have between the removal of the keys and the stop.

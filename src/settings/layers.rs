@@ -31,7 +31,7 @@ pub(super) struct Layers {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
     /// Whether everything comes from etcd's settings file, where every mistake has the same exit status.
-    pub(super) filed: bool,
+    pub(super) from_etcd_file: bool,
     /// Logged as information.
     pub(super) notices: Vec<String>,
 }
@@ -53,12 +53,12 @@ impl Layers {
     }
 
     /// Returns the place of the option's current value, if it differs from this one.
-    pub(super) fn outvoting(&self, row: &Row, words: &Result<Vec<OsString>, String>) -> Option<String> {
+    pub(super) fn overriding(&self, row: &Row, words: &Result<Vec<OsString>, String>) -> Option<String> {
         self.get(row.name).filter(|given| given.words != *words).map(|given| given.place.clone())
     }
 
     /// Adds a value unless a stronger layer has one.
-    pub(super) fn offer(&mut self, given: OptionValue) {
+    pub(super) fn add_unless_set(&mut self, given: OptionValue) {
         if self.get(given.row.name).is_none() {
             self.given.push(given);
         }

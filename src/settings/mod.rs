@@ -2,9 +2,9 @@
 //!
 //! Three stages, each with its own file and type:
 //!
-//! 1. `words`: which command and dialect was typed, and which options with which words (`Typed`). Go's spelling
+//! 1. `args`: which command and dialect was typed, and which options with which words (`ParsedArgs`). Go's spelling
 //!    (`-onetime`, `-watch=false`) is understood here, in both dialects.
-//! 2. `gather`: for each option the one value that counts, and where it came from (`Layers`). Flags win over the
+//! 2. `merge`: for each option the one value that counts, and where it came from (`Layers`). Flags win over the
 //!    environment, which wins over the file, which wins over the defaults.
 //! 3. `build`: words to durations, sizes, choices and paths, and those into an [`Invocation`]. Each command has its own
 //!    builder (`resources`, `member`, `register`, `place`), named in its `CommandSpec`.
@@ -22,16 +22,17 @@
 //! Leaves out: the effect of the settings, whether files they name exist (except the settings file itself), and all
 //! output; `app` prints and picks the exit status.
 
+mod args;
 mod build;
 mod ctl;
+mod environment;
 mod etcd_file;
 mod file;
-mod gather;
 mod go_flags;
-mod inherited;
 mod invocation;
 mod layers;
 mod member;
+mod merge;
 mod options;
 mod pages;
 mod place;
@@ -43,7 +44,6 @@ mod row;
 mod spec;
 mod store;
 mod units;
-mod words;
 
 #[cfg(test)]
 mod tests;
@@ -74,7 +74,7 @@ pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Resul
         root,
         variables,
         env,
-        there: Box::new(Path::exists),
+        file_exists: Box::new(Path::exists),
         address: Box::new(address),
     };
     parse_on(&host, args)
@@ -89,7 +89,7 @@ struct Host<'e> {
     /// The names of the environment variables.
     variables: Vec<String>,
     /// Returns whether a file exists, where a default depends on it.
-    there: Box<dyn Fn(&Path) -> bool>,
+    file_exists: Box<dyn Fn(&Path) -> bool>,
     /// Returns the source address of packets to the internet.
     address: Box<dyn Fn() -> Option<IpAddr>>,
 }
@@ -110,18 +110,18 @@ fn address() -> Option<IpAddr> {
 }
 
 fn parse_on(host: &Host<'_>, args: Vec<OsString>) -> Result<Parsed, Problems> {
-    if let Some(invocation) = ctl::called(&args, &host.variables, host.env) {
+    if let Some(invocation) = ctl::parse_args(&args, &host.variables, host.env) {
         return Ok(Parsed::Ctl(Box::new(invocation)));
     }
-    if let Some(parsed) = register::called(host, &args) {
+    if let Some(parsed) = register::parse_args(host, &args) {
         return parsed;
     }
-    match words::read(args) {
-        words::ParsedArgs::Page(page) => pages::text(&page).map(Parsed::Print),
-        words::ParsedArgs::Run { command, typed, problems } => {
-            let layers = gather::gather(host, command, typed, problems);
+    match args::read(args) {
+        args::ParsedArgs::Page(page) => pages::text(&page).map(Parsed::Print),
+        args::ParsedArgs::Run { command, typed, problems } => {
+            let layers = merge::merge(host, command, typed, problems);
             build::invocation(host, command, &layers).map(|invocation| Parsed::Run(Box::new(invocation)))
         }
-        words::ParsedArgs::Invalid(problems) => Err(Problems(problems)),
+        args::ParsedArgs::Invalid(problems) => Err(Problems(problems)),
     }
 }

@@ -4,6 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
 
+use super::args::{Page, command_names, no_command};
 use super::ctl;
 use super::invocation::CommandId;
 use super::member;
@@ -11,7 +12,6 @@ use super::options::{COMMANDS, GROUPS, operand};
 use super::problem::{Problem, Problems};
 use super::register;
 use super::row::{Row, Support, ValueKind};
-use super::words::{Page, command_names, no_command};
 
 const ABOUT: &str = "Keeps configuration files in step with a key/value store";
 const LAYERS: &str = "Settings come from flags, then the environment (RETUNE_ENDPOINTS for --endpoints), then the settings \
@@ -79,7 +79,7 @@ fn of_program(command: CommandId) -> Command {
 fn with_options(mut page: Command, command: CommandId) -> Command {
     for (heading, rows) in GROUPS {
         let shown = rows.iter().filter(|row| {
-            row.belongs_to(command) && !matches!(row.support, Support::Idle(_) | Support::Ignored(_))
+            row.belongs_to(command) && !matches!(row.support, Support::NoEffect(_) | Support::Ignored(_))
         });
         for row in shown {
             page = page.arg(arg(row, command).help_heading(*heading));

@@ -8,26 +8,26 @@ pub struct Problem {
     /// Its place: a flag, a variable, or a file with line and key.
     pub place: String,
     /// What is wrong, and what to write instead.
-    pub says: String,
+    pub message: String,
     /// Whether etcd would have accepted the words and refused them only later: it has a different exit status for
     /// each.
-    pub(super) of_sense: bool,
+    pub(super) is_semantic: bool,
 }
 
 impl Problem {
-    pub(super) fn new(place: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { place: place.into(), says: says.into(), of_sense: false }
+    pub(super) fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: place.into(), message: message.into(), is_semantic: false }
     }
 
     /// Returns a problem for which etcd has another exit status than for a mistyped flag; only for its command line.
-    pub(super) fn of_sense(place: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { of_sense: true, ..Self::new(place, says) }
+    pub(super) fn semantic(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { is_semantic: true, ..Self::new(place, message) }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.says)
+        write!(f, "{}: {}", self.place, self.message)
     }
 }
 
@@ -39,7 +39,7 @@ impl Problems {
     /// Returns the exit status: 2, but 1 on etcd's command line when all words were valid.
     #[must_use]
     pub fn status(&self) -> u8 {
-        if !self.0.is_empty() && self.0.iter().all(|problem| problem.of_sense) { 1 } else { 2 }
+        if !self.0.is_empty() && self.0.iter().all(|problem| problem.is_semantic) { 1 } else { 2 }
     }
 }
 

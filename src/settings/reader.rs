@@ -37,7 +37,7 @@ impl<'l> Reader<'l> {
 
     /// Returns the whole call, or every problem that was found.
     pub(super) fn finish(mut self, mut invocation: Invocation) -> Result<Invocation, Problems> {
-        self.problems.iter_mut().for_each(|problem| problem.of_sense |= self.layers.filed);
+        self.problems.iter_mut().for_each(|problem| problem.is_semantic |= self.layers.from_etcd_file);
         let problems = [&self.layers.problems[..], &self.problems].concat();
         if !problems.is_empty() {
             return Err(Problems(problems));
@@ -65,18 +65,18 @@ impl<'l> Reader<'l> {
     }
 
     /// Reports a problem with an option, at the place where it was given, or else at its name in the usage line.
-    pub(super) fn object(&mut self, name: &str, message: impl Into<String>) {
+    pub(super) fn report(&mut self, name: &str, message: impl Into<String>) {
         let problem = Problem::new(self.place(name), message);
         self.problems.push(problem);
     }
 
     /// Reports what confd has always accepted: a warning for its users, an error for everyone else.
-    pub(super) fn object_unless_confd(&mut self, name: &str, message: &str) {
+    pub(super) fn report_unless_confd(&mut self, name: &str, message: &str) {
         if self.command == CommandId::Confd {
             let line = format!("{}: {message} (no effect)", self.place(name));
             self.warnings.push(line);
         } else {
-            self.object(name, message);
+            self.report(name, message);
         }
     }
 
@@ -98,7 +98,7 @@ impl<'l> Reader<'l> {
         let words = self.words(name);
         let texts: Vec<String> = words.iter().filter_map(|word| word.to_str().map(str::to_owned)).collect();
         if texts.len() < words.len() {
-            self.object(name, "is not UTF-8 text");
+            self.report(name, "is not UTF-8 text");
         }
         texts
     }
@@ -122,7 +122,7 @@ impl<'l> Reader<'l> {
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = self.text(name)?;
-        read(&text).map_err(|message| self.object(name, message)).ok()
+        read(&text).map_err(|message| self.report(name, message)).ok()
     }
 
     /// Returns every word as `read` parses it, or none and a problem with the first bad one.
@@ -132,7 +132,7 @@ impl<'l> Reader<'l> {
         mut read: impl FnMut(&str) -> Result<T, String>,
     ) -> Vec<T> {
         let parsed: Result<_, String> = self.texts(name).iter().map(|text| read(text)).collect();
-        parsed.map_err(|message| self.object(name, message)).unwrap_or_default()
+        parsed.map_err(|message| self.report(name, message)).unwrap_or_default()
     }
 
     /// Returns which option of a pair of certificate and key is given without the other, and what is missing.

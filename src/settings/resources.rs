@@ -72,7 +72,7 @@ fn invocation(read: &mut Reader<'_>, task: Task, output: Output) -> Invocation {
 fn follow(read: &mut Reader<'_>, watch: bool) -> source::Follow {
     let interval = read.span("interval").unwrap_or(DEFAULT_RELIST_INTERVAL);
     if interval.is_zero() && !watch {
-        read.object(
+        read.report(
             "interval",
             "0 means never, and without it no change would be noticed here; write at least 1s",
         );
@@ -89,10 +89,10 @@ fn check(read: &mut Reader<'_>) -> Check {
         format: read.choice("format", &formats, CheckFormat::Text),
     };
     if check.expect.is_some() && check.data.is_none() {
-        read.object("expect", "compares renderings, and there are none without values; add --data FILE");
+        read.report("expect", "compares renderings, and there are none without values; add --data FILE");
     }
     if check.update && check.expect.is_none() {
-        read.object("update", "writes the files of --expect, and there is none; add --expect DIR");
+        read.report("update", "writes the files of --expect, and there is none; add --expect DIR");
     }
     check
 }
@@ -123,7 +123,7 @@ fn reloader(read: &mut Reader<'_>, task: &Task) -> reloader::Settings {
     let keeps =
         read.rank("state-dir") == Some(Rank::Flag) && read.text("state-dir").as_deref() != Some("none");
     if root.is_some() && keeps {
-        read.object(
+        read.report(
             "state-dir",
             "another root has no state, since its files are never reloaded: leave it out, or write none",
         );
@@ -152,7 +152,7 @@ fn quiet(read: &mut Reader<'_>, base: &reloader::Settings) -> (Duration, Duratio
     let debounce = read.span("debounce").unwrap_or(base.debounce);
     match read.span("max-wait") {
         Some(most) if most < debounce => {
-            read.object("max-wait", "is shorter than the debounce time; write at least that");
+            read.report("max-wait", "is shorter than the debounce time; write at least that");
             (debounce, debounce)
         }
         Some(most) => (debounce, most),

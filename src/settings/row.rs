@@ -60,7 +60,7 @@ pub(super) enum Support {
     Refused(&'static str),
     /// A tuning flag of the maintained fork with nothing to tune here, and why. An error as a flag; a warning in
     /// environment and file, which may serve another program too.
-    Idle(&'static str),
+    NoEffect(&'static str),
     /// A flag of etcd's without effect here, and why: a warning wherever it is given, or nothing if the reason is
     /// empty.
     Ignored(&'static str),

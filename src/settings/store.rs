@@ -14,7 +14,7 @@ use crate::source::{Backend, Settings};
 /// A longer file is not a password file.
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
 
-const FORMS: &str = "write http://HOST:PORT or https://HOST:PORT";
+const ENDPOINT_SYNTAX: &str = "write http://HOST:PORT or https://HOST:PORT";
 
 /// Backends of the other tools, so that they can be refused by name.
 pub(super) const FOREIGN_BACKENDS: &[&str] = &[
@@ -39,7 +39,7 @@ pub(super) fn settings(read: &mut Reader<'_>) -> Settings {
     let srv_record = srv_record(read, backend).filter(|_| stored);
     let files = read.paths("file");
     if backend == Backend::File && files.is_empty() {
-        read.object("file", "the file backend needs a file or folder; add --file PATH");
+        read.report("file", "the file backend needs a file or folder; add --file PATH");
     }
     let given = nodes(read);
     let nodes = match (stored, given.is_empty(), &srv_record) {
@@ -87,7 +87,7 @@ fn srv_record(read: &mut Reader<'_>, backend: Backend) -> Option<String> {
 fn nodes(read: &mut Reader<'_>) -> Vec<String> {
     let nodes = read.texts("endpoints");
     if let Some(message) = nodes.iter().find_map(|node| split_scheme(node).err()) {
-        read.object("endpoints", message);
+        read.report("endpoints", message);
     }
     nodes
 }
@@ -119,7 +119,7 @@ pub(super) fn tls(read: &mut Reader<'_>) -> Trust {
         ..Trust::default()
     };
     if let Some((name, message)) = read.half_pair("client-cert", "client-key") {
-        read.object_unless_confd(name, &message);
+        read.report_unless_confd(name, &message);
         (tls.cert, tls.key) = (None, None);
     }
     tls
@@ -140,12 +140,12 @@ pub(super) fn login(read: &mut Reader<'_>) -> Option<Credentials> {
         (Some(_), None) if given => None,
         (Some(_), None) => {
             let message = "a user needs a password; add --password-file FILE";
-            read.object_unless_confd("username", message);
+            read.report_unless_confd("username", message);
             None
         }
         (None, _) if wanted == Some(true) => {
             let message = "there is no user to log in as; add --username NAME";
-            read.object_unless_confd("basic-auth", message);
+            read.report_unless_confd("basic-auth", message);
             None
         }
         (None, _) => None,
@@ -157,7 +157,7 @@ fn password(read: &mut Reader<'_>) -> Option<String> {
     let plain: Option<Rank> = read.rank("password");
     let filed: Option<Rank> = read.rank("password-file");
     if plain.is_some() && plain == filed {
-        read.object("password", "both a password and a password file are given; keep one");
+        read.report("password", "both a password and a password file are given; keep one");
         return None;
     }
     if plain > filed || filed.is_none() {
@@ -167,7 +167,7 @@ fn password(read: &mut Reader<'_>) -> Option<String> {
     match password_file(&path) {
         Ok(text) => Some(text),
         Err(message) => {
-            read.object("password-file", format!("{}: {message}", path.display()));
+            read.report("password-file", format!("{}: {message}", path.display()));
             None
         }
     }
@@ -187,7 +187,7 @@ fn password_file(path: &Path) -> Result<String, String> {
 }
 
 /// Returns the settings of the store that holds registered keys and nodes.
-pub(super) fn asked(read: &mut Reader<'_>) -> Settings {
+pub(super) fn client_settings(read: &mut Reader<'_>) -> Settings {
     let base = Settings::default();
     let mut nodes = read.parsed_all("endpoints", endpoint);
     if nodes.is_empty() {
@@ -213,7 +213,7 @@ fn endpoint(text: &str) -> Result<String, String> {
         );
     }
     if rest.is_empty() {
-        return Err(format!("names no host; {FORMS}"));
+        return Err(format!("names no host; {ENDPOINT_SYNTAX}"));
     }
     Ok(format!("{scheme}://{rest}"))
 }
@@ -223,6 +223,6 @@ fn split_scheme(text: &str) -> Result<(String, &str), String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     match scheme.to_ascii_lowercase() {
         lower if matches!(lower.as_str(), "http" | "https") => Ok((lower, rest)),
-        _ => Err(format!("{scheme}:// is not a scheme of a store; {FORMS}")),
+        _ => Err(format!("{scheme}:// is not a scheme of a store; {ENDPOINT_SYNTAX}")),
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn number(text: &str) -> Result<u64, String> {
 
 /// Parses a boolean: Go's words, and those that are common in environments.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
-    scalar::truth(text.trim()).ok_or_else(|| format!("{text:?} is neither true nor false"))
+    scalar::boolean(text.trim()).ok_or_else(|| format!("{text:?} is neither true nor false"))
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_seconds_or_gos_units() {
+    fn durations_are_seconds_or_gos_units() {
         for (text, millis) in [
             ("10", 10_000),
             ("0", 0),
@@ -78,14 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn spans_that_mean_nothing_are_refused_not_guessed() {
+    fn meaningless_durations_are_refused() {
         for text in ["", "s", "10x", "-5", "1.2.3s", "10s5", "99999999999999999999s", "NaNs", "inf", "400d"] {
             assert!(span(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn sizes_take_powers_of_1024_and_do_not_overflow() {
+    fn sizes_accept_powers_of_1024_and_do_not_overflow() {
         for (text, want) in
             [("65536", 65536), ("64k", 65536), ("64M", 64 << 20), ("1GiB", 1 << 30), ("2mb", 2 << 20)]
         {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn switches_take_gos_words() {
+    fn switches_accept_gos_words() {
         for text in ["1", "t", "T", "TRUE", "true", "yes"] {
             assert_eq!(switch(text), Ok(true));
         }

@@ -26,7 +26,7 @@ fn listing(variables: impl Iterator<Item = (OsString, OsString)>, roots: &[Strin
     let mut found: BTreeMap<Arc<str>, Datum> = BTreeMap::new();
     for (name, value) in sorted {
         let Some(key) = String::from_utf8(name).ok().and_then(|name| key_of(&name)) else { continue };
-        if roots.cover(&key) {
+        if roots.covers(&key) {
             found.insert(key.into(), Datum::from_bytes(value.into_vec()));
         }
     }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_become_keys() {
+    fn variable_names_become_keys() {
         for (name, key) in [
             ("APP_DB_HOST", Some("/app/db/host")),
             ("APP_BIND__PORT", Some("/app/bind_port")),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_roots_are_seen_and_at_their_boundary() {
+    fn only_roots_are_read_and_at_segment_boundaries() {
         let all = [("APP_A", "1"), ("APPLE", "2"), ("APP_B", "3")];
         let variables = all.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let entries = listing(variables, &["/app".into()]).snapshot.entries;

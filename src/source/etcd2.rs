@@ -59,12 +59,12 @@ impl Etcd2 {
     }
 
     pub(super) async fn list(&self, roots: &[String]) -> Result<Listing, ClientError> {
-        if let Some(dir) = shared(roots, MAX_SEPARATE_LISTS) {
+        if let Some(dir) = common_dir(roots, MAX_SEPARATE_LISTS) {
             let found = self.api.list(&dir).await?;
             let mut entries = Vec::new();
             if let Some(node) = found.node {
                 let roots = Roots::new(roots);
-                gather(node, &|key| roots.cover(key), &mut entries);
+                collect_files(node, &|key| roots.covers(key), &mut entries);
             }
             let snapshot = Snapshot { entries, revision: found.index };
             return Ok(Listing { snapshot, indexes: vec![found.index; roots.len()] });
@@ -91,7 +91,7 @@ impl Etcd2 {
         for (root, v2::Listing { index, node }) in roots.iter().zip(found.into_iter().flatten()) {
             indexes.push(index);
             if let Some(node) = node {
-                gather(node, &|key| key::contains(root, key), &mut entries);
+                collect_files(node, &|key| key::contains(root, key), &mut entries);
             }
         }
         let revision = indexes.iter().copied().min().unwrap_or(0);
@@ -105,7 +105,7 @@ impl Etcd2 {
         WatchStart { indexes, epoch, .. }: &WatchStart,
         link: &mut Link,
     ) -> Result<WatchEnd, Closed> {
-        let mut watched_roots: Vec<WatchedRoot> = match shared(roots, MAX_SEPARATE_WATCHES) {
+        let mut watched_roots: Vec<WatchedRoot> = match common_dir(roots, MAX_SEPARATE_WATCHES) {
             // Some roots get events a second time; applying them twice gives the same values.
             Some(dir) => {
                 vec![WatchedRoot {
@@ -123,7 +123,7 @@ impl Etcd2 {
         loop {
             let started = Instant::now();
             let end = self.rounds(&mut watched_roots, roots, link).await;
-            if let Some(end) = link.ended(end, started.elapsed()).await? {
+            if let Some(end) = link.handle_end(end, started.elapsed()).await? {
                 return Ok(end);
             }
         }
@@ -136,35 +136,35 @@ impl Etcd2 {
                 watched_roots.iter().map(|watched_root| self.open(watched_root, watched_root.next)),
             )
             .await?;
-            link.up().await?;
-            let mut turns: FuturesUnordered<_> = opened
+            link.report_up().await?;
+            let mut rounds: FuturesUnordered<_> = opened
                 .into_iter()
                 .enumerate()
-                .map(|(at, watch)| self.turn(at, watched_roots[at].clone(), Some(watch)))
+                .map(|(at, watch)| self.next_events(at, watched_roots[at].clone(), Some(watch)))
                 .collect();
-            while let Some(turn) = turns.next().await {
-                let mut done = vec![turn?];
+            while let Some(round) = rounds.next().await {
+                let mut done = vec![round?];
                 // Events that wait by now belong to the same batch.
-                while let Some(Some(turn)) = turns.next().now_or_never() {
-                    done.push(turn?);
+                while let Some(Some(round)) = rounds.next().now_or_never() {
+                    done.push(round?);
                 }
-                let revision = done.iter().map(|turn| turn.next - 1).max().unwrap_or(0);
+                let revision = done.iter().map(|round| round.next - 1).max().unwrap_or(0);
                 let changes: Vec<Change> = done
                     .iter_mut()
-                    .flat_map(|turn| {
-                        std::mem::take(&mut turn.events).into_iter().map(|event| (turn.watched_root, event))
+                    .flat_map(|round| {
+                        std::mem::take(&mut round.events).into_iter().map(|event| (round.watched_root, event))
                     })
                     .filter_map(|(at, event)| change(event, &watched_roots[at].key, roots))
                     .collect();
                 if !changes.is_empty() {
                     link.send(SourceEvent::Changes { changes, revision }).await?;
                 }
-                for turn in done {
-                    watched_roots[turn.watched_root].next = turn.next;
-                    turns.push(self.turn(
-                        turn.watched_root,
-                        watched_roots[turn.watched_root].clone(),
-                        turn.watch,
+                for round in done {
+                    watched_roots[round.watched_root].next = round.next;
+                    rounds.push(self.next_events(
+                        round.watched_root,
+                        watched_roots[round.watched_root].clone(),
+                        round.watch,
                     ));
                 }
             }
@@ -182,7 +182,7 @@ impl Etcd2 {
         if self.api.epoch() == watched_root.epoch { watch } else { Err(ClientError::Cleared { from: next }) }
     }
 
-    async fn turn(
+    async fn next_events(
         &self,
         watched_root: usize,
         at: WatchedRoot,
@@ -195,7 +195,7 @@ impl Etcd2 {
             None => self.open(&at, next).await?,
         };
         loop {
-            let wait = if events.is_empty() { idle() } else { PAST_EVENT_TIMEOUT };
+            let wait = if events.is_empty() { idle_interval() } else { PAST_EVENT_TIMEOUT };
             match self.api.event(&mut watch, wait).await? {
                 Some(event) => {
                     next = next.max(event.node.modified.saturating_add(1));
@@ -218,7 +218,7 @@ impl Etcd2 {
 
 /// Returns the one directory to request in place of more than `most` roots. etcd leaves hidden keys out of a
 /// directory's listing, so roots hidden below the common directory are requested one by one.
-fn shared(roots: &[String], most: usize) -> Option<String> {
+fn common_dir(roots: &[String], most: usize) -> Option<String> {
     if roots.len() <= most {
         return None;
     }
@@ -227,9 +227,9 @@ fn shared(roots: &[String], most: usize) -> Option<String> {
 }
 
 /// Collects files only: a directory is just part of the path of its files.
-fn gather(node: Node, wanted: &dyn Fn(&str) -> bool, into: &mut Vec<(Arc<str>, Datum)>) {
+fn collect_files(node: Node, wanted: &dyn Fn(&str) -> bool, into: &mut Vec<(Arc<str>, Datum)>) {
     for child in node.nodes.into_iter().flatten() {
-        gather(child, wanted, into);
+        collect_files(child, wanted, into);
     }
     if !node.dir && wanted(&node.key) {
         into.push((node.key.into(), Datum::Text(node.value.into())));
@@ -260,7 +260,7 @@ fn change(event: Event, watched_root: &str, roots: &[String]) -> Option<Change> 
     Some(Change::Set(name, Datum::Text(node.value.into())))
 }
 
-fn idle() -> Duration {
+fn idle_interval() -> Duration {
     IDLE_WATCH_INTERVAL.mul_f64(rand::rng().random_range(0.9..1.1))
 }
 
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn each_action_means_one_change_or_none() {
+    fn each_action_becomes_one_change_or_none() {
         let set = Some(Change::Set("/app/a/x".into(), "1".into()));
         for action in ["set", "create", "update", "compareAndSwap"] {
             assert_eq!(
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_above_goes_with_its_roots_and_what_lies_beside_is_nothing() {
+    fn deleting_a_parent_deletes_its_roots_and_siblings_are_ignored() {
         let above = r#"{"action":"delete","node":{"key":"/app","dir":true}}"#;
         assert_eq!(seen(above), Some(Change::DeleteTree("/app".into())));
         for beside in ["/app/ab", "/app/c/x", "/app/a/_x/y"] {
@@ -312,10 +312,10 @@ mod tests {
     }
 
     #[test]
-    fn roots_hidden_below_what_they_share_are_asked_for_apart() {
+    fn roots_hidden_below_their_common_directory_are_requested_separately() {
         let names = |last: &str| -> Vec<String> { ["/a/x", "/a/y", last].map(str::to_owned).to_vec() };
-        assert_eq!(shared(&names("/a/z"), 2).as_deref(), Some("/a"));
-        assert_eq!(shared(&names("/a/_z"), 2), None);
-        assert_eq!(shared(&names("/a/z"), 3), None);
+        assert_eq!(common_dir(&names("/a/z"), 2).as_deref(), Some("/a"));
+        assert_eq!(common_dir(&names("/a/_z"), 2), None);
+        assert_eq!(common_dir(&names("/a/z"), 3), None);
     }
 }

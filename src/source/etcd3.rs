@@ -34,7 +34,7 @@ pub(super) struct Etcd3 {
     api: V3,
     /// Whether the last listing read many roots as one range. Then one watch follows them all: a transaction is one
     /// message, and the store keeps one watch instead of thousands.
-    together: AtomicBool,
+    as_one_range: AtomicBool,
 }
 
 /// The keys that a listing has collected.
@@ -45,7 +45,7 @@ struct ListingBuilder {
 }
 
 impl ListingBuilder {
-    fn take(&mut self, pair: Pair, wanted: impl Fn(&str) -> bool) {
+    fn add(&mut self, pair: Pair, wanted: impl Fn(&str) -> bool) {
         match entry(pair) {
             Some((name, datum)) if wanted(&name) => self.entries.push((name, datum)),
             Some(_) => {}
@@ -67,17 +67,17 @@ impl ListingBuilder {
 
 impl Etcd3 {
     pub(super) const fn new(api: V3) -> Self {
-        Self { api, together: AtomicBool::new(false) }
+        Self { api, as_one_range: AtomicBool::new(false) }
     }
 
     pub(super) async fn list(&self, roots: &[String]) -> Result<Listing, ClientError> {
         if roots.len() > MAX_OPERATIONS
             && let Some(listing) = self.list_at_once(roots).await?
         {
-            self.together.store(true, Ordering::Relaxed);
+            self.as_one_range.store(true, Ordering::Relaxed);
             return Ok(listing);
         }
-        self.together.store(false, Ordering::Relaxed);
+        self.as_one_range.store(false, Ordering::Relaxed);
         self.list_each(roots).await
     }
 
@@ -85,7 +85,7 @@ impl Etcd3 {
     /// that folder holds so many other keys that separate ranges are cheaper, or if it may not be read as a whole.
     async fn list_at_once(&self, roots: &[String]) -> Result<Option<Listing>, ClientError> {
         let limit = MAX_FREE_NEIGHBOURS + MAX_NEIGHBOURS_PER_ROOT * roots.len();
-        let ranges = match self.api.first(around(&key::common(roots)), limit).await {
+        let ranges = match self.api.first(range_with_neighbours(&key::common(roots)), limit).await {
             Ok(ranges) => ranges,
             Err(ClientError::Refused { .. }) => return Ok(None),
             Err(error) => return Err(error),
@@ -95,19 +95,21 @@ impl Etcd3 {
             return Ok(None);
         }
         let wanted = Roots::new(roots);
-        let mut taken = ListingBuilder::default();
+        let mut builder = ListingBuilder::default();
         for pair in pairs {
-            taken.take(pair, |name| wanted.cover(name));
+            builder.add(pair, |name| wanted.covers(name));
         }
-        Ok(Some(taken.listing(ranges.revision, roots)))
+        Ok(Some(builder.listing(ranges.revision, roots)))
     }
 
     async fn list_each(&self, roots: &[String]) -> Result<Listing, ClientError> {
         // With few roots, exact ranges leave out a large neighbour (`/app-old` beside `/app`); with many, fewer
         // operations matter more.
         let exact = roots.len() * 2 <= MAX_OPERATIONS;
-        let ranges: Vec<Range> =
-            roots.iter().flat_map(|root| if exact { exactly(root) } else { vec![around(root)] }).collect();
+        let ranges: Vec<Range> = roots
+            .iter()
+            .flat_map(|root| if exact { exact_ranges(root) } else { vec![range_with_neighbours(root)] })
+            .collect();
         let (first, rest) = ranges.split_at(ranges.len().min(MAX_OPERATIONS));
         let head = self.api.ranges(first, None).await?;
         let revision = head.revision;
@@ -121,14 +123,14 @@ impl Etcd3 {
             futures_util::stream::iter(reads).buffered(MAX_INFLIGHT_TRANSACTIONS).try_collect().await?;
         all.extend(tail);
         let per_root = if exact { 2 } else { 1 };
-        let mut taken = ListingBuilder::default();
+        let mut builder = ListingBuilder::default();
         for (at, pairs) in all.into_iter().flat_map(|ranges| ranges.pairs).enumerate() {
             let root = &roots[at / per_root];
             for pair in pairs {
-                taken.take(pair, |name| key::contains(root, name));
+                builder.add(pair, |name| key::contains(root, name));
             }
         }
-        Ok(taken.listing(revision, roots))
+        Ok(builder.listing(revision, roots))
     }
 
     /// Sends every change after a listing, until the position in the history is lost.
@@ -138,16 +140,16 @@ impl Etcd3 {
         WatchStart { indexes, epoch, .. }: &WatchStart,
         link: &mut Link,
     ) -> Result<WatchEnd, Closed> {
-        let mut ranges: Vec<(Range, u64)> = if self.together.load(Ordering::Relaxed) {
+        let mut ranges: Vec<(Range, u64)> = if self.as_one_range.load(Ordering::Relaxed) {
             let index = indexes.iter().min().copied().unwrap_or(0);
-            vec![(around(&key::common(roots)), index + 1)]
+            vec![(range_with_neighbours(&key::common(roots)), index + 1)]
         } else {
-            roots.iter().zip(indexes).map(|(root, index)| (around(root), index + 1)).collect()
+            roots.iter().zip(indexes).map(|(root, index)| (range_with_neighbours(root), index + 1)).collect()
         };
         loop {
             let started = Instant::now();
             let end = self.stream(roots, (&mut ranges, *epoch), link).await;
-            if let Some(end) = link.ended(end, started.elapsed()).await? {
+            if let Some(end) = link.handle_end(end, started.elapsed()).await? {
                 return Ok(end);
             }
         }
@@ -167,17 +169,17 @@ impl Etcd3 {
                 return Err(ClientError::Cleared { from: ranges.first().map_or(0, |(_, from)| *from) }.into());
             }
             let mut watch = opened?;
-            link.up().await?;
+            link.report_up().await?;
             let node = watch.node().to_owned();
             let key = ranges.first().map(|(range, _)| range.from.clone()).unwrap_or_default();
             let mut probe = std::pin::pin!(self.probe(&node, &key));
-            let together = (ranges.len() < roots.len()).then(|| Roots::new(roots));
+            let all_roots = (ranges.len() < roots.len()).then(|| Roots::new(roots));
             loop {
                 let first = tokio::select! {
                     message = self.api.next(&mut watch) => message?,
                     error = &mut probe => return Err(error.into()),
                 };
-                let (messages, fault) = self.gather(&mut watch, first, ranges.len() > 1).await;
+                let (messages, error) = self.receive_batch(&mut watch, first, ranges.len() > 1).await;
                 let revision = messages.iter().map(|message| message.revision).max().unwrap_or(0);
                 let mut changes = Vec::new();
                 let mut places = Vec::with_capacity(messages.len());
@@ -186,8 +188,8 @@ impl Etcd3 {
                     // A progress message means that this range has had everything up to its revision.
                     places.push((message.range, last.unwrap_or(message.revision) + 1));
                     // A range extends past its root, from `/app` to `/app-old`; such keys belong to another range.
-                    let wanted = |name: &str| match &together {
-                        Some(all) => all.cover(name),
+                    let wanted = |name: &str| match &all_roots {
+                        Some(all) => all.covers(name),
                         None => key::contains(&roots[message.range], name),
                     };
                     changes.extend(message.events.into_iter().filter_map(|event| change(event, wanted)));
@@ -198,7 +200,7 @@ impl Etcd3 {
                 for (range, next) in places {
                     ranges[range].1 = ranges[range].1.max(next);
                 }
-                if let Some(error) = fault {
+                if let Some(error) = error {
                     return Err(error.into());
                 }
             }
@@ -209,7 +211,7 @@ impl Etcd3 {
 
     /// Returns the first message and all that wait by now, and the error after them. With several watches it waits a
     /// moment longer, so that a transaction over them stays in one batch.
-    async fn gather(
+    async fn receive_batch(
         &self,
         watch: &mut Watch,
         first: Message,
@@ -254,14 +256,14 @@ impl Etcd3 {
 }
 
 /// Returns two ranges: the root itself, and everything below it.
-fn exactly(root: &str) -> Vec<Range> {
+fn exact_ranges(root: &str) -> Vec<Range> {
     let own = Range { from: root.to_owned(), to: format!("{root}\0") };
     let dir = if root == "/" { "" } else { root };
     vec![own, Range { from: format!("{dir}/"), to: format!("{dir}0") }]
 }
 
 /// Returns one range that holds the root, everything below it, and some neighbours: for `/app` also `/app-x`.
-fn around(root: &str) -> Range {
+fn range_with_neighbours(root: &str) -> Range {
     let dir = if root == "/" { "" } else { root };
     Range { from: root.to_owned(), to: format!("{dir}0") }
 }
@@ -293,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_keys_a_template_can_name_count() {
+    fn only_keys_that_a_template_can_name_are_read() {
         for (key, good) in
             [("/a/b", true), ("a/b", false), ("/a//b", false), ("/a/", false), ("/a/../b", false)]
         {
@@ -303,9 +305,9 @@ mod tests {
     }
 
     #[test]
-    fn ranges_hold_the_root_and_all_below_it() {
-        assert_eq!(around("/"), Range { from: "/".into(), to: "0".into() });
-        assert_eq!(around("/app"), Range { from: "/app".into(), to: "/app0".into() });
-        assert_eq!(exactly("/app")[1], Range { from: "/app/".into(), to: "/app0".into() });
+    fn a_range_holds_the_root_and_everything_below_it() {
+        assert_eq!(range_with_neighbours("/"), Range { from: "/".into(), to: "0".into() });
+        assert_eq!(range_with_neighbours("/app"), Range { from: "/app".into(), to: "/app0".into() });
+        assert_eq!(exact_ranges("/app")[1], Range { from: "/app/".into(), to: "/app0".into() });
     }
 }

@@ -87,7 +87,7 @@ impl Files {
         loop {
             let mut reading = self.read(roots, known.clone()).await;
             for _ in 0..MAX_RESOLVE_ROUNDS {
-                if !file_watcher.arm(&reading.walk.places) {
+                if !file_watcher.set_paths(&reading.walk.watch_paths) {
                     break;
                 }
                 // Something may have changed between the read and the new watch.
@@ -106,7 +106,7 @@ impl Files {
             }
             let limit = match reading.found {
                 Ok((hash, entries)) => {
-                    link.up().await?;
+                    link.report_up().await?;
                     if let Some(entries) = entries {
                         let changes = difference(&values, &entries);
                         if !changes.is_empty() {
@@ -144,7 +144,7 @@ impl Files {
             return FileReading { walk, found: Err(error) };
         }
         if let Some(hash) = known.hash
-            && !walk.fresh
+            && !walk.recently_modified
             && walk.stamp == known.stamp
         {
             return FileReading { walk, found: Ok((hash, None)) };
@@ -160,7 +160,7 @@ impl Files {
             let mut entries = Entries::new();
             for (path, text) in &contents {
                 let node = parse(path, text)?;
-                flatten(node, &|key| roots.cover(key), &mut entries)
+                flatten(node, &|key| roots.covers(key), &mut entries)
                     .map_err(|message| SourceError::File { path: path.clone(), line: None, message })?;
             }
             Ok((hash, Some(entries)))

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exported_document_gives_the_keys_that_it_was_written_from() {
+    fn an_exported_document_gives_its_original_keys() {
         let found = |text: &str| keys(&parse_yaml(text).unwrap());
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let text = "$key: /app\n$ttl: 9\nx: 1\nsoon: {$value: gone, $ttl: 60}\n$$ttl: a name\n";

@@ -41,21 +41,21 @@ impl Source {
             let listing = match self.list(roots).await {
                 Ok(listing) => listing,
                 Err(error) => {
-                    link.down(error, started.elapsed()).await?;
+                    link.report_and_wait(error, started.elapsed()).await?;
                     continue;
                 }
             };
-            link.up().await?;
+            link.report_up().await?;
             if listing.snapshot.revision < seen && behind_retries > 0 {
                 behind_retries -= 1;
                 sleep(BEHIND_RETRY_DELAY).await;
                 continue;
             }
-            let place = WatchStart::after(&listing, epoch);
+            let watch_start = WatchStart::after(&listing, epoch);
             link.send(SourceEvent::Snapshot(listing.snapshot)).await?;
             let relist = async {
                 match how.relist {
-                    Some(pace) => sleep(pace.max(MIN_RELIST_INTERVAL)).await,
+                    Some(interval) => sleep(interval.max(MIN_RELIST_INTERVAL)).await,
                     None => pending().await,
                 }
             };
@@ -64,7 +64,7 @@ impl Source {
                 continue;
             }
             tokio::select! {
-                end = self.watch(roots, &place, link) => {
+                end = self.watch(roots, &watch_start, link) => {
                     match end? {
                         WatchEnd::Relist => seen = 0,
                         WatchEnd::Behind(index) => (seen, behind_retries) = (index, MAX_BEHIND_RETRIES),

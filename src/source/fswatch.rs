@@ -32,12 +32,12 @@ pub struct FileWatcher {
     /// Each watched path with the inode it had when the watch was set.
     watched: BTreeMap<PathBuf, (u64, u64)>,
     /// When the current hint came; kept here so that a dropped wait does not lose it.
-    heard: Option<Instant>,
+    hinted_at: Option<Instant>,
     /// Files already reported as mounted by themselves and replaced outside.
     stale: BTreeSet<PathBuf>,
     /// Something was removed or renamed. Its inode number may be reused at once, so a replaced path can look
     /// unchanged; all watches are then set again.
-    moved: Arc<AtomicBool>,
+    paths_moved: Arc<AtomicBool>,
 }
 
 impl FileWatcher {
@@ -47,8 +47,8 @@ impl FileWatcher {
     pub fn new() -> Self {
         // One hint in the queue is enough: the next check sees every earlier change.
         let (hint, hints) = mpsc::channel(1);
-        let moved = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&moved);
+        let paths_moved = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&paths_moved);
         let watcher = RecommendedWatcher::new(
             move |event: notify::Result<notify::Event>| {
                 if event.as_ref().is_ok_and(|event| !is_change(event)) {
@@ -63,43 +63,50 @@ impl FileWatcher {
             Config::default(),
         );
         let watcher = watcher.inspect_err(warn_without_events).ok();
-        Self { watcher, hints, watched: BTreeMap::new(), heard: None, stale: BTreeSet::new(), moved }
+        Self {
+            watcher,
+            hints,
+            watched: BTreeMap::new(),
+            hinted_at: None,
+            stale: BTreeSet::new(),
+            paths_moved,
+        }
     }
 
     /// Watches exactly these paths. Returns whether any of them is new, so that an earlier check may have missed a
     /// change.
-    pub fn arm(&mut self, places: &BTreeSet<PathBuf>) -> bool {
+    pub fn set_paths(&mut self, paths: &BTreeSet<PathBuf>) -> bool {
         let mut now: BTreeMap<PathBuf, (u64, u64)> = BTreeMap::new();
-        for place in places {
-            let Ok(found) = fs::metadata(place) else { continue };
-            now.insert(place.clone(), (found.dev(), found.ino()));
+        for path in paths {
+            let Ok(found) = fs::metadata(path) else { continue };
+            now.insert(path.clone(), (found.dev(), found.ino()));
             if found.nlink() > 0 {
-                self.stale.remove(place);
-            } else if self.stale.insert(place.clone()) {
+                self.stale.remove(path);
+            } else if self.stale.insert(path.clone()) {
                 tracing::warn!(
-                    path = %place.display(),
+                    path = %path.display(),
                     "this file is mounted by itself and was replaced outside: this process will always see the old one. \
                      Mount its folder in place of the file, and start again"
                 );
             }
         }
         let Some(watcher) = &mut self.watcher else { return false };
-        let anew = self.moved.swap(false, Ordering::AcqRel);
-        for (place, inode) in &self.watched {
-            if anew || now.get(place) != Some(inode) {
+        let rewatch = self.paths_moved.swap(false, Ordering::AcqRel);
+        for (path, inode) in &self.watched {
+            if rewatch || now.get(path) != Some(inode) {
                 // The watch of a deleted inode is already gone.
-                watcher.unwatch(place).ok();
+                watcher.unwatch(path).ok();
             }
         }
-        self.watched.retain(|place, inode| !anew && now.get(place) == Some(inode));
+        self.watched.retain(|path, inode| !rewatch && now.get(path) == Some(inode));
         let mut fresh = false;
-        for (place, inode) in now {
-            if self.watched.contains_key(&place) {
+        for (path, inode) in now {
+            if self.watched.contains_key(&path) {
                 continue;
             }
-            match watcher.watch(&place, RecursiveMode::NonRecursive) {
+            match watcher.watch(&path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
-                    self.watched.insert(place, inode);
+                    self.watched.insert(path, inode);
                     fresh = true;
                 }
                 Err(error) if is_exhausted(&error) => {
@@ -107,7 +114,7 @@ impl FileWatcher {
                     self.watcher = None;
                     return true;
                 }
-                Err(error) => tracing::debug!(path = %place.display(), "cannot be watched: {error}"),
+                Err(error) => tracing::debug!(path = %path.display(), "cannot be watched: {error}"),
             }
         }
         fresh
@@ -115,21 +122,21 @@ impl FileWatcher {
 
     /// Waits for a hint and then until no more arrive, or until the next check is due, at most for `limit`.
     pub async fn wait(&mut self, limit: Option<Duration>) {
-        let anyway = if self.watcher.is_some() { POLL_INTERVAL } else { UNWATCHED_POLL_INTERVAL };
-        let limit = limit.unwrap_or(anyway).min(anyway);
+        let interval = if self.watcher.is_some() { POLL_INTERVAL } else { UNWATCHED_POLL_INTERVAL };
+        let limit = limit.unwrap_or(interval).min(interval);
         if self.watcher.is_none() {
             return sleep(limit).await;
         }
-        if self.heard.is_none() {
+        if self.hinted_at.is_none() {
             if !matches!(timeout(limit, self.hints.recv()).await, Ok(Some(()))) {
                 return;
             }
-            self.heard = Some(Instant::now());
+            self.hinted_at = Some(Instant::now());
         }
-        while self.heard.is_some_and(|since| since.elapsed() < MAX_QUIET_DELAY)
+        while self.hinted_at.is_some_and(|since| since.elapsed() < MAX_QUIET_DELAY)
             && timeout(QUIET_DELAY, self.hints.recv()).await.is_ok()
         {}
-        self.heard = None;
+        self.hinted_at = None;
     }
 }
 

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stars_marks_and_classes_match_whole_names() {
+    fn wildcards_and_classes_match_whole_names() {
         for (pattern, name, want) in [
             ("*", "x", true),
             ("*.yaml", "a.yaml", true),

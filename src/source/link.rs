@@ -72,7 +72,11 @@ impl Link {
 
     /// Handles the end of a round that took this long: returns why the watch ends, or waits and returns `None` to try
     /// again.
-    pub(super) async fn ended(&mut self, end: RoundEnd, took: Duration) -> Result<Option<WatchEnd>, Closed> {
+    pub(super) async fn handle_end(
+        &mut self,
+        end: RoundEnd,
+        took: Duration,
+    ) -> Result<Option<WatchEnd>, Closed> {
         match end {
             RoundEnd::Closed(closed) => Err(closed),
             RoundEnd::Store(ClientError::Cleared { .. }) => Ok(Some(WatchEnd::Relist)),
@@ -80,7 +84,7 @@ impl Link {
             RoundEnd::Store(error) => {
                 // An upgraded store may have lost this API; the listing finds out which API it has.
                 let moved = matches!(error, ClientError::NotServed { .. });
-                self.down(error.into(), took).await?;
+                self.report_and_wait(error.into(), took).await?;
                 Ok(moved.then_some(WatchEnd::Relist))
             }
         }
@@ -88,7 +92,7 @@ impl Link {
 
     /// Reports an outage when it is new, then waits until the next try is due. The duration of the failed try counts
     /// towards the wait, so that slow failures and waits do not add up.
-    pub(super) async fn down(&mut self, error: SourceError, took: Duration) -> Result<(), Closed> {
+    pub(super) async fn report_and_wait(&mut self, error: SourceError, took: Duration) -> Result<(), Closed> {
         let wait = self.backoff.next();
         self.report(error).await?;
         sleep(wait.saturating_sub(took)).await;
@@ -111,7 +115,7 @@ impl Link {
     }
 
     /// Reports the end of an outage, if there was one.
-    pub(super) async fn up(&mut self) -> Result<(), Closed> {
+    pub(super) async fn report_up(&mut self) -> Result<(), Closed> {
         self.backoff.reset();
         if self.down {
             self.send(SourceEvent::Up).await?;

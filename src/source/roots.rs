@@ -12,7 +12,7 @@ impl<'r> Roots<'r> {
         Self(roots.iter().map(String::as_str).collect())
     }
 
-    pub(super) fn cover(&self, key: &str) -> bool {
+    pub(super) fn covers(&self, key: &str) -> bool {
         self.0.contains(key) || key::ancestors(key).any(|dir| self.0.contains(dir))
     }
 }
@@ -25,9 +25,9 @@ mod tests {
     fn a_root_covers_itself_and_what_is_below_it() {
         let names = ["/app".to_owned()];
         let roots = Roots::new(&names);
-        assert!(roots.cover("/app") && roots.cover("/app/a/b"));
-        assert!(!roots.cover("/apple") && !roots.cover("/"));
+        assert!(roots.covers("/app") && roots.covers("/app/a/b"));
+        assert!(!roots.covers("/apple") && !roots.covers("/"));
         let all = ["/".to_owned()];
-        assert!(Roots::new(&all).cover("/x/y") && Roots::new(&all).cover("/"));
+        assert!(Roots::new(&all).covers("/x/y") && Roots::new(&all).covers("/"));
     }
 }

@@ -45,7 +45,7 @@ pub struct Settings {
     pub scheme: String,
     /// TLS for `https` nodes.
     pub tls: Trust,
-    /// Whether the members are learnt from the store; the given nodes stay as a fallback.
+    /// Whether to sync the list of members from the store; the given nodes stay as a fallback.
     pub sync: bool,
     /// Basic auth for etcd v2, name and password for etcd v3.
     pub login: Option<Credentials>,

@@ -23,19 +23,19 @@ pub(super) struct Walk {
     /// The files to read, in the order in which later ones win.
     pub(super) files: Vec<PathBuf>,
     /// Folders and files to watch, each without its subfolders.
-    pub(super) places: BTreeSet<PathBuf>,
+    pub(super) watch_paths: BTreeSet<PathBuf>,
     /// Equal only if no file changed, was added or removed.
     pub(super) stamp: Vec<(PathBuf, u64, u64, u64, i64, i64)>,
     /// Whether a file is so fresh that equal stamps prove nothing.
-    pub(super) fresh: bool,
+    pub(super) recently_modified: bool,
 }
 
 impl Walk {
-    /// Checks every path. On an error it still returns the places found so far, so that a recovery is noticed.
+    /// Checks every path. On an error it still returns the paths found so far, so that a recovery is noticed.
     pub(super) fn new(paths: &[PathBuf], filter: &Glob) -> (Self, Result<(), SourceError>) {
         let mut walk = Self::default();
         for path in paths {
-            trail(path, &mut walk.places);
+            collect_watch_paths(path, &mut walk.watch_paths);
         }
         let mut outcome = Ok(());
         for path in paths {
@@ -44,7 +44,7 @@ impl Walk {
                 Ok(found) => walk.file(path.clone(), &found),
                 Err(error) => Err(file_error(path, &error)),
             };
-            // The first error is returned; the places of the others are still needed.
+            // The first error is returned; the paths of the others are still needed.
             outcome = outcome.and(one);
         }
         (walk, outcome)
@@ -56,7 +56,7 @@ impl Walk {
             tracing::debug!(path = %dir.display(), "a folder that links to one above it is not read again");
             return Ok(());
         }
-        self.places.insert(real.clone());
+        self.watch_paths.insert(real.clone());
         above.push(real);
         let listed = fs::read_dir(dir).and_then(|entries| {
             entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<OsString>, _>>()
@@ -71,11 +71,11 @@ impl Walk {
             }
             let path = dir.join(&name);
             if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-                trail(&path, &mut self.places);
+                collect_watch_paths(&path, &mut self.watch_paths);
             }
             match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => self.folder(&path, filter, above)?,
-                Ok(found) if known(&path) && filter.matches(&shown) => self.file(path, &found)?,
+                Ok(found) if has_known_format(&path) && filter.matches(&shown) => self.file(path, &found)?,
                 Ok(_) => tracing::debug!(path = %path.display(), "not a file of this source"),
                 // It was removed between the listing and the check.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -99,7 +99,7 @@ impl Walk {
             return Err(SourceError::File { path, line: None, message });
         }
         let age = found.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        self.fresh |= age.is_none_or(|age| age < MTIME_GRANULARITY);
+        self.recently_modified |= age.is_none_or(|age| age < MTIME_GRANULARITY);
         let times = (
             found.mtime() * 1_000_000_000 + found.mtime_nsec(),
             found.ctime() * 1_000_000_000 + found.ctime_nsec(),
@@ -111,7 +111,7 @@ impl Walk {
 }
 
 /// Returns whether a file in a folder has one of the formats a source reads.
-fn known(path: &Path) -> bool {
+fn has_known_format(path: &Path) -> bool {
     path.extension().is_some_and(|kind| ["toml", "json", "yaml", "yml"].iter().any(|known| kind == *known))
 }
 
@@ -125,7 +125,7 @@ pub(super) fn file_error(path: &Path, error: &std::io::Error) -> SourceError {
 
 /// Adds every place where a change may make `path` mean another file: the folder of each link on the way, the final
 /// folder, the file itself (a file mounted by itself raises events only there), or the last folder that exists.
-fn trail(path: &Path, places: &mut BTreeSet<PathBuf>) {
+fn collect_watch_paths(path: &Path, watch_paths: &mut BTreeSet<PathBuf>) {
     let Ok(whole) = std::path::absolute(path) else { return };
     let mut at = PathBuf::from("/");
     let mut todo: Vec<OsString> = names(&whole);
@@ -139,7 +139,7 @@ fn trail(path: &Path, places: &mut BTreeSet<PathBuf>) {
         match fs::symlink_metadata(&next) {
             Ok(found) if found.is_symlink() && links < MAX_LINKS => {
                 links += 1;
-                places.insert(at.clone());
+                watch_paths.insert(at.clone());
                 let Ok(target) = fs::read_link(&next) else { return };
                 if target.is_absolute() {
                     at = PathBuf::from("/");
@@ -148,7 +148,7 @@ fn trail(path: &Path, places: &mut BTreeSet<PathBuf>) {
             }
             Ok(found) if found.is_dir() => at = next,
             Ok(_) => {
-                places.insert(next);
+                watch_paths.insert(next);
                 break;
             }
             Err(_) => break,
@@ -158,9 +158,9 @@ fn trail(path: &Path, places: &mut BTreeSet<PathBuf>) {
         at.parent().filter(|_| todo.is_empty() && fs::metadata(path).is_ok_and(|m| m.is_dir()))
     {
         // Renaming or deleting a folder raises an event in its parent.
-        places.insert(parent.to_owned());
+        watch_paths.insert(parent.to_owned());
     }
-    places.insert(at);
+    watch_paths.insert(at);
 }
 
 /// Returns the names in a path, last first, so that the next one is popped.

@@ -58,7 +58,7 @@ type Name<'n> = Option<std::borrow::Cow<'n, str>>;
 
 fn sized(value: Value) -> Result<Value, Error> {
     defined(&value)?;
-    current::fits_items(value.len().unwrap_or(0), "this filter")?;
+    current::check_item_count(value.len().unwrap_or(0), "this filter")?;
     Ok(value)
 }
 
@@ -78,7 +78,7 @@ fn indent(
     named.assert_all_used()?;
     let width = usize::try_from(width).map_err(|_| fail("indent: a negative width"))?;
     let lines = value.matches('\n').count() + 1;
-    current::fits(width.checked_mul(lines).and_then(|more| more.checked_add(value.len())), "indent")?;
+    current::check_size(width.checked_mul(lines).and_then(|more| more.checked_add(value.len())), "indent")?;
     let pad = " ".repeat(width);
     let body = value.strip_suffix('\n').unwrap_or(&value);
     let body = body.strip_suffix('\r').unwrap_or(body);
@@ -106,7 +106,7 @@ fn format(state: &mut State<'_, '_>, text: &Value, arguments: Rest<ValueOrKwargs
             return Err(over_limit("format: the width is too large"));
         }
     }
-    current::fits(spec.matches('%').count().checked_mul(1_000), "format")?;
+    current::check_size(spec.matches('%').count().checked_mul(1_000), "format")?;
     filters::format(state, text, arguments)
 }
 
@@ -114,7 +114,7 @@ fn batch(value: Value, count: Int, fill: Option<Value>) -> Result<Value, Error> 
     let items = number::items(&value)?;
     let count =
         usize::try_from(count.0).ok().filter(|count| *count > 0).ok_or_else(|| fail("batch: no count"))?;
-    current::fits_items(count, "batch")?;
+    current::check_item_count(count, "batch")?;
     let mut rows: Vec<Vec<Value>> = items.chunks(count).map(<[Value]>::to_vec).collect();
     if let (Some(fill), Some(last)) = (fill, rows.last_mut()) {
         last.resize(count, fill);
@@ -126,7 +126,7 @@ fn slice(value: Value, count: Int, fill: Option<Value>) -> Result<Value, Error> 
     let items = number::items(&value)?;
     let count =
         usize::try_from(count.0).ok().filter(|count| *count > 0).ok_or_else(|| fail("slice: no count"))?;
-    current::fits_items(count, "slice")?;
+    current::check_item_count(count, "slice")?;
     let (each, longer) = (items.len() / count, items.len() % count);
     let mut rest = items.into_iter();
     let mut columns = Vec::with_capacity(count);
@@ -195,8 +195,8 @@ fn range(lower: isize, upper: Option<isize>, step: Option<isize>) -> Result<Valu
         ..=-1 if from > to => from.abs_diff(to).div_ceil(step.unsigned_abs()),
         _ => 0,
     };
-    current::fits_items(count, "range")?;
-    current::on_time()?;
+    current::check_item_count(count, "range")?;
+    current::check_deadline()?;
     Ok(Value::make_iterable(move || Steps { next: from, step, left: count }))
 }
 

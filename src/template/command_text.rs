@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_cannot_break_out_of_its_word() {
+    fn a_path_cannot_escape_its_quotes() {
         let path = "/a b'$(x)\"";
         for (text, want) in [
             ("t {{.src}}", r#"t '/a b'\''$(x)"'"#),

@@ -44,13 +44,13 @@ pub(super) fn register(all: &mut Registry) {
         decoded("b64urlDecode", URL_SAFE_NO_PAD.decode(s.trim_end_matches('=')))
     });
     all.both("parseBool", |s: Text| {
-        scalar::go_truth(&s)
+        scalar::go_boolean(&s)
             .ok_or_else(|| fail(format!("parseBool: {} is neither true nor false", hidden(&s))))
     });
 }
 
 fn parsed<T>(function: &str, result: Result<T, String>) -> Result<T, Error> {
-    current::on_time()?;
+    current::check_deadline()?;
     result.map_err(|error| fail(format!("{function}: {error}")))
 }
 

@@ -73,7 +73,10 @@ fn host(network: IpNet, n: i64) -> Result<String, Error> {
 fn hosts(cidr: Text) -> Result<Value, Error> {
     let network = network(&cidr)?;
     let bits = u32::from(network.max_prefix_len() - network.prefix_len());
-    current::fits_items(1_usize.checked_shl(bits).filter(|_| bits < 63).unwrap_or(usize::MAX), "cidrHosts")?;
+    current::check_item_count(
+        1_usize.checked_shl(bits).filter(|_| bits < 63).unwrap_or(usize::MAX),
+        "cidrHosts",
+    )?;
     Ok(Value::from(network.hosts().map(|address| Value::from(address.to_string())).collect::<Vec<_>>()))
 }
 
@@ -82,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_counted_from_either_end_and_never_past_it() {
+    fn addresses_are_indexed_from_either_end_and_never_out_of_range() {
         let host = |cidr: &str, n| host(network(cidr).unwrap(), n).ok();
         assert_eq!(host("10.0.0.0/24", 5).as_deref(), Some("10.0.0.5"));
         assert_eq!(host("10.0.0.7/24", -1).as_deref(), Some("10.0.0.255"));

@@ -20,12 +20,12 @@ use crate::values::View;
 pub(super) const RENDER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The placeholder in the first rendering, as long as a hash.
-pub(super) const BLANK: &str = "0000000000000000";
+pub(super) const GENERATION_PLACEHOLDER: &str = "0000000000000000";
 
 thread_local! {
-    static SLOT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
     /// Bytes that may still be printed; a cell of its own, because every printed value counts against it.
-    static LEFT: Cell<usize> = const { Cell::new(0) };
+    static OUTPUT_LEFT: Cell<usize> = const { Cell::new(0) };
     static TICKS: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Current {
     pub(super) vars: BTreeMap<String, Value>,
     /// Templates being rendered by the include function, outermost first.
     pub(super) chain: Vec<String>,
-    pub(super) end: Instant,
+    pub(super) deadline: Instant,
     /// The node records, once a function has read them.
     pub(super) nodes: Option<Arc<Nodes>>,
     /// The return value of `generation()`, and whether it was called.
@@ -53,9 +53,9 @@ impl Current {
             limits,
             vars: vars.clone(),
             chain: vec![name.to_owned()],
-            end: Instant::now() + RENDER_TIMEOUT,
+            deadline: Instant::now() + RENDER_TIMEOUT,
             nodes: None,
-            generation: BLANK.to_owned(),
+            generation: GENERATION_PLACEHOLDER.to_owned(),
             generation_used: false,
             // Captured text counts twice: once when captured, once when printed.
             left: limits.output.saturating_mul(4),
@@ -64,14 +64,14 @@ impl Current {
 }
 
 /// Holds the slot; when dropped, also by a panic of the render, it restores the earlier content.
-pub(super) struct Guard {
+pub(super) struct RenderGuard {
     before: Option<Current>,
 }
 
-impl Guard {
+impl RenderGuard {
     pub(super) fn enter(current: Current) -> Self {
-        LEFT.set(current.left);
-        Self { before: SLOT.replace(Some(current)) }
+        OUTPUT_LEFT.set(current.left);
+        Self { before: CURRENT.replace(Some(current)) }
     }
 
     /// Takes what the render left in the slot.
@@ -80,18 +80,18 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for RenderGuard {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            LEFT.set(before.left);
+            OUTPUT_LEFT.set(before.left);
         }
-        drop(SLOT.replace(self.before.take()));
+        drop(CURRENT.replace(self.before.take()));
     }
 }
 
 /// Calls `act` with the current render.
 pub(super) fn with<T>(act: impl FnOnce(&mut Current) -> Result<T, Error>) -> Result<T, Error> {
-    SLOT.with_borrow_mut(|slot| match slot {
+    CURRENT.with_borrow_mut(|slot| match slot {
         Some(current) => act(current),
         None => Err(fail("this function works only while a template is rendered")),
     })
@@ -107,23 +107,23 @@ pub(super) fn volatile() -> Result<(), Error> {
 
 /// Takes the slot off this thread, so that an include can run on another one.
 pub(super) fn take() -> Option<Current> {
-    let mut current = SLOT.take();
+    let mut current = CURRENT.take();
     if let Some(current) = &mut current {
-        current.left = LEFT.get();
+        current.left = OUTPUT_LEFT.get();
     }
     current
 }
 
 /// Restores what `take` took.
-pub(super) fn put_back(current: Current) {
-    LEFT.set(current.left);
-    drop(SLOT.replace(Some(current)));
+pub(super) fn restore(current: Current) {
+    OUTPUT_LEFT.set(current.left);
+    drop(CURRENT.replace(Some(current)));
 }
 
 /// Counts text that is about to be printed.
 pub(super) fn count(bytes: usize) -> Result<(), Error> {
-    match LEFT.get().checked_sub(bytes) {
-        Some(left) => LEFT.set(left),
+    match OUTPUT_LEFT.get().checked_sub(bytes) {
+        Some(left) => OUTPUT_LEFT.set(left),
         None => return Err(over_limit("the output is too large")),
     }
     tick()
@@ -133,12 +133,13 @@ pub(super) fn count(bytes: usize) -> Result<(), Error> {
 pub(super) fn tick() -> Result<(), Error> {
     let ticks = TICKS.get().wrapping_add(1);
     TICKS.set(ticks);
-    if ticks.is_multiple_of(1024) { on_time() } else { Ok(()) }
+    if ticks.is_multiple_of(1024) { check_deadline() } else { Ok(()) }
 }
 
 /// Ends a render that takes too long.
-pub(super) fn on_time() -> Result<(), Error> {
-    let late = SLOT.with_borrow(|slot| slot.as_ref().is_some_and(|current| Instant::now() > current.end));
+pub(super) fn check_deadline() -> Result<(), Error> {
+    let late =
+        CURRENT.with_borrow(|slot| slot.as_ref().is_some_and(|current| Instant::now() > current.deadline));
     if late {
         return Err(over_limit(&format!(
             "the render takes longer than {} seconds",
@@ -149,9 +150,10 @@ pub(super) fn on_time() -> Result<(), Error> {
 }
 
 /// Refuses to build a text larger than the whole output may be.
-pub(super) fn fits(bytes: Option<usize>, what: &str) -> Result<(), Error> {
-    let limit =
-        SLOT.with_borrow(|slot| slot.as_ref().map_or_else(Limits::default, |current| current.limits)).output;
+pub(super) fn check_size(bytes: Option<usize>, what: &str) -> Result<(), Error> {
+    let limit = CURRENT
+        .with_borrow(|slot| slot.as_ref().map_or_else(Limits::default, |current| current.limits))
+        .output;
     match bytes {
         Some(bytes) if bytes <= limit => Ok(()),
         _ => Err(over_limit(&format!("{what} would make more than the {limit} bytes a template may"))),
@@ -162,7 +164,7 @@ pub(super) fn fits(bytes: Option<usize>, what: &str) -> Result<(), Error> {
 pub(super) const MAX_ITEMS: usize = 1_000_000;
 
 /// Refuses to build a list of more than a million items.
-pub(super) fn fits_items(items: usize, what: &str) -> Result<(), Error> {
+pub(super) fn check_item_count(items: usize, what: &str) -> Result<(), Error> {
     if items <= MAX_ITEMS {
         return Ok(());
     }
@@ -170,19 +172,19 @@ pub(super) fn fits_items(items: usize, what: &str) -> Result<(), Error> {
 }
 
 /// A buffer that does not grow past its limit.
-pub(super) struct Capped {
+pub(super) struct LimitedBuffer {
     pub(super) bytes: Vec<u8>,
     limit: usize,
     pub(super) full: bool,
 }
 
-impl Capped {
+impl LimitedBuffer {
     pub(super) fn new(limit: usize) -> Self {
         Self { bytes: Vec::new(), limit, full: false }
     }
 }
 
-impl Write for Capped {
+impl Write for LimitedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + bytes.len() > self.limit {
             self.full = true;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, Template, UndefinedBehavior, Value};
 
-use super::current::{Capped, Current, Guard};
+use super::current::{Current, LimitedBuffer, RenderGuard};
 use super::error::{RenderFailure, TemplateError, TemplateErrorKind};
 use super::functions;
 use super::generation::generation_of;
@@ -81,14 +81,14 @@ impl Engine {
         vars: &BTreeMap<String, Value>,
     ) -> Result<Rendered, Box<RenderFailure>> {
         let current = Current::new(view, self.limits, vars, name);
-        let end = current.end;
+        let end = current.deadline;
         let first = self.run(name, current, |out| self.render_to(name, vars, out))?;
         if first.generation.is_none() {
             return Ok(first);
         }
         let mut current = Current::new(view, self.limits, vars, name);
         // Both renderings share one time limit.
-        (current.end, current.generation) = (end, generation_of(first.text.as_bytes()));
+        (current.deadline, current.generation) = (end, generation_of(first.text.as_bytes()));
         match self.run(name, current, |out| self.render_to(name, vars, out)) {
             Ok(mut second) => {
                 second.reads.merge(first.reads);
@@ -125,10 +125,10 @@ impl Engine {
         &self,
         name: &str,
         current: Current,
-        render: impl FnOnce(&mut Capped) -> Result<(), Error>,
+        render: impl FnOnce(&mut LimitedBuffer) -> Result<(), Error>,
     ) -> Result<Rendered, Box<RenderFailure>> {
-        let guard = Guard::enter(current);
-        let mut out = Capped::new(self.limits.output);
+        let guard = RenderGuard::enter(current);
+        let mut out = LimitedBuffer::new(self.limits.output);
         let result = render(&mut out);
         let (reads, generation) = match guard.finish() {
             Some(current) => (current.reads, current.generation_used.then_some(current.generation)),
@@ -153,7 +153,12 @@ impl Engine {
         Err(Box::new(RenderFailure { error, reads }))
     }
 
-    fn render_to(&self, name: &str, vars: &BTreeMap<String, Value>, out: &mut Capped) -> Result<(), Error> {
+    fn render_to(
+        &self,
+        name: &str,
+        vars: &BTreeMap<String, Value>,
+        out: &mut LimitedBuffer,
+    ) -> Result<(), Error> {
         // Many renders of one template are the entries of a `for_each`.
         let short = if vars.is_empty() { self.loader.short(name) } else { None };
         let template = match &short {

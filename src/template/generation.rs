@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::current::{self, BLANK};
+use super::current::{self, GENERATION_PLACEHOLDER};
 use super::registry::Registry;
 use crate::scalar::hex;
 
@@ -21,5 +21,5 @@ pub(super) fn register(all: &mut Registry) {
 /// Returns the generation of an output that has zeros in place of the hash.
 #[must_use]
 pub fn generation_of(output: &[u8]) -> String {
-    hex(&Sha256::digest(output)[..BLANK.len() / 2])
+    hex(&Sha256::digest(output)[..GENERATION_PLACEHOLDER.len() / 2])
 }

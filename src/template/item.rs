@@ -8,14 +8,14 @@ use minijinja::value::{Object, ObjectRepr};
 
 /// An entry of `for_each`: has `item.name` and `item.key`, and prints as its name.
 #[derive(Debug)]
-pub struct Item {
+pub struct ForEachItem {
     /// Its name in the directory.
     pub name: String,
     /// Its key, relative to the resource's prefix.
     pub key: String,
 }
 
-impl Object for Item {
+impl Object for ForEachItem {
     /// Prints as its name, not as a map.
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain

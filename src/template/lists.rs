@@ -195,7 +195,7 @@ fn join(list: List, options: Rest<Value>, named: Kwargs) -> Result<String, Error
             out.push_str(&separator);
         }
         out.push_str(&number::text(&item)?);
-        current::fits(Some(out.len()), "join")?;
+        current::check_size(Some(out.len()), "join")?;
     }
     Ok(out)
 }

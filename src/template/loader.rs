@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_template_is_read_once_and_a_long_one_not_kept() {
+    fn a_short_template_is_cached_and_a_long_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let loader = Loader::new(dir.path());
         assert_eq!(loader.short("a"), None);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_readable_text_file_says_so() {
+    fn an_unreadable_or_binary_file_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("sub")).unwrap();
         std::fs::write(dir.path().join("bin"), [b'a', 0xff]).unwrap();

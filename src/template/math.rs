@@ -39,7 +39,7 @@ fn checked(name: &str, result: Option<i64>) -> Result<i64, Error> {
 fn seq(first: Int, last: Int) -> Result<Value, Error> {
     let (first, last) = (first.0, last.0);
     let count = usize::try_from(first.abs_diff(last)).unwrap_or(usize::MAX);
-    current::fits_items(count, "seq")?;
+    current::check_item_count(count, "seq")?;
     let numbers: Vec<i64> =
         if first <= last { (first..=last).collect() } else { (last..=first).rev().collect() };
     Ok(Value::from(numbers))

@@ -43,7 +43,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn the_nearest_key_comes_first_and_foreign_ones_never() {
+    fn the_nearest_key_comes_first_and_unrelated_ones_never() {
         let keys = ["/app/db/host", "/app/db/hosts", "/app/db/port", "/app/cache/host", "/secret/db/host"];
         let values: Values = keys.iter().map(|key| (Arc::from(*key), Datum::from("x"))).collect();
         let scope = Scope::new("/app", &["/".to_owned()]);

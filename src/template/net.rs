@@ -69,7 +69,7 @@ fn addresses(
     wanted: fn(&IpAddr) -> bool,
 ) -> Result<Value, Error> {
     current::volatile()?;
-    current::on_time()?;
+    current::check_deadline()?;
     let name = host.0.clone();
     let answer = lookup(move || {
         let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| error.to_string())?;
@@ -85,7 +85,7 @@ fn addresses(
 
 fn services(service: Text, proto: Text, name: Text, default: Option<Value>) -> Result<Value, Error> {
     current::volatile()?;
-    current::on_time()?;
+    current::check_deadline()?;
     let query = if service.is_empty() && proto.is_empty() {
         name.0
     } else {

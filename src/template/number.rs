@@ -9,7 +9,7 @@ use minijinja::{Error, ErrorKind, Output, Value};
 
 use super::current;
 use super::error::{fail, hidden, over_limit};
-use super::item::Item;
+use super::item::ForEachItem;
 use crate::document::{MAX_DEPTH, Node};
 
 /// A number whose spelling no native number reproduces: `1.50`, `1e400`.
@@ -147,7 +147,7 @@ pub(super) fn print(out: &mut Output<'_>, value: &Value) -> Result<(), Error> {
 fn is_printable(value: &Value) -> bool {
     value.downcast_object_ref::<NumberLiteral>().is_some()
         || value.downcast_object_ref::<Date>().is_some()
-        || value.downcast_object_ref::<Item>().is_some()
+        || value.downcast_object_ref::<ForEachItem>().is_some()
         || value.is_number()
 }
 
@@ -190,10 +190,10 @@ pub(super) fn items(value: &Value) -> Result<Vec<Value>, Error> {
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         return Err(fail(format!("{} is not a list", show(value))));
     }
-    current::fits_items(value.len().unwrap_or(0), "this")?;
+    current::check_item_count(value.len().unwrap_or(0), "this")?;
     let mut out = Vec::with_capacity(value.len().unwrap_or(0));
     for item in value.try_iter()?.checked() {
-        current::fits_items(out.len(), "this")?;
+        current::check_item_count(out.len(), "this")?;
         out.push(item?);
     }
     Ok(out)

@@ -69,7 +69,7 @@ fn collect<'t>(parts: impl Iterator<Item = &'t str>) -> Result<Value, Error> {
     let mut out: Vec<Value> = Vec::new();
     for part in parts {
         out.push(Value::from(part));
-        current::fits_items(out.len(), "this expression")?;
+        current::check_item_count(out.len(), "this expression")?;
     }
     Ok(Value::from(out))
 }
@@ -84,7 +84,7 @@ fn replace_all(pattern: &str, text: &str, to: &str) -> Result<String, Error> {
         captures.expand(to, &mut out);
         last = whole.end();
         // Checked at each step: with `$0$0` a long match doubles the text each time.
-        current::fits(Some(out.len()), "regexReplaceAll")?;
+        current::check_size(Some(out.len()), "regexReplaceAll")?;
     }
     out.push_str(&text[last..]);
     Ok(out)

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_touches_what_named_listed_or_matched_its_key() {
+    fn a_change_touches_reads_that_named_listed_or_matched_its_key() {
         let set = |texts: &[&str]| texts.iter().map(|text| Arc::from(*text)).collect();
         let reads = Reads {
             keys: set(&["/a"]),

@@ -7,7 +7,7 @@ use std::io::Read;
 
 use minijinja::{Error, State, Value};
 
-use super::current::{self, Capped};
+use super::current::{self, LimitedBuffer};
 use super::error::{fail, over_limit};
 use super::registry::{Registry, Text};
 
@@ -73,13 +73,13 @@ fn include(state: &State<'_, '_>, name: Text, data: Option<Value>) -> Result<Str
     if let Some(data) = data {
         vars.insert("data".to_owned(), data);
     }
-    current::on_time()?;
+    current::check_deadline()?;
     // On a thread of its own: nested includes would otherwise use up this stack.
     let slot = current::take().ok_or_else(|| fail("include works only while a template is rendered"))?;
     let (result, slot) = std::thread::scope(|scope| {
         let render = move || {
-            current::put_back(slot);
-            let mut out = Capped::new(limit);
+            current::restore(slot);
+            let mut out = LimitedBuffer::new(limit);
             let result = template.render_captured_to(Value::from_pairs(vars), &mut out).map(drop);
             (result.map(|()| out.bytes), current::take())
         };
@@ -90,7 +90,7 @@ fn include(state: &State<'_, '_>, name: Text, data: Option<Value>) -> Result<Str
     });
     if let Some(mut slot) = slot {
         slot.chain.pop();
-        current::put_back(slot);
+        current::restore(slot);
     }
     let bytes = result.map_err(|error| {
         Error::new(minijinja::ErrorKind::BadInclude, format!("error in \"{}\"", &*name)).with_source(error)

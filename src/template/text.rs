@@ -50,13 +50,13 @@ fn replace(s: Text, old: Text, new: Text, n: Option<Int>) -> Result<String, Erro
     let most = n.and_then(|n| usize::try_from(n.0).ok()).unwrap_or(usize::MAX);
     let found = if old.is_empty() { s.chars().count() + 1 } else { s.matches(&*old).count() };
     let grown = found.min(most).checked_mul(new.len()).and_then(|grown| grown.checked_add(s.len()));
-    current::fits(grown, "replace")?;
+    current::check_size(grown, "replace")?;
     Ok(s.replacen(&*old, &new, most))
 }
 
 fn repeat(text: &str, times: i64) -> Result<String, Error> {
     let times = usize::try_from(times).unwrap_or(0);
-    current::fits(text.len().checked_mul(times), "repeat")?;
+    current::check_size(text.len().checked_mul(times), "repeat")?;
     Ok(text.repeat(times))
 }
 
@@ -67,7 +67,7 @@ fn indent(text: &str, width: i64) -> Result<String, Error> {
     }
     let width = usize::try_from(width).unwrap_or(0);
     let lines = text.matches('\n').count() + 1;
-    current::fits(width.checked_mul(lines).and_then(|more| more.checked_add(text.len())), "indent")?;
+    current::check_size(width.checked_mul(lines).and_then(|more| more.checked_add(text.len())), "indent")?;
     let pad = " ".repeat(width);
     Ok(format!("{pad}{}", text.replace('\n', &format!("\n{pad}"))))
 }

@@ -61,7 +61,7 @@ static CALLS: LazyLock<Regex> = LazyLock::new(|| pattern(r"([A-Za-z_][A-Za-z0-9_
 static FILTERS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?:\||\{%[-+]?\s*filter\s)\s*([A-Za-z_][A-Za-z0-9_]*)"));
 static TESTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\bis\s+(?:not\s+)?([A-Za-z_][A-Za-z0-9_]*)"));
-static MADE: LazyLock<Regex> = LazyLock::new(|| {
+static DEFINITIONS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"\b(?:macro|set|as|import|for|with)\s+([A-Za-z_][A-Za-z0-9_]*(?:\s*,\s*[A-Za-z_][A-Za-z0-9_]*)*)",
     )
@@ -85,9 +85,9 @@ pub fn known_names(used_as: Callable) -> Vec<&'static str> {
 /// Returns the names that a template defines itself (macros, variables, imports): templates it includes may call them
 /// too.
 #[must_use]
-pub fn made_names(source: &str) -> BTreeSet<String> {
+pub fn defined_names(source: &str) -> BTreeSet<String> {
     let tags = tags_only(source);
-    let lists = MADE.captures_iter(&tags).map(|found| found[1].to_owned()).collect::<Vec<_>>();
+    let lists = DEFINITIONS.captures_iter(&tags).map(|found| found[1].to_owned()).collect::<Vec<_>>();
     lists.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect()
 }
 
@@ -145,7 +145,7 @@ fn tags_only(source: &str) -> String {
         }
         let end = end_of_tag(rest);
         let tag = &rest[..end];
-        unquoted(&mut out, tag);
+        blank_quotes(&mut out, tag);
         rest = &rest[end..];
         if tag.trim_start_matches(['{', '%', '-', '+']).trim_start().starts_with("raw") {
             let end = rest.find("endraw").map_or(rest.len(), |end| rest[..end].rfind("{%").unwrap_or(end));
@@ -179,7 +179,7 @@ fn end_of_tag(tag: &str) -> usize {
     tag.len()
 }
 
-fn unquoted(out: &mut String, tag: &str) {
+fn blank_quotes(out: &mut String, tag: &str) {
     let mut quote = None;
     let mut escaped = false;
     for character in tag.chars() {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nothing_answers_to_are_found_with_their_lines() {
+    fn unknown_names_are_found_with_their_lines() {
         let source = "{{ getvv('/x') }}\n{{ getv('/x') | uper }}\n{% if x is defind %}{% endif %}\n{% filter trimm %}{% endfilter %}";
         let want = [
             (Callable::Function, "getvv", 1),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_template_may_say_is_not_called_unknown() {
+    fn known_names_are_not_reported_as_unknown() {
         for source in [
             "{% macro row(x) %}{{ x | upper }}{% endmacro %}{{ row(1) }}",
             "{% for x in ls('/a') %}{{ loop.cycle('a', 'b') }}{{ x.upper() }}{% endfor %}",
@@ -252,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn names_that_an_including_template_makes_are_seen() {
-        let made = made_names(
+    fn names_defined_by_an_including_template_are_known() {
+        let made = defined_names(
             "{% macro row(x) %}{% endmacro %}{% set a, b = 1, 2 %}{% from 'x' import y as z %}set q",
         );
         for name in ["row", "a", "b", "y", "z"] {

@@ -67,7 +67,7 @@ fn split(s: Text, sep: Option<Text>, max: Option<Int>) -> Result<Value, Error> {
     let mut out: Vec<Value> = Vec::new();
     let mut push = |part: &str| {
         out.push(Value::from(part));
-        current::fits_items(out.len(), "split")
+        current::check_item_count(out.len(), "split")
     };
     match sep.as_deref() {
         Some("") => s.chars().try_for_each(|character| push(character.encode_utf8(&mut [0; 4])))?,

@@ -12,8 +12,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::advice::{self, Flags};
-use super::renewed::Renewed;
-use super::{Files, TlsError, config};
+use super::hot_reload::HotReload;
+use super::{TlsError, TlsFiles, config};
 
 /// The first byte of every TLS connection.
 const TLS_HANDSHAKE_RECORD: u8 = 22;
@@ -32,7 +32,7 @@ const MAX_REJECT_BYTES: u64 = 64 << 10;
 /// The server side. Clones share the loaded files.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
-    renewed: Arc<Renewed<ServerConfig>>,
+    config: Arc<HotReload<ServerConfig>>,
 }
 
 impl Acceptor {
@@ -40,8 +40,8 @@ impl Acceptor {
     ///
     /// # Errors
     /// A file cannot be used.
-    pub fn open(files: &Files) -> Result<Self, TlsError> {
-        Ok(Self { renewed: Renewed::open(files, config::server)? })
+    pub fn open(files: &TlsFiles) -> Result<Self, TlsError> {
+        Ok(Self { config: HotReload::open(files, config::server)? })
     }
 
     /// Does the handshake with a client. The caller sets the deadline. A client that speaks plain HTTP gets an
@@ -69,14 +69,14 @@ impl Acceptor {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, says));
             }
         }
-        let acceptor = TlsAcceptor::from(self.renewed.current().await);
+        let acceptor = TlsAcceptor::from(self.config.current().await);
         acceptor.accept(stream).await.map_err(|error| self.explain(error))
     }
 
     /// Adds advice to the error of an accepted connection; other errors are unchanged.
     #[must_use]
     pub fn explain(&self, error: io::Error) -> io::Error {
-        let files = self.renewed.files();
+        let files = self.config.files();
         let auth = files.flag("client-cert-auth");
         advice::explained(error, |cause| advice::of_client(&Flags::of(files), &auth, cause))
     }
@@ -102,13 +102,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_in_http_is_as_long_as_it_says() {
+    fn the_plain_http_reply_is_as_long_as_its_content_length() {
         let (head, body) = HTTP_ON_TLS_RESPONSE.split_once("\r\n\r\n").unwrap();
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}: {}", body.len());
     }
 
     #[test]
-    fn a_bad_file_is_named_with_what_sets_it() {
+    fn a_bad_file_is_reported_with_its_setting() {
         let dir = tempfile::tempdir().unwrap();
         let junk = dir.path().join("junk.pem");
         std::fs::write(&junk, "-----BEGIN NOTHING-----\nsecret\n").unwrap();
@@ -116,12 +116,12 @@ mod tests {
         for (peer, flag) in [(false, "--cert-file"), (true, "--peer-cert-file")] {
             for (file, says) in [(&none, "none.pem: cannot be read"), (&junk, "junk.pem: ")] {
                 let (cert, key) = (Some(file.clone()), Some(junk.clone()));
-                let error = Acceptor::open(&Files { cert, key, peer, ..Files::default() }).unwrap_err();
+                let error = Acceptor::open(&TlsFiles { cert, key, peer, ..TlsFiles::default() }).unwrap_err();
                 let error = error.to_string();
                 assert!(error.contains(says) && error.contains(flag), "{error}");
                 assert!(!error.contains("secret"), "{error}");
             }
-            let error = Acceptor::open(&Files { peer, ..Files::default() }).unwrap_err().to_string();
+            let error = Acceptor::open(&TlsFiles { peer, ..TlsFiles::default() }).unwrap_err().to_string();
             assert!(error.contains(flag), "{error}");
         }
     }

@@ -8,7 +8,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription as Alert, CertificateError as Bad, Error, InvalidMessage};
 
 use super::contents::{CA, CERT, KEY};
-use super::{Files, identity};
+use super::{TlsFiles, identity};
 
 /// The names of the flags that set this side's files.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Flags {
 
 impl Flags {
     /// Returns the flags of a port.
-    pub(super) fn of(files: &Files) -> Self {
+    pub(super) fn of(files: &TlsFiles) -> Self {
         let (ca, cert, key) = (files.flag(CA), files.flag(CERT), files.flag(KEY));
         Self { ca, cert, key, ca_path: files.trusted_ca.clone(), cert_path: files.cert.clone() }
     }
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tls_error_is_found_below_others() {
+    fn a_tls_error_is_found_inside_others() {
         let tls = Error::AlertReceived(Alert::CertificateRequired);
         let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
         let flags = Flags::named("--ca", "--cert", "--key");
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_a_word_in_tls_is_a_closed_connection() {
+    fn a_tls_end_without_close_notify_is_a_closed_connection() {
         let url = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/x";
         let end = || io::Error::new(io::ErrorKind::UnexpectedEof, url);
         for error in [end(), io::Error::other(end())] {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_librarys_kinds_of_names_are_left_out() {
+    fn the_librarys_name_kinds_are_omitted() {
         assert_eq!(bare("DnsName(\"localhost\")"), "localhost");
         assert_eq!(bare("IpAddress(127.0.0.1)"), "127.0.0.1");
         assert_eq!(bare("x"), "x");

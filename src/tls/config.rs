@@ -8,14 +8,14 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::any::AnyCertificate;
-use super::contents::{CA, CERT, Contents, KEY, bad};
-use super::{Files, TlsError};
+use super::accept_any::AcceptAnyCertificate;
+use super::contents::{CA, CERT, FileContents, KEY, bad};
+use super::{TlsError, TlsFiles};
 
 const HTTP: &[u8] = b"http/1.1";
 
 /// Makes the server's configuration.
-pub(super) fn server(files: &Files, contents: &Contents) -> Result<ServerConfig, TlsError> {
+pub(super) fn server(files: &TlsFiles, contents: &FileContents) -> Result<ServerConfig, TlsError> {
     let Some(identity) = contents.identity(files)? else {
         let (cert, key) = (files.flag(CERT), files.flag(KEY));
         return Err(TlsError(format!("an https URL needs a certificate and its key; add {cert} and {key}")));
@@ -33,7 +33,7 @@ pub(super) fn server(files: &Files, contents: &Contents) -> Result<ServerConfig,
 }
 
 /// Makes the client's configuration.
-pub(super) fn client(files: &Files, contents: &Contents) -> Result<ClientConfig, TlsError> {
+pub(super) fn client(files: &TlsFiles, contents: &FileContents) -> Result<ClientConfig, TlsError> {
     let identity = contents.identity(files)?;
     let roots = contents.roots(files)?;
     let roots = match roots {
@@ -56,7 +56,9 @@ pub(crate) fn client_config(
         .map_err(|error| no_tls(&error))?;
     let builder = match roots {
         Some(roots) => builder.with_root_certificates(roots),
-        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))),
+        None => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider())))
+        }
     };
     Ok(match identity {
         Some(identity) => builder.with_client_cert_resolver(identity),
@@ -67,7 +69,7 @@ pub(crate) fn client_config(
 /// Makes the verifier of client certificates. An authority alone does not require certificates, but those presented
 /// must be valid.
 fn verifier(
-    files: &Files,
+    files: &TlsFiles,
     roots: Option<RootCertStore>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
     let Some(roots) = roots else {

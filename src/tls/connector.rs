@@ -10,14 +10,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::advice::{self, Flags};
-use super::renewed::Renewed;
-use super::{Files, TlsError, config};
+use super::hot_reload::HotReload;
+use super::{TlsError, TlsFiles, config};
 
 /// The client side. Clones share the loaded files.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    files: Files,
-    renewed: Arc<OnceLock<Arc<Renewed<ClientConfig>>>>,
+    files: TlsFiles,
+    config: Arc<OnceLock<Arc<HotReload<ClientConfig>>>>,
 }
 
 impl Connector {
@@ -26,20 +26,20 @@ impl Connector {
     ///
     /// # Errors
     /// A file cannot be used.
-    pub fn open(files: &Files) -> Result<Self, TlsError> {
-        let connector = Self { files: files.clone(), renewed: Arc::default() };
+    pub fn open(files: &TlsFiles) -> Result<Self, TlsError> {
+        let connector = Self { files: files.clone(), config: Arc::default() };
         if files.any() {
-            connector.renewed()?;
+            connector.config()?;
         }
         Ok(connector)
     }
 
-    fn renewed(&self) -> Result<&Arc<Renewed<ClientConfig>>, TlsError> {
-        if let Some(renewed) = self.renewed.get() {
-            return Ok(renewed);
+    fn config(&self) -> Result<&Arc<HotReload<ClientConfig>>, TlsError> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
         }
-        let opened = Renewed::open(&self.files, config::client)?;
-        Ok(self.renewed.get_or_init(|| opened))
+        let opened = HotReload::open(&self.files, config::client)?;
+        Ok(self.config.get_or_init(|| opened))
     }
 
     /// Does the handshake with the server `host` (a name or an IP address, with or without the brackets of IPv6).
@@ -56,8 +56,8 @@ impl Connector {
             let says = format!("{host:?} is neither a host name nor an IP address");
             io::Error::new(io::ErrorKind::InvalidInput, says)
         })?;
-        let renewed = self.renewed().map_err(io::Error::other)?;
-        let connector = TlsConnector::from(renewed.current().await);
+        let config = self.config().map_err(io::Error::other)?;
+        let connector = TlsConnector::from(config.current().await);
         connector.connect(name, stream).await.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
                 io::Error::new(error.kind(), advice::ENDED)
@@ -78,14 +78,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_without_its_key_is_refused_by_the_flags_names() {
+    fn a_certificate_without_its_key_is_reported_with_the_flags_names() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("some.pem");
         std::fs::write(&path, "no pem at all\n").unwrap();
-        let files = Files { cert: Some(path.clone()), peer: true, ..Files::default() };
+        let files = TlsFiles { cert: Some(path.clone()), peer: true, ..TlsFiles::default() };
         let says = Connector::open(&files).unwrap_err().to_string();
         assert_eq!(says, "--peer-cert-file has no effect alone; add --peer-key-file FILE");
-        let files = Files { trusted_ca: Some(path), peer: true, ..Files::default() };
+        let files = TlsFiles { trusted_ca: Some(path), peer: true, ..TlsFiles::default() };
         let says = Connector::open(&files).unwrap_err().to_string();
         assert!(says.contains("some.pem: holds no certificate"), "{says}");
         assert!(says.contains("--peer-trusted-ca-file"), "{says}");

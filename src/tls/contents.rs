@@ -7,19 +7,19 @@ use rustls::RootCertStore;
 use rustls::sign::SingleCertAndKey;
 use sha2::{Digest as _, Sha256};
 
-use super::identity::{self, Unusable};
-use super::{Files, TlsError, pem};
+use super::identity::{self, PairError};
+use super::{TlsError, TlsFiles, pem};
 
 /// The bytes of all files, read before any is parsed.
-pub(super) struct Contents {
+pub(super) struct FileContents {
     cert: Option<Vec<u8>>,
     key: Option<Vec<u8>>,
     trusted_ca: Option<Vec<u8>>,
 }
 
-impl Contents {
+impl FileContents {
     /// Reads the files.
-    pub(super) fn read(files: &Files) -> Result<Self, TlsError> {
+    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let read = |name| match path(files, name) {
             Some(path) => pem::contents(path).map_err(|why| bad(files, name, &why)).map(Some),
             None => Ok(None),
@@ -40,7 +40,7 @@ impl Contents {
     }
 
     /// Returns the certificate chain with its key; `None` when neither is configured.
-    pub(super) fn identity(&self, files: &Files) -> Result<Option<Arc<SingleCertAndKey>>, TlsError> {
+    pub(super) fn identity(&self, files: &TlsFiles) -> Result<Option<Arc<SingleCertAndKey>>, TlsError> {
         let (cert, key) = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => (cert, key),
             (None, None) => return Ok(None),
@@ -48,26 +48,26 @@ impl Contents {
             (None, Some(_)) => return Err(lone_file_error(files, KEY, CERT)),
         };
         let paired = identity::pair(cert, key).map_err(|unusable| match unusable {
-            Unusable::Cert(why) => bad(files, CERT, &why),
-            Unusable::Key(why) => bad(files, KEY, &why),
-            Unusable::Mismatch => {
+            PairError::Cert(why) => bad(files, CERT, &why),
+            PairError::Key(why) => bad(files, KEY, &why),
+            PairError::Mismatch => {
                 let key = files.key.as_deref().unwrap_or(Path::new("")).display();
                 bad(files, CERT, &format!("does not go with the key {key}"))
             }
         })?;
-        match paired.doubt {
+        match paired.warning {
             // A member's certificate must also satisfy other members.
-            Some(doubt) if files.peer => Err(bad(files, CERT, doubt)),
-            Some(doubt) => {
-                tracing::warn!("{}: {doubt}", files.cert.as_deref().unwrap_or(Path::new("")).display());
-                Ok(Some(paired.shown))
+            Some(warning) if files.peer => Err(bad(files, CERT, warning)),
+            Some(warning) => {
+                tracing::warn!("{}: {warning}", files.cert.as_deref().unwrap_or(Path::new("")).display());
+                Ok(Some(paired.certified_key))
             }
-            None => Ok(Some(paired.shown)),
+            None => Ok(Some(paired.certified_key)),
         }
     }
 
     /// Returns the authorities; `None` when no file of them is configured.
-    pub(super) fn roots(&self, files: &Files) -> Result<Option<RootCertStore>, TlsError> {
+    pub(super) fn roots(&self, files: &TlsFiles) -> Result<Option<RootCertStore>, TlsError> {
         let roots = self.trusted_ca.as_deref().map(pem::authorities).transpose();
         roots.map_err(|why| bad(files, CA, &why))
     }
@@ -78,12 +78,12 @@ pub(super) const KEY: &str = "key-file";
 pub(super) const CA: &str = "trusted-ca-file";
 
 /// Returns the error of one file, with the flag that names it.
-pub(super) fn bad(files: &Files, name: &str, why: &str) -> TlsError {
+pub(super) fn bad(files: &TlsFiles, name: &str, why: &str) -> TlsError {
     let path = path(files, name).map_or(Path::new(""), PathBuf::as_path);
     TlsError(format!("{}: {why}; check {}", path.display(), files.flag(name)))
 }
 
-fn path<'f>(files: &'f Files, name: &str) -> Option<&'f PathBuf> {
+fn path<'f>(files: &'f TlsFiles, name: &str) -> Option<&'f PathBuf> {
     match name {
         CERT => files.cert.as_ref(),
         KEY => files.key.as_ref(),
@@ -91,6 +91,6 @@ fn path<'f>(files: &'f Files, name: &str) -> Option<&'f PathBuf> {
     }
 }
 
-fn lone_file_error(files: &Files, given: &str, missing: &str) -> TlsError {
+fn lone_file_error(files: &TlsFiles, given: &str, missing: &str) -> TlsError {
     TlsError(format!("{} has no effect alone; add {} FILE", files.flag(given), files.flag(missing)))
 }

@@ -19,7 +19,7 @@ const VERSION_1_ERROR: &str = "its certificate is of X.509 version 1, which is n
 
 /// What is wrong with the two files. It never contains a part of the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unusable {
+pub(crate) enum PairError {
     /// The certificate cannot be read.
     Cert(String),
     /// The key cannot be used.
@@ -32,36 +32,36 @@ pub(crate) enum Unusable {
 #[derive(Debug)]
 pub(crate) struct Identity {
     /// For a server's or a client's configuration.
-    pub(crate) shown: Arc<SingleCertAndKey>,
+    pub(crate) certified_key: Arc<SingleCertAndKey>,
     /// A warning, with advice, if other programs may refuse it.
-    pub(crate) doubt: Option<&'static str>,
+    pub(crate) warning: Option<&'static str>,
 }
 
 /// Pairs a chain with its key, both in PEM.
 ///
 /// # Errors
 /// The certificate or the key cannot be read, or they do not belong together.
-pub(crate) fn pair(cert: &[u8], key: &[u8]) -> Result<Identity, Unusable> {
-    let chain = pem::certificates(cert).map_err(Unusable::Cert)?;
-    let key = pem::private_key(key).map_err(Unusable::Key)?;
+pub(crate) fn pair(cert: &[u8], key: &[u8]) -> Result<Identity, PairError> {
+    let chain = pem::certificates(cert).map_err(PairError::Cert)?;
+    let key = pem::private_key(key).map_err(PairError::Key)?;
     let key = ring::sign::any_supported_type(&key).map_err(|_| {
-        Unusable::Key(
+        PairError::Key(
             "holds a key of a kind that cannot be used; RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, and Ed25519 can"
                 .to_owned(),
         )
     })?;
     let certified = CertifiedKey::new(chain, key);
-    let doubt = match certified.keys_match() {
+    let warning = match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => None,
-        Err(Error::InconsistentKeys(_)) => return Err(Unusable::Mismatch),
+        Err(Error::InconsistentKeys(_)) => return Err(PairError::Mismatch),
         // Certificates of other versions than 3 are served too: other programs accept what rustls cannot read.
         Err(error) => match certified.cert.first().and_then(key_of_version_1) {
             Some(public) if certified.key.public_key().as_ref() == Some(&public) => Some(VERSION_1_WARNING),
-            Some(_) => return Err(Unusable::Mismatch),
-            None => return Err(Unusable::Cert(format!("holds a certificate that cannot be read: {error}"))),
+            Some(_) => return Err(PairError::Mismatch),
+            None => return Err(PairError::Cert(format!("holds a certificate that cannot be read: {error}"))),
         },
     };
-    Ok(Identity { shown: Arc::new(SingleCertAndKey::from(certified)), doubt })
+    Ok(Identity { certified_key: Arc::new(SingleCertAndKey::from(certified)), warning })
 }
 
 /// Returns the public key in a certificate of version 1, which has six fields and no version; `None` for any other.

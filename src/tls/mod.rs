@@ -10,15 +10,15 @@
 //!
 //! Leaves out: who listens where (`api`, `consensus`), deadlines of handshakes, and HTTP.
 
+mod accept_any;
 mod acceptor;
 pub(crate) mod advice;
-mod any;
 mod config;
 mod connector;
 mod contents;
+mod hot_reload;
 pub(crate) mod identity;
 pub(crate) mod pem;
-mod renewed;
 mod self_signed;
 
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub use connector::Connector;
 
 /// The files of one port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files {
+pub struct TlsFiles {
     /// PEM certificate chain.
     pub cert: Option<PathBuf>,
     /// PEM private key.
@@ -43,12 +43,12 @@ pub struct Files {
     /// Whether this is the port between members: errors then name the `peer-` flags.
     pub peer: bool,
     /// The hosts of a self-signed certificate: `cert` and `key` are generated unless they already exist.
-    pub self_made: Option<Vec<String>>,
+    pub self_signed: Option<Vec<String>>,
     /// Whether every server certificate is accepted: those are self-signed, too.
     pub unverified: bool,
 }
 
-impl Files {
+impl TlsFiles {
     /// Returns whether any file is named.
     #[must_use]
     pub fn any(&self) -> bool {

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wrong_kind_of_file_is_called_by_what_it_holds() {
+    fn a_wrong_kind_of_file_is_reported_by_what_it_holds() {
         let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
         for (file, holds) in [
             (pem("CERTIFICATE REQUEST"), "holds a request for a certificate, but no "),

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 
-use super::{Files, TlsError};
+use super::{TlsError, TlsFiles};
 
 /// The validity in years. Nothing renews the certificate, so it must not expire in an unattended member.
 const VALIDITY_YEARS: i16 = 10;
 
 /// Generates the certificate and its key, unless both exist from an earlier start.
-pub(super) fn ensure(files: &Files) -> Result<(), TlsError> {
-    let (Some(hosts), Some(cert), Some(key)) = (&files.self_made, &files.cert, &files.key) else {
+pub(super) fn ensure(files: &TlsFiles) -> Result<(), TlsError> {
+    let (Some(hosts), Some(cert), Some(key)) = (&files.self_signed, &files.cert, &files.key) else {
         return Ok(());
     };
     match (cert.exists(), key.exists()) {
@@ -107,20 +107,20 @@ mod tests {
     use super::super::{Acceptor, Connector};
     use super::*;
 
-    fn files(data: &Path) -> Files {
+    fn files(data: &Path) -> TlsFiles {
         let at = |name: &str| Some(data.join("fixtures/peer").join(name));
         let hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-        Files {
+        TlsFiles {
             cert: at("cert.pem"),
             key: at("key.pem"),
-            self_made: Some(hosts),
+            self_signed: Some(hosts),
             unverified: true,
-            ..Files::default()
+            ..TlsFiles::default()
         }
     }
 
     #[tokio::test]
-    async fn what_one_member_made_serves_another_and_is_kept() {
+    async fn a_generated_certificate_is_trusted_by_other_members_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (files(&dir.path().join("new/one")), files(&dir.path().join("two")));
         let (acceptor, connector) = (Acceptor::open(&one).unwrap(), Connector::open(&two).unwrap());
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_whose_key_went_is_never_left_beside_a_new_key() {
+    fn an_old_certificate_is_never_left_beside_a_new_key() {
         let dir = tempfile::tempdir().unwrap();
         let files = files(dir.path());
         let (cert, key) = (files.cert.clone().unwrap(), files.key.clone().unwrap());
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn a_folder_that_cannot_be_created_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();

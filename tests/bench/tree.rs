@@ -14,7 +14,7 @@ use crate::support::Etcd;
 use crate::support::http::request;
 
 /// The number of puts that etcd accepts in one transaction by default.
-const TOGETHER: usize = 128;
+const PUTS_PER_TRANSACTION: usize = 128;
 /// Connections that fill the store through the v2 API, which has no transactions.
 const LANES: usize = 8;
 
@@ -50,7 +50,7 @@ impl Api {
                     scope.spawn(move || part.iter().for_each(|(key, value)| etcd.put(key, value)));
                 }
             }),
-            Self::V3 => keys.chunks(TOGETHER).for_each(|part| transaction(etcd, part)),
+            Self::V3 => keys.chunks(PUTS_PER_TRANSACTION).for_each(|part| transaction(etcd, part)),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::group::Plan;
 use crate::support::port::Port;
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 use crate::support::{Authority, Daemon, Dir, Retune, WAIT_TIMEOUT, eventually};
 
 /// Starts a store that listens at `https://` and this address, with these extra flags.
@@ -42,7 +42,7 @@ fn s_client(address: &str, ca: &str) -> String {
 fn a_certificate_of_version_1_is_served_with_a_warning() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
-    if !need("curl") {
+    if !need_program("curl") {
         return;
     }
     let ca = authority.ca();
@@ -72,11 +72,11 @@ fn a_certificate_of_version_1_is_served_with_a_warning() {
 const ANY_CLIENT_PORT: [&str; 2] = ["--listen-client-urls", "http://127.0.0.1:0"];
 
 #[test]
-fn a_pair_that_is_of_no_use_is_an_error_that_is_true_and_said_once() {
+fn an_invalid_pair_is_reported_correctly_and_once() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let (good, old) = (authority.sign("server"), authority.sign_version_1("ec"));
-    let (other, odd) = (authority.sign("client"), authority.odd_key());
+    let (other, odd) = (authority.sign("client"), authority.uncommon_key());
     let port = Port::claim();
     for (cert, key, says, keeps_quiet) in [
         // Neither version is accepted with another's key.
@@ -116,9 +116,9 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn auto_tls_makes_a_certificate_once_and_serves_it_under_both_names() {
+fn auto_tls_creates_a_certificate_once_and_serves_it_under_both_names() {
     let dir = Dir::new();
-    if !need("curl") || !need("openssl") {
+    if !need_program("curl") || !need_program("openssl") {
         return;
     }
     let port = Port::claim();
@@ -147,7 +147,7 @@ fn auto_tls_makes_a_certificate_once_and_serves_it_under_both_names() {
         Retune::new(&dir, &["ctl", "--endpoints", &url, "--ca-file", &shown, "set", "/a", name])
             .run()
             .exits(0);
-        if need("etcdctl") {
+        if need_program("etcdctl") {
             let ctl = ["--endpoints", &url, "--ca-file", &shown, "get", "/a"];
             let done = Command::new("etcdctl").env("ETCDCTL_API", "2").args(ctl).output().unwrap();
             assert_eq!(String::from_utf8_lossy(&done.stdout), format!("{name}\n"), "{done:?}");
@@ -160,10 +160,10 @@ fn auto_tls_makes_a_certificate_once_and_serves_it_under_both_names() {
 }
 
 #[test]
-fn three_members_with_certificates_of_their_own_making_are_a_cluster() {
+fn three_members_with_self_signed_certificates_form_a_cluster() {
     let Some(mut plan) = Plan::new(3) else { return };
     plan.scheme = "https";
-    let mut group = plan.with(&["--peer-auto-tls"]).here();
+    let mut group = plan.with(&["--peer-auto-tls"]).on_local_ports();
     group.start();
     for (number, member) in group.members.iter().enumerate() {
         let answer = member.wire().request("PUT", &format!("/v2/keys/{number}"), Some("value=x")).unwrap();

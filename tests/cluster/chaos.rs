@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::group::{AGREE_TIMEOUT, Group, Plan};
-use super::storm::Storm;
+use super::workload::Workload;
 use crate::durable::budget;
 use crate::durable::member::Program;
 use crate::support::WAIT_TIMEOUT;
-use crate::support::dice::Dice;
+use crate::support::rng::TestRng;
 
 /// The active faults, so that they can be undone.
 #[derive(Default)]
-struct Harm {
+struct ActiveFaults {
     frozen: Vec<usize>,
     done: Vec<String>,
 }
 
-impl Harm {
+impl ActiveFaults {
     /// Adds a fault.
-    fn strike(&mut self, group: &mut Group, dice: &mut Dice) {
-        let (one, step) = (dice.index(3), 1 + dice.index(2));
+    fn inject(&mut self, group: &mut Group, rng: &mut TestRng) {
+        let (one, step) = (rng.index(3), 1 + rng.index(2));
         let other = (one + step) % 3;
-        let what = match dice.below(9) {
+        let what = match rng.below(9) {
             0 => {
                 group.hosts().isolate(one);
                 format!("isolate {one}")
@@ -39,19 +39,19 @@ impl Harm {
                 format!("cut {one} -> {other}")
             }
             3 => {
-                group.hosts().mute(one);
+                group.hosts().block_outgoing(one);
                 format!("mute {one}")
             }
             4 => {
-                group.hosts().lose(0.1);
+                group.hosts().set_packet_loss(0.1);
                 "lose".to_owned()
             }
-            5 if group.members[one].runs() && !self.frozen.contains(&one) => {
+            5 if group.members[one].is_running() && !self.frozen.contains(&one) => {
                 group.freeze(one);
                 self.frozen.push(one);
                 format!("freeze {one}")
             }
-            6 if group.members[one].runs() && !self.frozen.contains(&one) => {
+            6 if group.members[one].is_running() && !self.frozen.contains(&one) => {
                 group.members[one].signal(Signal::SIGTERM);
                 // A clean stop must work even then.
                 assert!(
@@ -77,7 +77,7 @@ impl Harm {
             group.thaw(number);
         }
         for number in 0..3 {
-            if !group.members[number].runs() {
+            if !group.members[number].is_running() {
                 group.members[number].kill();
                 group.members[number].spawn();
             }
@@ -86,30 +86,30 @@ impl Harm {
 }
 
 #[test]
-fn whatever_happens_nothing_is_lost_and_peace_is_enough_to_go_on() {
+fn no_fault_loses_data_and_the_cluster_recovers_when_faults_end() {
     let Some(plan) = Plan::new(3) else { return };
     // A watch at etcd skips what its member received as a snapshot; with the default count, none is sent in so
     // short a time.
     let count = if plan.program == Program::Etcd { "100000" } else { "200" };
-    let Some(mut group) = plan.with(&["--snapshot-count", count]).apart() else { return };
-    let mut dice = Dice::thrown("chaos");
+    let Some(mut group) = plan.with(&["--snapshot-count", count]).on_hosts() else { return };
+    let mut rng = TestRng::from_env("chaos");
     group.start();
-    let storm = Storm::start(&mut group, &mut dice, 3);
+    let workload = Workload::start(&mut group, &mut rng, 3);
     let (begun, span, mut rounds) = (Instant::now(), budget(20), 0_u32);
     while begun.elapsed() < span {
-        let mut harm = Harm::default();
-        for _ in 0..1 + dice.below(4) {
-            harm.strike(&mut group, &mut dice);
-            std::thread::sleep(Duration::from_millis(dice.below(600)));
+        let mut faults = ActiveFaults::default();
+        for _ in 0..1 + rng.below(4) {
+            faults.inject(&mut group, &mut rng);
+            std::thread::sleep(Duration::from_millis(rng.below(600)));
         }
-        harm.end(&mut group);
-        let took = storm.goes_on(10, AGREE_TIMEOUT, &format!("after {:?}", harm.done));
+        faults.end(&mut group);
+        let took = workload.assert_progress(10, AGREE_TIMEOUT, &format!("after {:?}", faults.done));
         if took > Duration::from_secs(4) {
-            eprintln!("chaos: {took:?} to go on after {:?}", harm.done);
+            eprintln!("chaos: {took:?} to go on after {:?}", faults.done);
         }
         rounds += 1;
     }
     group.until_serving();
     eprintln!("chaos: {rounds} rounds");
-    storm.finish(&mut group);
+    workload.finish(&mut group);
 }

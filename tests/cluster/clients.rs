@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::history::{Need, Op, Step, Value};
+use super::history::{Op, Precondition, Step, Value};
 use crate::durable::wire::{Answer, Wire};
-use crate::support::dice::Dice;
+use crate::support::rng::TestRng;
 
 /// Keys that all clients share.
 pub const KEYS: usize = 5;
@@ -49,7 +49,7 @@ pub struct Client {
     pub number: usize,
     /// The members it knows; it stays with one as long as that one responds.
     pub addresses: Vec<String>,
-    pub dice: Dice,
+    pub rng: TestRng,
     /// The timeout of a response.
     pub limit: Duration,
 }
@@ -57,7 +57,7 @@ pub struct Client {
 impl Client {
     /// Works until asked to stop.
     pub fn work(self, shared: &Shared) -> Log {
-        let wires = self.addresses.iter().map(|address| Wire::to(address).patient_for(self.limit)).collect();
+        let wires = self.addresses.iter().map(|address| Wire::to(address).with_timeout(self.limit)).collect();
         let at = self.number % self.addresses.len();
         let mut worker =
             Worker { client: self, shared, wires, at, serial: 0, seen: [None; KEYS], log: Log::default() };
@@ -82,30 +82,30 @@ struct Worker<'s> {
 
 impl Worker<'_> {
     fn step(&mut self) {
-        let key = self.client.dice.index(KEYS);
+        let key = self.client.rng.index(KEYS);
         let value = self.value();
         let set = Some(Some(value));
-        match (self.client.dice.below(12), self.seen[key]) {
+        match (self.client.rng.below(12), self.seen[key]) {
             (0, _) => self.post(value),
             (1, _) => {
-                let asked = Step { need: Need::Present, then: Some(None) };
-                self.operate(key, asked, ("DELETE", String::new(), None));
+                let asked = Step { need: Precondition::Present, then: Some(None) };
+                self.send_operation(key, asked, ("DELETE", String::new(), None));
             }
             (2, _) => {
-                let asked = Step { need: Need::Is(None), then: set };
-                self.operate(key, asked, ("PUT", "?prevExist=false".to_owned(), Some(value)));
+                let asked = Step { need: Precondition::Is(None), then: set };
+                self.send_operation(key, asked, ("PUT", "?prevExist=false".to_owned(), Some(value)));
             }
             (3..6, Some(was)) => {
-                let asked = Step { need: Need::Is(Some(was)), then: set };
-                self.operate(key, asked, ("PUT", format!("?prevValue={was}"), Some(value)));
+                let asked = Step { need: Precondition::Is(Some(was)), then: set };
+                self.send_operation(key, asked, ("PUT", format!("?prevValue={was}"), Some(value)));
             }
             (6..9, _) => {
-                let asked = Step { need: Need::Anything, then: None };
-                self.operate(key, asked, ("GET", "?quorum=true".to_owned(), None));
+                let asked = Step { need: Precondition::Anything, then: None };
+                self.send_operation(key, asked, ("GET", "?quorum=true".to_owned(), None));
             }
             _ => {
-                let asked = Step { need: Need::Anything, then: set };
-                self.operate(key, asked, ("PUT", String::new(), Some(value)));
+                let asked = Step { need: Precondition::Anything, then: set };
+                self.send_operation(key, asked, ("PUT", String::new(), Some(value)));
             }
         }
     }
@@ -116,16 +116,21 @@ impl Worker<'_> {
         (self.client.number as u64 + 1) * 1_000_000 + self.serial
     }
 
-    fn operate(&mut self, key: usize, asked: Step, (method, query, value): (&str, String, Option<Value>)) {
+    fn send_operation(
+        &mut self,
+        key: usize,
+        asked: Step,
+        (method, query, value): (&str, String, Option<Value>),
+    ) {
         let form = value.map(|value| format!("value={value}"));
         let path = format!("/v2/keys/h/k{key}{query}");
         let sent = Instant::now();
         let answer = self.send(method, &path, form.as_deref());
         let mut op = Op { client: self.client.number, key, sent, asked, told: None, index: None };
         match answer {
-            Sent::Refused => return,
-            Sent::Unknown => {}
-            Sent::Answered(answer) => match told(asked, &answer) {
+            SendOutcome::Refused => return,
+            SendOutcome::Unknown => {}
+            SendOutcome::Answered(answer) => match reported_effect(asked, &answer) {
                 Ok(step) => {
                     op.told = Some((Instant::now(), step));
                     if step.then.is_some() {
@@ -133,7 +138,7 @@ impl Worker<'_> {
                         self.acknowledged();
                     }
                     self.seen[key] = match (step.then, step.need) {
-                        (Some(value), _) | (None, Need::Is(value)) => value,
+                        (Some(value), _) | (None, Precondition::Is(value)) => value,
                         _ => self.seen[key],
                     };
                 }
@@ -148,9 +153,9 @@ impl Worker<'_> {
         let form = format!("value={value}");
         let mut post = InOrderPost { value, key: None, index: None };
         match self.send("POST", "/v2/keys/h/posts", Some(&form)) {
-            Sent::Refused => return,
-            Sent::Unknown => {}
-            Sent::Answered(answer) => {
+            SendOutcome::Refused => return,
+            SendOutcome::Unknown => {}
+            SendOutcome::Answered(answer) => {
                 let node = &answer.json()["node"];
                 post.key = node["key"].as_str().map(str::to_owned);
                 post.index = node["createdIndex"].as_u64();
@@ -170,13 +175,15 @@ impl Worker<'_> {
     }
 
     /// Sends one request; after a failure the next goes to the next member.
-    fn send(&mut self, method: &str, path: &str, form: Option<&str>) -> Sent {
+    fn send(&mut self, method: &str, path: &str, form: Option<&str>) -> SendOutcome {
         let begun = Instant::now();
         let (sent, why) = match self.wires[self.at].request(method, path, form) {
-            Ok(answer) if answer.status < 500 => return Sent::Answered(answer),
-            Ok(answer) => (Sent::Unknown, format!("{} {}", answer.status, answer.text())),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => (Sent::Refused, error.to_string()),
-            Err(error) => (Sent::Unknown, error.to_string()),
+            Ok(answer) if answer.status < 500 => return SendOutcome::Answered(answer),
+            Ok(answer) => (SendOutcome::Unknown, format!("{} {}", answer.status, answer.text())),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                (SendOutcome::Refused, error.to_string())
+            }
+            Err(error) => (SendOutcome::Unknown, error.to_string()),
         };
         let why = format!("{method} at {}: {why}", self.client.addresses[self.at]);
         self.log.failures.push((begun, begun.elapsed(), why));
@@ -185,7 +192,7 @@ impl Worker<'_> {
     }
 }
 
-enum Sent {
+enum SendOutcome {
     Answered(Answer),
     /// It was not sent.
     Refused,
@@ -193,26 +200,28 @@ enum Sent {
 }
 
 /// Returns the effect that a response reports.
-fn told(asked: Step, answer: &Answer) -> Result<Step, String> {
+fn reported_effect(asked: Step, answer: &Answer) -> Result<Step, String> {
     let json = answer.json();
     let number = |node: &str| json[node]["value"].as_str().and_then(|text| text.parse::<Value>().ok());
     let writes = asked.then.is_some();
     let need = match (answer.status, answer.code()) {
-        (200, 0) if !writes => Need::Is(number("node")),
-        (200 | 201, 0) if asked.need == Need::Is(None) => Need::Is(None),
-        (200 | 201, 0) => Need::Is(number("prevNode")),
-        (404, 100) => return Ok(Step { need: Need::Is(None), then: None }),
-        (412, 105) if asked.need == Need::Is(None) => return Ok(Step { need: Need::Present, then: None }),
+        (200, 0) if !writes => Precondition::Is(number("node")),
+        (200 | 201, 0) if asked.need == Precondition::Is(None) => Precondition::Is(None),
+        (200 | 201, 0) => Precondition::Is(number("prevNode")),
+        (404, 100) => return Ok(Step { need: Precondition::Is(None), then: None }),
+        (412, 105) if asked.need == Precondition::Is(None) => {
+            return Ok(Step { need: Precondition::Present, then: None });
+        }
         (412, 101) => {
             // `[given != present]`
             let cause = json["cause"].as_str().unwrap_or_default().trim_matches(['[', ']']);
             let present = cause.split(" != ").nth(1).and_then(|text| text.parse::<Value>().ok());
             let present = present.ok_or_else(|| format!("a cause without a value: {}", answer.text()))?;
-            return Ok(Step { need: Need::Is(Some(present)), then: None });
+            return Ok(Step { need: Precondition::Is(Some(present)), then: None });
         }
         _ => return Err(format!("{} {}", answer.status, answer.text())),
     };
-    if let (Need::Is(Some(_)), Need::Is(None)) = (asked.need, need) {
+    if let (Precondition::Is(Some(_)), Precondition::Is(None)) = (asked.need, need) {
         return Err(format!("a swap that replaced nothing: {}", answer.text()));
     }
     Ok(Step { need, then: asked.then })

@@ -4,43 +4,43 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::group::Plan;
-use super::storm::Storm;
+use super::workload::Workload;
 use crate::durable::member::copy;
-use crate::support::dice::Dice;
+use crate::support::rng::TestRng;
 
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[test]
-fn etcd_on_hosts_of_its_own_passes_with_its_leader_cut_off() {
-    let Some(mut group) = Plan::control(3).and_then(Plan::apart) else { return };
-    let mut dice = Dice::thrown("control");
+fn etcd_on_separate_hosts_passes_with_its_leader_isolated() {
+    let Some(mut group) = Plan::control(3).and_then(Plan::on_hosts) else { return };
+    let mut rng = TestRng::from_env("control");
     let leader = group.start();
-    let storm = Storm::start(&mut group, &mut dice, 2);
-    storm.goes_on(50, CONTROL_TIMEOUT, "in peace");
+    let workload = Workload::start(&mut group, &mut rng, 2);
+    workload.assert_progress(50, CONTROL_TIMEOUT, "in peace");
     group.hosts().isolate(leader);
     let rest: Vec<usize> = (0..3).filter(|number| *number != leader).collect();
-    storm.goes_on(50, CONTROL_TIMEOUT, "with the leader alone");
+    workload.assert_progress(50, CONTROL_TIMEOUT, "with the leader alone");
     assert_ne!(group.leader_among(&rest), leader);
     group.hosts().heal();
-    storm.goes_on(50, CONTROL_TIMEOUT, "after it is whole again");
-    storm.finish(&mut group);
+    workload.assert_progress(50, CONTROL_TIMEOUT, "after it is whole again");
+    workload.finish(&mut group);
 }
 
 /// A majority that comes back with older folders loses acknowledged writes in any store.
 #[test]
-fn older_copies_of_two_folders_are_found_out() {
+fn restoring_old_copies_of_two_folders_is_detected() {
     let Some(plan) = Plan::control(3) else { return };
-    let (mut group, mut dice) = (plan.here(), Dice::thrown("older"));
+    let (mut group, mut rng) = (plan.on_local_ports(), TestRng::from_env("older"));
     group.start();
-    let storm = Storm::start(&mut group, &mut dice, 2);
-    storm.goes_on(40, CONTROL_TIMEOUT, "before the copies");
+    let workload = Workload::start(&mut group, &mut rng, 2);
+    workload.assert_progress(40, CONTROL_TIMEOUT, "before the copies");
     for number in [0, 1] {
         group.members[number].kill();
         let (now, older) = (group.members[number].data(), group.members[number].path("older"));
         copy(&now, &older);
         group.start();
     }
-    storm.goes_on(100, CONTROL_TIMEOUT, "after the copies");
+    workload.assert_progress(100, CONTROL_TIMEOUT, "after the copies");
     for member in &mut group.members {
         member.kill();
     }
@@ -52,9 +52,9 @@ fn older_copies_of_two_folders_are_found_out() {
         group.members[number].spawn();
     }
     group.leader_among(&[0, 1]);
-    storm.goes_on(20, CONTROL_TIMEOUT, "after the loss");
-    storm.left(&group.members[2].address());
-    let found = catch_unwind(AssertUnwindSafe(|| storm.finish(&mut group).logs.len()));
+    workload.assert_progress(20, CONTROL_TIMEOUT, "after the loss");
+    workload.stop_watcher(&group.members[2].address());
+    let found = catch_unwind(AssertUnwindSafe(|| workload.finish(&mut group).logs.len()));
     let why = found.expect_err("a loss that nobody saw");
     let why = why.downcast_ref::<String>().cloned().unwrap_or_default();
     for sign in ["cannot be", "was acknowledged"] {

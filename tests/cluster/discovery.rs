@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use crate::support::http::{get, request};
 use crate::support::proc::Proc;
-use crate::support::programs::need;
-use crate::support::{Authority, Daemon, Dir, Record, Retune, WAIT_TIMEOUT, Zone, eventually};
+use crate::support::programs::need_program;
+use crate::support::{Authority, Daemon, Dir, DnsRecord, Retune, WAIT_TIMEOUT, Zone, eventually};
 
 /// Three hosts, and records of their peer and client ports.
 fn zone(peers: &'static str, clients: &'static str) -> Option<Zone> {
     let mut records = Vec::new();
     for (number, host) in (1..).zip(["n0.test", "n1.test", "n2.test"]) {
-        records.push((host, Record::Address(Ipv4Addr::new(127, 0, 0, number))));
-        records.push((peers, Record::Srv(host, 2380)));
-        records.push((clients, Record::Srv(host, 2379)));
+        records.push((host, DnsRecord::Address(Ipv4Addr::new(127, 0, 0, number))));
+        records.push((peers, DnsRecord::Srv(host, 2380)));
+        records.push((clients, DnsRecord::Srv(host, 2379)));
     }
     Zone::new(&records)
 }
@@ -73,21 +73,21 @@ fn members_a_proxy_and_a_client_find_the_cluster_by_its_domain() {
     Retune::new(&dir, &words).under(&zone.within()).run().exits(0).prints("found\n");
 
     // A member with data knows its group without the records.
-    zone.forget("_etcd-server._tcp.store.test");
+    zone.remove_records("_etcd-server._tcp.store.test");
     drop(members.remove(0));
     let _again = member(&zone, &dir, 0);
     healthy(0);
 }
 
 #[test]
-fn a_domain_that_does_not_have_the_member_ends_it_with_what_to_do() {
+fn a_domain_without_the_member_ends_it_with_a_remedy() {
     let records = [
-        ("n0.test", Record::Address(Ipv4Addr::LOCALHOST)),
-        ("_etcd-server._tcp.plain.test", Record::Srv("n0.test", 2380)),
-        ("_etcd-server-ssl._tcp.secure.test", Record::Srv("n0.test", 2380)),
-        ("_etcd-server-ssl._tcp.broken.test", Record::Broken),
-        ("_etcd-server._tcp.broken.test", Record::Srv("n0.test", 2380)),
-        ("_etcd-server-blue._tcp.blue.test", Record::Srv("n0.test", 2380)),
+        ("n0.test", DnsRecord::Address(Ipv4Addr::LOCALHOST)),
+        ("_etcd-server._tcp.plain.test", DnsRecord::Srv("n0.test", 2380)),
+        ("_etcd-server-ssl._tcp.secure.test", DnsRecord::Srv("n0.test", 2380)),
+        ("_etcd-server-ssl._tcp.broken.test", DnsRecord::Broken),
+        ("_etcd-server._tcp.broken.test", DnsRecord::Srv("n0.test", 2380)),
+        ("_etcd-server-blue._tcp.blue.test", DnsRecord::Srv("n0.test", 2380)),
     ];
     let Some(zone) = Zone::new(&records) else { return };
     let dir = Dir::new();
@@ -214,7 +214,7 @@ fn cluster(dir: &Dir, program: &str, folder: &str) -> Option<Vec<Value>> {
 
 #[test]
 fn the_same_settings_file_and_records_make_the_cluster_that_etcd_makes() {
-    if !need("etcd") {
+    if !need_program("etcd") {
         return;
     }
     let dir = Dir::new();

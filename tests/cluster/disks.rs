@@ -4,11 +4,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::group::{Group, Plan};
-use crate::durable::disk_errors::{Faults, files, one_sentence};
+use crate::durable::disk_errors::{Faults, assert_one_sentence, files};
 use crate::durable::member::Program;
-use crate::support::programs::{need, need_ext4};
+use crate::support::programs::{need_ext4, need_program};
 use crate::support::skips::Permitted;
-use crate::support::{Mount, WAIT_TIMEOUT, eventually, patient};
+use crate::support::{Mount, WAIT_TIMEOUT, eventually, scaled};
 
 /// Returns three members of ours that are not running.
 fn ours() -> Option<Group> {
@@ -17,11 +17,11 @@ fn ours() -> Option<Group> {
         Permitted::Control.skip();
         return None;
     }
-    Some(plan.here())
+    Some(plan.on_local_ports())
 }
 
 #[test]
-fn a_leader_whose_file_system_turns_read_only_says_so_in_one_sentence_and_the_others_go_on() {
+fn a_leader_on_a_read_only_file_system_reports_it_in_one_sentence_and_the_others_continue() {
     if !need_ext4() {
         return;
     }
@@ -38,7 +38,7 @@ fn a_leader_whose_file_system_turns_read_only_says_so_in_one_sentence_and_the_ot
     }
     disks[leader].fail();
     let (other, begun) = (group.other_than(leader), Instant::now());
-    group.put_at_last(other, "/after", "1");
+    group.put_until_accepted(other, "/after", "1");
     eprintln!("the next write was done {:?} after the error", begun.elapsed());
     let member = &mut group.members[leader];
     eventually("it names the error", WAIT_TIMEOUT, || member.log().contains("ERROR"));
@@ -46,12 +46,12 @@ fn a_leader_whose_file_system_turns_read_only_says_so_in_one_sentence_and_the_ot
     assert_eq!(member.wait(WAIT_TIMEOUT), Some(1), "{}", member.log());
     // It does not wait to transfer a leadership that ended with its replica.
     assert!(
-        named.elapsed() < patient(Duration::from_secs(2)),
+        named.elapsed() < scaled(Duration::from_secs(2)),
         "it ended {:?} after the error",
         named.elapsed()
     );
     let (log, data) = (member.log(), member.data().display().to_string());
-    one_sentence(&log, &[&data, "the log", " (E", "this member stops"]);
+    assert_one_sentence(&log, &[&data, "the log", " (E", "this member stops"]);
     assert!(log.contains("(EROFS)") || log.contains("(EIO)"), "{log}");
     for number in 0..20 {
         let key = format!("/before/{number}");
@@ -62,8 +62,8 @@ fn a_leader_whose_file_system_turns_read_only_says_so_in_one_sentence_and_the_ot
 }
 
 #[test]
-fn a_leader_that_cannot_read_its_log_for_a_member_that_was_away_stops_with_one_sentence() {
-    if !need("strace") {
+fn a_leader_that_cannot_read_its_log_for_a_returning_member_stops_with_one_sentence() {
+    if !need_program("strace") {
         return;
     }
     let Some(mut group) = ours() else { return };
@@ -87,7 +87,7 @@ fn a_leader_that_cannot_read_its_log_for_a_member_that_was_away_stops_with_one_s
         group.members[leader].ended().is_some()
     });
     assert_eq!(group.members[leader].wait(WAIT_TIMEOUT), Some(1));
-    one_sentence(&group.members[leader].log(), &["reading the log", "(EIO)", "this member stops"]);
-    group.put_at_last(away, "/after", "1");
+    assert_one_sentence(&group.members[leader].log(), &["reading the log", "(EIO)", "this member stops"]);
+    group.put_until_accepted(away, "/after", "1");
     assert_eq!(group.value(away, "/large/11").map(|value| value.len()), Some(1 << 20));
 }

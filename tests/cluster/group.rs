@@ -9,18 +9,18 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::hosts::Hosts;
-use super::line::NetworkLink;
+use super::link::NetworkLink;
 use crate::durable::member::{Member, MemberSlot, Program, program};
 use crate::durable::wire::{Answer, Wire};
 use crate::support::port::Port;
-use crate::support::programs::need;
-use crate::support::{eventually, patient};
+use crate::support::programs::need_program;
+use crate::support::{eventually, scaled};
 
 /// How long a group may take to agree after a fault was removed.
 pub const AGREE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The flags of every member: elections in half a second, so that a test sees many.
-const BRISK: [&str; 4] = ["--heartbeat-interval", "50", "--election-timeout", "500"];
+const FAST_ELECTION_FLAGS: [&str; 4] = ["--heartbeat-interval", "50", "--election-timeout", "500"];
 
 /// The plan of a group.
 #[derive(Clone, Debug)]
@@ -41,11 +41,11 @@ impl Plan {
 
     /// Plans this many members of etcd, to show what the harness finds with a correct store.
     pub fn control(size: usize) -> Option<Self> {
-        need("etcd").then(|| Self::of(Program::Etcd, size))
+        need_program("etcd").then(|| Self::of(Program::Etcd, size))
     }
 
     fn of(program: Program, size: usize) -> Self {
-        let words = BRISK.iter().map(|word| (*word).to_owned()).collect();
+        let words = FAST_ELECTION_FLAGS.iter().map(|word| (*word).to_owned()).collect();
         Self { program, size, words, lines: false, scheme: "http" }
     }
 
@@ -56,25 +56,25 @@ impl Plan {
     }
 
     /// Adds lines between the members.
-    pub fn on_lines(mut self) -> Self {
+    pub fn with_links(mut self) -> Self {
         self.lines = true;
         self
     }
 
     /// Makes a group on this machine's ports that is not running yet.
-    pub fn here(self) -> Group {
+    pub fn on_local_ports(self) -> Group {
         let mut group = Group { plan: self, members: Vec::new(), lines: Vec::new(), hosts: None };
         let slots: Vec<_> = (0..group.plan.size).map(|number| group.slot(number)).collect();
-        group.sit(slots);
+        group.add_members(slots);
         group
     }
 
     /// Makes a group in which each member has its own host; `None` where hosts cannot be created.
-    pub fn apart(self) -> Option<Group> {
+    pub fn on_hosts(self) -> Option<Group> {
         let hosts = Hosts::new(self.size)?;
         let mut group = Group { plan: self, members: Vec::new(), lines: Vec::new(), hosts: Some(hosts) };
         let slots: Vec<_> = (0..group.plan.size).map(|number| group.slot(number)).collect();
-        group.sit(slots);
+        group.add_members(slots);
         Some(group)
     }
 }
@@ -111,15 +111,15 @@ impl Group {
         (MemberSlot { name, client, peer, advertised, cluster: String::new(), scheme }, ports)
     }
 
-    fn sit(&mut self, slots: Vec<(MemberSlot, Vec<Port>)>) {
+    fn add_members(&mut self, slots: Vec<(MemberSlot, Vec<Port>)>) {
         for (slot, ports) in slots {
             let number = self.members.len();
-            let mut member = Member::seated(self.plan.program, slot, ports);
+            let mut member = Member::in_slot(self.plan.program, slot, ports);
             if let Some(hosts) = &self.hosts {
                 member.under(&hosts.on(number));
             }
             let words: Vec<&str> = self.plan.words.iter().map(String::as_str).collect();
-            member.words(&words);
+            member.set_flags(&words);
             self.members.push(member);
         }
         let cluster = self.cluster();
@@ -144,7 +144,7 @@ impl Group {
         }
         let number = self.members.len();
         let (slot, ports) = self.slot(number);
-        let mut member = Member::seated(self.plan.program, slot, ports);
+        let mut member = Member::in_slot(self.plan.program, slot, ports);
         if let Some(hosts) = &self.hosts {
             member.under(&hosts.on(number));
         }
@@ -162,7 +162,7 @@ impl Group {
     #[track_caller]
     pub fn start(&mut self) -> usize {
         for member in &mut self.members {
-            if !member.runs() {
+            if !member.is_running() {
                 member.kill();
                 member.spawn();
             }
@@ -175,7 +175,7 @@ impl Group {
     #[track_caller]
     pub fn until_serving(&mut self) {
         for member in &mut self.members {
-            if member.runs()
+            if member.is_running()
                 && let Err(why) = member.until_serving(AGREE_TIMEOUT)
             {
                 panic!("{}: {why}\n--- log\n{}", member.slot.name, member.log_tail());
@@ -185,7 +185,7 @@ impl Group {
 
     /// Returns the numbers of the running members.
     pub fn running(&mut self) -> Vec<usize> {
-        (0..self.members.len()).filter(|number| self.members[*number].runs()).collect()
+        (0..self.members.len()).filter(|number| self.members[*number].is_running()).collect()
     }
 
     /// Returns the client addresses of all members.
@@ -227,7 +227,7 @@ impl Group {
 
     /// Opens a connection to a member with a short timeout, for a request that is quick.
     pub fn ask(&self, number: usize) -> Wire {
-        self.members[number].wire().patient_for(Duration::from_secs(2))
+        self.members[number].wire().with_timeout(Duration::from_secs(2))
     }
 
     /// Writes through one member.
@@ -237,7 +237,7 @@ impl Group {
 
     /// Writes through one member until it succeeds, as after a fault was removed.
     #[track_caller]
-    pub fn put_at_last(&self, number: usize, key: &str, value: &str) {
+    pub fn put_until_accepted(&self, number: usize, key: &str, value: &str) {
         let begun = Instant::now();
         let mut last = "nothing".to_owned();
         loop {
@@ -247,7 +247,7 @@ impl Group {
                 Err(error) => error.to_string(),
             };
             assert!(
-                begun.elapsed() < patient(AGREE_TIMEOUT),
+                begun.elapsed() < scaled(AGREE_TIMEOUT),
                 "no write of {key} through member {number}: {last}\n{}",
                 self.logs()
             );
@@ -275,7 +275,7 @@ impl Group {
     pub fn level(&mut self) -> (u64, Value) {
         let running = self.running();
         let what = format!("members {running:?} have the same tree");
-        let (begun, limit) = (Instant::now(), patient(AGREE_TIMEOUT));
+        let (begun, limit) = (Instant::now(), scaled(AGREE_TIMEOUT));
         loop {
             let trees: Vec<_> = running.iter().map(|number| self.tree(*number)).collect();
             if let Some(Some(first)) = trees.first()

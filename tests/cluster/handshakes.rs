@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use retune::tls::{Acceptor, Connector, Files};
+use retune::tls::{Acceptor, Connector, TlsFiles};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -13,10 +13,10 @@ use tokio::time::timeout;
 use crate::support::{Authority, Dir, WAIT_TIMEOUT, eventually};
 
 /// Returns the files of a member with this pair, which trusts this authority.
-fn member((cert, key): &(String, String), ca: &str) -> Files {
+fn member((cert, key): &(String, String), ca: &str) -> TlsFiles {
     let path = |text: &str| Some(PathBuf::from(text));
     let (cert, key, trusted_ca) = (path(cert), path(key), path(ca));
-    Files { cert, key, trusted_ca, client_auth: true, peer: true, ..Files::default() }
+    TlsFiles { cert, key, trusted_ca, client_auth: true, peer: true, ..TlsFiles::default() }
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -25,7 +25,11 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Returns the errors of server and client with each other's files.
-fn meet(called: &Files, calling: &Files, host: &str) -> (Result<(), String>, Result<(), String>) {
+fn attempt_handshake(
+    called: &TlsFiles,
+    calling: &TlsFiles,
+    host: &str,
+) -> (Result<(), String>, Result<(), String>) {
     let (acceptor, connector) = (Acceptor::open(called).unwrap(), Connector::open(calling).unwrap());
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -46,24 +50,24 @@ fn meet(called: &Files, calling: &Files, host: &str) -> (Result<(), String>, Res
 }
 
 #[test]
-fn one_certificate_serves_both_sides_of_a_member() {
+fn one_certificate_serves_as_client_and_server_of_a_member() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let files = member(&authority.sign("server"), &authority.ca());
     for host in ["127.0.0.1", "localhost"] {
-        assert_eq!(meet(&files, &files, host), (Ok(()), Ok(())), "{host}");
+        assert_eq!(attempt_handshake(&files, &files, host), (Ok(()), Ok(())), "{host}");
     }
 }
 
 #[test]
-fn whoever_is_not_let_in_is_told_what_to_do_and_so_is_the_other() {
+fn both_sides_of_a_refused_connection_report_a_remedy() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let strange = Authority::new(&dir, "other").unwrap();
     let (ca, strange_ca) = (authority.ca(), strange.ca());
     let ours = member(&authority.sign("server"), &ca);
-    let nameless = Files { cert: None, key: None, ..ours.clone() };
-    let distrusting = Files { trusted_ca: Some(strange_ca.into()), ..ours.clone() };
+    let nameless = TlsFiles { cert: None, key: None, ..ours.clone() };
+    let distrusting = TlsFiles { trusted_ca: Some(strange_ca.into()), ..ours.clone() };
     let stranger = member(&strange.sign("server"), &ca);
     let client_only = member(&authority.sign("client"), &ca);
     let local = "127.0.0.1";
@@ -98,7 +102,7 @@ fn whoever_is_not_let_in_is_told_what_to_do_and_so_is_the_other() {
         ),
         (&client_only, &ours, local, "it refuses", "not made for servers (serverAuth)"),
     ] {
-        let (server, client) = meet(called, calling, host);
+        let (server, client) = attempt_handshake(called, calling, host);
         let (server, client) = (server.unwrap_err(), client.unwrap_err());
         assert!(server.contains(served), "{served:?}: {server}");
         assert!(client.contains(heard), "{heard:?}: {client}");
@@ -106,13 +110,15 @@ fn whoever_is_not_let_in_is_told_what_to_do_and_so_is_the_other() {
 }
 
 #[test]
-fn an_expired_certificate_is_called_so() {
+fn an_expired_certificate_is_reported_as_expired() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let fresh = member(&authority.sign("client"), &authority.ca());
     let stale = member(&authority.sign_for("server", 0), &authority.ca());
     eventually("a certificate of no days expires", WAIT_TIMEOUT, || {
-        meet(&stale, &fresh, "localhost").1.is_err_and(|says| says.contains("its certificate expired at 20"))
+        attempt_handshake(&stale, &fresh, "localhost")
+            .1
+            .is_err_and(|says| says.contains("its certificate expired at 20"))
     });
     // The reverse: the calling member has the old one.
     let good = {
@@ -124,12 +130,14 @@ fn an_expired_certificate_is_called_so() {
     };
     let stale = member(&authority.sign_for("server", 0), &authority.ca());
     eventually("the other side is told", WAIT_TIMEOUT, || {
-        meet(&good, &stale, "localhost").0.is_err_and(|says| says.contains("its certificate expired at 20"))
+        attempt_handshake(&good, &stale, "localhost")
+            .0
+            .is_err_and(|says| says.contains("its certificate expired at 20"))
     });
 }
 
 #[test]
-fn a_server_without_tls_and_a_host_that_is_none_are_named() {
+fn a_server_without_tls_and_an_invalid_host_are_reported() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let files = member(&authority.sign("server"), &authority.ca());

@@ -13,14 +13,14 @@ use todc_utils::linearizability::WGLChecker;
 use todc_utils::linearizability::history::{Action, History};
 use todc_utils::specifications::Specification;
 
-use crate::support::patient;
+use crate::support::scaled;
 
 /// A value; every write has its own.
 pub type Value = u64;
 
 /// The condition of an operation on the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Precondition {
     Anything,
     /// This value, or a missing key.
     Is(Option<Value>),
@@ -30,7 +30,7 @@ pub enum Need {
     Not(Value),
 }
 
-impl Need {
+impl Precondition {
     fn holds(self, state: Option<Value>) -> bool {
         match self {
             Self::Anything => true,
@@ -44,7 +44,7 @@ impl Need {
 /// The effect of an operation: when `need` holds, the key becomes `then`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    pub need: Need,
+    pub need: Precondition,
     /// `None` leaves the key unchanged, `Some(None)` removes it.
     pub then: Option<Option<Value>>,
 }
@@ -101,7 +101,7 @@ struct Entry {
 fn entries(ops: &[Op]) -> Vec<Entry> {
     let mut met: HashMap<Value, Instant> = HashMap::new();
     for (at, step) in ops.iter().filter_map(|op| op.told) {
-        if let Need::Is(Some(value)) = step.need {
+        if let Precondition::Is(Some(value)) = step.need {
             met.entry(value).and_modify(|first| *first = at.min(*first)).or_insert(at);
         }
     }
@@ -140,7 +140,7 @@ pub fn linearizable(ops: &[Op]) -> bool {
     std::thread::spawn(move || {
         sender.send(WGLChecker::<Key>::is_linearizable(History::from_actions(actions))).ok();
     });
-    verdict.recv_timeout(patient(Duration::from_secs(60))).expect("a verdict on the history in time")
+    verdict.recv_timeout(scaled(Duration::from_secs(60))).expect("a verdict on the history in time")
 }
 
 /// Returns the same operations as they were known at a time.
@@ -151,7 +151,7 @@ fn known_at(ops: &[Op], time: Instant) -> Vec<Op> {
 
 /// Checks that the operations on one key are linearizable; otherwise the error is the first impossible response,
 /// with the operations before it.
-pub fn judge(name: &str, ops: &[Op]) -> Result<(), String> {
+pub fn check_linearizable(name: &str, ops: &[Op]) -> Result<(), String> {
     if linearizable(ops) {
         return Ok(());
     }
@@ -181,13 +181,13 @@ pub fn judge(name: &str, ops: &[Op]) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const READ: Step = Step { need: Need::Anything, then: None };
-    const DELETE: Step = Step { need: Need::Present, then: Some(None) };
+    const READ: Step = Step { need: Precondition::Anything, then: None };
+    const DELETE: Step = Step { need: Precondition::Present, then: Some(None) };
 
     /// Operations on one key, at times in milliseconds.
-    struct Tale(Instant, Vec<Op>);
+    struct OpHistory(Instant, Vec<Op>);
 
-    impl Tale {
+    impl OpHistory {
         fn new() -> Self {
             Self(Instant::now(), Vec::new())
         }
@@ -200,113 +200,114 @@ mod tests {
         }
 
         fn read(self, times: (u64, u64), value: Option<Value>) -> Self {
-            self.add(times, READ, Some(Step { need: Need::Is(value), then: None }))
+            self.add(times, READ, Some(Step { need: Precondition::Is(value), then: None }))
         }
 
         fn set(self, times: (u64, u64), value: Value, before: Option<Value>) -> Self {
-            let asked = Step { need: Need::Anything, then: Some(Some(value)) };
-            self.add(times, asked, Some(Step { need: Need::Is(before), ..asked }))
+            let asked = Step { need: Precondition::Anything, then: Some(Some(value)) };
+            self.add(times, asked, Some(Step { need: Precondition::Is(before), ..asked }))
         }
 
         fn lost_set(self, from: u64, value: Value) -> Self {
-            self.add((from, from), Step { need: Need::Anything, then: Some(Some(value)) }, None)
+            self.add((from, from), Step { need: Precondition::Anything, then: Some(Some(value)) }, None)
         }
 
         fn swap(self, times: (u64, u64), was: Value, value: Value) -> Self {
-            let step = Step { need: Need::Is(Some(was)), then: Some(Some(value)) };
+            let step = Step { need: Precondition::Is(Some(was)), then: Some(Some(value)) };
             self.add(times, step, Some(step))
         }
 
         fn swap_refused(self, times: (u64, u64), was: Value, value: Value, present: Value) -> Self {
-            let asked = Step { need: Need::Is(Some(was)), then: Some(Some(value)) };
-            self.add(times, asked, Some(Step { need: Need::Is(Some(present)), then: None }))
+            let asked = Step { need: Precondition::Is(Some(was)), then: Some(Some(value)) };
+            self.add(times, asked, Some(Step { need: Precondition::Is(Some(present)), then: None }))
         }
 
         fn right(self) {
-            assert_eq!(judge("k", &self.1), Ok(()));
+            assert_eq!(check_linearizable("k", &self.1), Ok(()));
         }
 
         fn wrong(self, answer: usize) {
-            let why = judge("k", &self.1).unwrap_err();
+            let why = check_linearizable("k", &self.1).unwrap_err();
             assert!(why.starts_with(&format!("k: answer {answer} of")), "{why}");
         }
     }
 
     #[test]
-    fn what_one_copy_would_answer_passes() {
-        let tale = Tale::new().read((0, 1), None).set((2, 5), 1, None).read((3, 4), None);
-        let tale = tale.set((6, 9), 2, Some(3)).set((6, 9), 3, Some(1)).read((7, 10), Some(3));
-        tale.swap((11, 12), 2, 4).swap_refused((13, 14), 2, 5, 4).read((15, 16), Some(4)).right();
-        let gone = Step { need: Need::Is(Some(1)), then: Some(None) };
-        Tale::new().set((0, 1), 1, None).add((2, 3), DELETE, Some(gone)).read((4, 5), None).right();
+    fn a_sequential_history_passes() {
+        let history = OpHistory::new().read((0, 1), None).set((2, 5), 1, None).read((3, 4), None);
+        let history = history.set((6, 9), 2, Some(3)).set((6, 9), 3, Some(1)).read((7, 10), Some(3));
+        history.swap((11, 12), 2, 4).swap_refused((13, 14), 2, 5, 4).read((15, 16), Some(4)).right();
+        let gone = Step { need: Precondition::Is(Some(1)), then: Some(None) };
+        OpHistory::new().set((0, 1), 1, None).add((2, 3), DELETE, Some(gone)).read((4, 5), None).right();
     }
 
     #[test]
     fn a_stale_read_is_found() {
-        Tale::new().set((0, 1), 1, None).set((2, 3), 2, Some(1)).read((4, 5), Some(1)).wrong(2);
+        OpHistory::new().set((0, 1), 1, None).set((2, 3), 2, Some(1)).read((4, 5), Some(1)).wrong(2);
         // Two readers, one after the other, while the write is pending.
-        let tale = Tale::new().set((0, 1), 1, None).set((2, 9), 2, Some(1));
-        tale.read((3, 4), Some(2)).read((5, 6), Some(1)).wrong(2);
+        let history = OpHistory::new().set((0, 1), 1, None).set((2, 9), 2, Some(1));
+        history.read((3, 4), Some(2)).read((5, 6), Some(1)).wrong(2);
     }
 
     #[test]
     fn a_lost_write_is_found() {
-        Tale::new().set((0, 1), 1, None).set((2, 3), 2, Some(1)).set((4, 5), 3, Some(1)).wrong(2);
-        Tale::new().set((0, 1), 1, None).read((2, 3), None).wrong(1);
-        Tale::new().set((0, 1), 1, None).swap((2, 4), 1, 2).swap((3, 5), 1, 3).wrong(2);
-        let gone = Step { need: Need::Is(Some(1)), then: Some(None) };
-        Tale::new().set((0, 1), 1, None).add((2, 3), DELETE, Some(gone)).read((4, 5), Some(1)).wrong(2);
+        OpHistory::new().set((0, 1), 1, None).set((2, 3), 2, Some(1)).set((4, 5), 3, Some(1)).wrong(2);
+        OpHistory::new().set((0, 1), 1, None).read((2, 3), None).wrong(1);
+        OpHistory::new().set((0, 1), 1, None).swap((2, 4), 1, 2).swap((3, 5), 1, 3).wrong(2);
+        let gone = Step { need: Precondition::Is(Some(1)), then: Some(None) };
+        OpHistory::new().set((0, 1), 1, None).add((2, 3), DELETE, Some(gone)).read((4, 5), Some(1)).wrong(2);
     }
 
     #[test]
-    fn a_write_that_was_carried_out_twice_is_found() {
-        let tale = Tale::new().set((0, 1), 1, None).set((2, 3), 2, Some(1));
-        tale.read((4, 5), Some(2)).read((6, 7), Some(1)).wrong(3);
+    fn a_write_applied_twice_is_found() {
+        let history = OpHistory::new().set((0, 1), 1, None).set((2, 3), 2, Some(1));
+        history.read((4, 5), Some(2)).read((6, 7), Some(1)).wrong(3);
         // Undecided, and still applied only once.
-        let tale = Tale::new().lost_set(0, 1).read((2, 3), Some(1)).set((4, 5), 2, Some(1));
-        tale.read((6, 7), Some(1)).wrong(2);
+        let history = OpHistory::new().lost_set(0, 1).read((2, 3), Some(1)).set((4, 5), 2, Some(1));
+        history.read((6, 7), Some(1)).wrong(2);
     }
 
     #[test]
-    fn what_is_undecided_may_happen_late_or_never_but_not_before_it_was_sent() {
-        Tale::new().lost_set(0, 1).read((2, 3), None).right();
-        Tale::new().lost_set(0, 1).read((2, 3), None).read((4, 5), Some(1)).right();
-        Tale::new().lost_set(0, 1).read((2, 3), Some(1)).read((4, 5), None).wrong(1);
-        Tale::new().read((0, 1), Some(1)).lost_set(2, 1).wrong(0);
-        let swap = Step { need: Need::Is(Some(1)), then: Some(Some(2)) };
-        Tale::new().set((0, 1), 1, None).add((2, 2), swap, None).read((4, 5), Some(2)).right();
-        Tale::new().set((0, 1), 9, None).add((2, 2), swap, None).read((4, 5), Some(2)).wrong(1);
-        Tale::new().set((0, 1), 1, None).add((2, 2), DELETE, None).read((4, 5), None).right();
-        let tale = Tale::new().set((0, 1), 1, None).add((2, 2), DELETE, None).read((4, 5), None);
-        tale.read((6, 7), Some(1)).wrong(2);
-        Tale::new().lost_set(0, 1).lost_set(0, 2).set((3, 4), 3, Some(2)).read((5, 6), Some(1)).right();
+    fn an_undecided_operation_may_happen_late_or_never_but_not_before_it_was_sent() {
+        OpHistory::new().lost_set(0, 1).read((2, 3), None).right();
+        OpHistory::new().lost_set(0, 1).read((2, 3), None).read((4, 5), Some(1)).right();
+        OpHistory::new().lost_set(0, 1).read((2, 3), Some(1)).read((4, 5), None).wrong(1);
+        OpHistory::new().read((0, 1), Some(1)).lost_set(2, 1).wrong(0);
+        let swap = Step { need: Precondition::Is(Some(1)), then: Some(Some(2)) };
+        OpHistory::new().set((0, 1), 1, None).add((2, 2), swap, None).read((4, 5), Some(2)).right();
+        OpHistory::new().set((0, 1), 9, None).add((2, 2), swap, None).read((4, 5), Some(2)).wrong(1);
+        OpHistory::new().set((0, 1), 1, None).add((2, 2), DELETE, None).read((4, 5), None).right();
+        let history = OpHistory::new().set((0, 1), 1, None).add((2, 2), DELETE, None).read((4, 5), None);
+        history.read((6, 7), Some(1)).wrong(2);
+        OpHistory::new().lost_set(0, 1).lost_set(0, 2).set((3, 4), 3, Some(2)).read((5, 6), Some(1)).right();
         // A missing value cannot have caused a refusal.
-        let not = Step { need: Need::Not(1), then: None };
-        Tale::new().set((0, 1), 1, None).add((2, 3), swap, Some(not)).wrong(1);
+        let not = Step { need: Precondition::Not(1), then: None };
+        OpHistory::new().set((0, 1), 1, None).add((2, 3), swap, Some(not)).wrong(1);
     }
 
     #[test]
-    fn a_long_history_with_many_undecided_operations_is_judged_at_once() {
-        let mut tale = Tale::new();
+    fn a_long_history_with_many_undecided_operations_is_checked_quickly() {
+        let mut history = OpHistory::new();
         let mut present = None;
         for number in 0..600_u64 {
             let at = number * 10;
             if number % 12 == 0 {
-                tale = tale.lost_set(at, number + 10_000);
+                history = history.lost_set(at, number + 10_000);
             }
             if number % 36 == 0 {
                 // The lost one was applied after all.
-                tale = tale.read((at + 1, at + 2), Some(number + 10_000));
+                history = history.read((at + 1, at + 2), Some(number + 10_000));
                 present = Some(number + 10_000);
             }
-            tale = tale.set((at + 3, at + 5), number + 1, present).read((at + 4, at + 9), Some(number + 1));
+            history =
+                history.set((at + 3, at + 5), number + 1, present).read((at + 4, at + 9), Some(number + 1));
             present = Some(number + 1);
         }
         let begun = Instant::now();
-        let mut stale = Tale(tale.0, tale.1.clone());
-        tale.right();
+        let mut stale = OpHistory(history.0, history.1.clone());
+        history.right();
         stale = stale.read((6001, 6002), Some(599));
-        assert!(judge("k", &stale.1).is_err());
-        assert!(begun.elapsed() < patient(Duration::from_secs(20)), "{:?}", begun.elapsed());
+        assert!(check_linearizable("k", &stale.1).is_err());
+        assert!(begun.elapsed() < scaled(Duration::from_secs(20)), "{:?}", begun.elapsed());
     }
 }

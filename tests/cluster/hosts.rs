@@ -37,7 +37,7 @@ impl Hosts {
         if !need_hosts() {
             return None;
         }
-        sweep();
+        remove_stale();
         let name = format!("{PREFIX}{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::SeqCst));
         let home = File::open("/proc/thread-self/ns/net").unwrap();
         let mut hosts = Self { name, count: 0, home };
@@ -116,14 +116,14 @@ impl Hosts {
     }
 
     /// Drops everything that a host sends to the others, but not what they send to it.
-    pub fn mute(&self, number: usize) {
+    pub fn block_outgoing(&self, number: usize) {
         for other in (0..self.count).filter(|other| *other != number) {
             self.cut_one_way(number, other);
         }
     }
 
     /// From now on each packet between hosts is lost with this probability.
-    pub fn lose(&self, probability: f64) {
+    pub fn set_packet_loss(&self, probability: f64) {
         for number in 0..self.count {
             // Between hosts only, not from the test.
             let rule = ["-A", "INPUT", "-s", "10.77.0.0/25", "-m", "statistic", "--mode", "random"];
@@ -140,7 +140,7 @@ impl Hosts {
     }
 
     /// Unplugs a host's cable, or plugs it in; without it the test does not reach the host either.
-    pub fn plug(&self, number: usize, plugged: bool) {
+    pub fn set_plugged(&self, number: usize, plugged: bool) {
         let state = if plugged { "up" } else { "down" };
         ip(&["-n", &self.hub(), "link", "set", &format!("to{number}"), state]);
     }
@@ -188,7 +188,7 @@ fn remove(name: &str) {
 }
 
 /// Removes the hosts of test processes that have ended.
-fn sweep() {
+fn remove_stale() {
     for entry in fs::read_dir(NAMES).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_reach_one_another_until_they_are_cut() {
+    fn hosts_reach_one_another_until_they_are_partitioned() {
         let Some(hosts) = Hosts::new(3) else { return };
         let name = hosts.name.clone();
         assert!(reaches(&hosts, 0, 1) && reaches(&hosts, 1, 0) && reaches(&hosts, 0, 2));
@@ -249,12 +249,12 @@ mod tests {
         hosts.isolate(2);
         assert!(!reaches(&hosts, 0, 2) && !reaches(&hosts, 2, 1) && reaches(&hosts, 0, 1));
         hosts.heal();
-        hosts.lose(1.0);
+        hosts.set_packet_loss(1.0);
         assert!(!reaches(&hosts, 0, 1));
         hosts.heal();
-        hosts.plug(1, false);
+        hosts.set_plugged(1, false);
         assert!(!reaches(&hosts, 0, 1));
-        hosts.plug(1, true);
+        hosts.set_plugged(1, true);
         assert!(reaches(&hosts, 0, 1));
         drop(hosts);
         let left: Vec<_> = fs::read_dir(NAMES)
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_one_way_cut_lets_the_other_way_through() {
+    fn a_one_way_partition_lets_the_other_direction_through() {
         let Some(hosts) = Hosts::new(2) else { return };
         // Incoming packets are counted there.
         let filter = |number: usize| {

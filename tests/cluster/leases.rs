@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::group::{Group, Plan};
 use crate::durable::budget;
 use crate::durable::wire::Wire;
-use crate::support::{eventually, patient};
+use crate::support::{eventually, scaled};
 
 const CLIENTS: usize = 100;
 const TTL: u64 = 6;
@@ -17,7 +17,7 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 fn keep_alive(addresses: &[String], number: usize, stop: &AtomicBool) -> Vec<String> {
     let mut wires: Vec<Wire> = addresses
         .iter()
-        .map(|address| Wire::to(address).patient_for(patient(Duration::from_millis(800))))
+        .map(|address| Wire::to(address).with_timeout(scaled(Duration::from_millis(800))))
         .collect();
     let (mut at, mut wrong, mut created) = (number % wires.len(), Vec::new(), false);
     let path = format!("/v2/keys/lease/{number}");
@@ -55,9 +55,9 @@ fn alive(group: &mut Group) -> usize {
 }
 
 #[test]
-fn no_lease_that_is_refreshed_ends_while_leaders_die_and_one_that_is_not_does() {
+fn only_leases_that_are_not_refreshed_expire_while_leaders_die() {
     let Some(plan) = Plan::new(3) else { return };
-    let mut group = plan.here();
+    let mut group = plan.on_local_ports();
     group.start();
     let (addresses, stop, stop_one) = (group.addresses(), AtomicBool::new(false), AtomicBool::new(false));
     let wrong = std::thread::scope(|scope| {
@@ -68,7 +68,7 @@ fn no_lease_that_is_refreshed_ends_while_leaders_die_and_one_that_is_not_does() 
                 scope.spawn(move || keep_alive(addresses, number, stop))
             })
             .collect();
-        eventually("all leases are there", patient(Duration::from_secs(15)), || alive(&mut group) == CLIENTS);
+        eventually("all leases are there", scaled(Duration::from_secs(15)), || alive(&mut group) == CLIENTS);
         let (begun, span, mut deaths) = (Instant::now(), budget(15), 0);
         while begun.elapsed() < span {
             let leader = group.leader();

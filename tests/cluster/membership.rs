@@ -8,7 +8,7 @@ use super::group::{AGREE_TIMEOUT, Group};
 use crate::durable::member::MemberSlot;
 use crate::support::http::{get, request};
 use crate::support::port::Port;
-use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, patient};
+use crate::support::{Dir, Retune, WAIT_TIMEOUT, eventually, scaled};
 
 /// Sends a request about members to each of them until one accepts it.
 #[track_caller]
@@ -27,7 +27,7 @@ pub fn about_members(group: &Group, among: &[usize], method: &str, path: &str, j
                 Err(error) => last = error.to_string(),
             }
         }
-        assert!(begun.elapsed() < patient(AGREE_TIMEOUT), "{method} {path}: {last}\n{}", group.logs());
+        assert!(begun.elapsed() < scaled(AGREE_TIMEOUT), "{method} {path}: {last}\n{}", group.logs());
         std::thread::sleep(Duration::from_millis(300));
     }
 }
@@ -53,7 +53,7 @@ pub fn join(group: &mut Group, active: &[usize], number: usize) {
         words.iter().map(String::as_str).chain(["--initial-cluster-state", "existing"]).collect();
     let member = &mut group.members[number];
     member.slot.cluster = cluster.join(",");
-    member.words(&words);
+    member.set_flags(&words);
     member.spawn();
     if let Err(why) = member.until_serving(AGREE_TIMEOUT) {
         panic!("the new member {number}: {why}\n{}", group.logs());
@@ -78,7 +78,7 @@ pub fn id(group: &Group, active: &[usize], slot: &MemberSlot) -> String {
 
 /// Removes a member, which must notice and end cleanly.
 #[track_caller]
-pub fn leave(group: &mut Group, active: &[usize], number: usize) {
+pub fn remove_member(group: &mut Group, active: &[usize], number: usize) {
     let id = id(group, active, &group.members[number].slot);
     about_members(group, active, "DELETE", &format!("/v2/members/{id}"), None);
     let code = group.members[number].wait(WAIT_TIMEOUT);
@@ -87,7 +87,7 @@ pub fn leave(group: &mut Group, active: &[usize], number: usize) {
 
 /// A member that was started for itself alone listens for no other, and an election has nothing to do with that.
 #[test]
-fn a_member_that_cannot_be_added_is_refused_with_the_cause() {
+fn a_member_that_cannot_be_added_is_refused_with_the_reason() {
     let (dir, port) = (Dir::new(), Port::claim());
     let url = format!("http://{}", port.address());
     let alone = ["store", "--listen-client-urls", &url, "--advertise-client-urls", &url];
@@ -98,9 +98,9 @@ fn a_member_that_cannot_be_added_is_refused_with_the_cause() {
     let refused = format!("{url} refused: ");
     let added =
         member(&["add", "b", "http://127.0.0.1:9"]).exits(1).says(&refused).says("--listen-peer-urls");
-    added.keeps_quiet_about("leader");
+    added.does_not_say("leader");
     let list = member(&["list"]).exits(0).stdout;
     let id = list.split(':').next().unwrap_or_default();
-    member(&["remove", id]).exits(1).says(&refused).says("no majority").keeps_quiet_about("leader");
+    member(&["remove", id]).exits(1).says(&refused).says("no majority").does_not_say("leader");
     daemon.terminate();
 }

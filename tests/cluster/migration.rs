@@ -17,9 +17,9 @@ use serde_json::Value;
 use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::membership::{about_members, id};
 use super::trust::flags;
-use super::watchers::{Task, Watched, compare, follow};
+use super::watchers::{Task, WatchLog, compare, follow};
 use crate::durable::wire::Wire;
-use crate::support::{Authority, Dir, WAIT_TIMEOUT, eventually, patient};
+use crate::support::{Authority, Dir, WAIT_TIMEOUT, eventually, scaled};
 
 /// The pause of a writer between two writes: a thousand events must outlast any restart.
 const WRITE_INTERVAL: Duration = Duration::from_millis(15);
@@ -46,27 +46,29 @@ fn migrate(plan: Plan) {
     let Some(authority) = Authority::new(&dir, "house") else { return };
     let files = flags(&authority.ca(), &authority.sign("server"));
     let program = plan.program;
-    let mut group = plan.here();
+    let mut group = plan.on_local_ports();
     group.start();
     let mut load = Load::start(&group);
 
-    let control = load.step("control", || rolling(&mut group, |_, _| {}));
-    let bound = patient(MIN_REPORTED_GAP).max(2 * control);
+    let control = load.step("control", || rolling_restart(&mut group, |_, _| {}));
+    let bound = scaled(MIN_REPORTED_GAP).max(2 * control);
     let with_files = |group: &mut Group, number: usize| {
         let words: Vec<&str> = group.plan.words.iter().chain(&files).map(String::as_str).collect();
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        group.members[number].words(&words);
+        group.members[number].set_flags(&words);
     };
     let without_files = |group: &mut Group, number: usize| {
         let words = group.plan.words.clone();
-        group.members[number].words(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        group.members[number].set_flags(&words.iter().map(String::as_str).collect::<Vec<_>>());
     };
     let steps = [
-        load.step("files", || rolling(&mut group, with_files)),
-        load.step("https", || rolling(&mut group, |group, number| at(group, number, "https"))),
-        load.step("http", || rolling(&mut group, |group, number| at(group, number, "http"))),
-        load.step("no files", || rolling(&mut group, without_files)),
+        load.step("files", || rolling_restart(&mut group, with_files)),
+        load.step("https", || {
+            rolling_restart(&mut group, |group, number| use_scheme(group, number, "https"));
+        }),
+        load.step("http", || rolling_restart(&mut group, |group, number| use_scheme(group, number, "http"))),
+        load.step("no files", || rolling_restart(&mut group, without_files)),
     ];
     eprintln!(
         "{program:?}: no acknowledged write for {control:?} in the control, for {steps:?} in the steps"
@@ -82,7 +84,7 @@ fn migrate(plan: Plan) {
     assert_eq!(report.wrong(&tree), Vec::<String>::new(), "{}", group.logs());
     eprintln!("{program:?}: {report}");
     assert!(report.written.len() > 100, "hardly a write got through: {report}");
-    an_event_that_was_not_heard_is_found(&report, &tree);
+    assert_a_missed_event_is_found(&report, &tree);
     // A deliberately lost write: the keys of all others still exist.
     let (_, (key, _)) = report.written.iter().nth(50).expect("many writes");
     let mut wire = group.members[0].wire();
@@ -94,7 +96,7 @@ fn migrate(plan: Plan) {
     assert_eq!(report.wrong(&tree), Vec::<String>::new(), "nothing else is amiss");
 }
 
-fn an_event_that_was_not_heard_is_found(report: &Report, tree: &Value) {
+fn assert_a_missed_event_is_found(report: &Report, tree: &Value) {
     for at in 0..report.watched.len() {
         let mut lacking = report.clone();
         let events = &mut lacking.watched[at].events;
@@ -104,7 +106,7 @@ fn an_event_that_was_not_heard_is_found(report: &Report, tree: &Value) {
 }
 
 /// Restarts all members cleanly, one at a time, each after a change.
-fn rolling(group: &mut Group, change: impl Fn(&mut Group, usize)) {
+fn rolling_restart(group: &mut Group, change: impl Fn(&mut Group, usize)) {
     for number in 0..3 {
         change(group, number);
         group.members[number].signal(Signal::SIGTERM);
@@ -112,12 +114,12 @@ fn rolling(group: &mut Group, change: impl Fn(&mut Group, usize)) {
         group.start();
         // Both directions between it and the others work.
         group.catches_up(number);
-        group.put_at_last(number, "/through", &number.to_string());
+        group.put_until_accepted(number, "/through", &number.to_string());
     }
 }
 
 /// Makes a member listen and be reached at a URL of this scheme from its next start on.
-fn at(group: &mut Group, number: usize, scheme: &'static str) {
+fn use_scheme(group: &mut Group, number: usize, scheme: &'static str) {
     let own = id(group, &[number], &group.members[number].slot);
     let slot = &mut group.members[number].slot;
     slot.scheme = scheme;
@@ -138,7 +140,7 @@ struct Load {
     stop: Arc<AtomicBool>,
     give_up: Arc<AtomicBool>,
     writers: Vec<JoinHandle<Vec<Write>>>,
-    watchers: Vec<JoinHandle<Watched>>,
+    watchers: Vec<JoinHandle<WatchLog>>,
     acknowledged: Arc<std::sync::Mutex<Vec<Instant>>>,
 }
 
@@ -193,8 +195,8 @@ impl Load {
         self.stop.store(true, Ordering::Relaxed);
         let written = self.writers.into_iter().flat_map(|writer| writer.join().unwrap());
         let written = written.map(|write| (write.index, (write.key, write.value))).collect();
-        group.put_at_last(0, LAST, "1");
-        let (begun, limit) = (Instant::now(), patient(WAIT_TIMEOUT));
+        group.put_until_accepted(0, LAST, "1");
+        let (begun, limit) = (Instant::now(), scaled(WAIT_TIMEOUT));
         while begun.elapsed() < limit && !self.watchers.iter().all(JoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(10));
         }
@@ -212,7 +214,7 @@ fn write(
     acknowledged: &std::sync::Mutex<Vec<Instant>>,
 ) -> Vec<Write> {
     let mut wires: Vec<Wire> =
-        addresses.iter().map(|address| Wire::to(address).patient_for(REQUEST_TIMEOUT)).collect();
+        addresses.iter().map(|address| Wire::to(address).with_timeout(REQUEST_TIMEOUT)).collect();
     let (mut at, mut serial, mut written) = (writer, 0_u64, Vec::new());
     while !stop.load(Ordering::Relaxed) {
         serial += 1;
@@ -236,7 +238,7 @@ fn write(
 struct Report {
     written: BTreeMap<u64, (String, String)>,
     /// The first one knew all members.
-    watched: Vec<Watched>,
+    watched: Vec<WatchLog>,
 }
 
 impl Report {

@@ -5,24 +5,24 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use super::group::{AGREE_TIMEOUT, Group, Plan};
-use super::storm::Storm;
+use super::workload::Workload;
 use crate::durable::member::Program;
-use crate::support::dice::Dice;
 use crate::support::fake_time::FakeTime;
 use crate::support::programs::need_mounts;
+use crate::support::rng::TestRng;
 use crate::support::skips::Permitted;
-use crate::support::{Mount, eventually, patient};
+use crate::support::{Mount, eventually, scaled};
 
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[test]
-fn a_leader_that_slept_through_its_own_replacement_does_no_harm() {
+fn a_leader_paused_during_its_replacement_does_no_harm() {
     let Some(plan) = Plan::new(3) else { return };
-    let (mut group, mut dice) = (plan.here(), Dice::thrown("slept"));
+    let (mut group, mut rng) = (plan.on_local_ports(), TestRng::from_env("slept"));
     group.start();
-    let storm = Storm::start(&mut group, &mut dice, 3);
+    let workload = Workload::start(&mut group, &mut rng, 3);
     for round in 0..4 {
-        storm.goes_on(20, FAILOVER_TIMEOUT, "in peace");
+        workload.assert_progress(20, FAILOVER_TIMEOUT, "in peace");
         let leader = group.leader();
         group.freeze(leader);
         let rest: Vec<usize> = (0..3).filter(|number| *number != leader).collect();
@@ -33,63 +33,63 @@ fn a_leader_that_slept_through_its_own_replacement_does_no_harm() {
         }
         group.thaw(leader);
     }
-    storm.goes_on(30, FAILOVER_TIMEOUT, "after all woke up");
-    storm.finish(&mut group);
+    workload.assert_progress(30, FAILOVER_TIMEOUT, "after all woke up");
+    workload.finish(&mut group);
 }
 
 #[test]
-fn a_follower_that_sleeps_is_not_missed() {
+fn a_paused_follower_is_not_needed() {
     let Some(plan) = Plan::new(3) else { return };
-    let (mut group, mut dice) = (plan.here(), Dice::thrown("sleeping_follower"));
+    let (mut group, mut rng) = (plan.on_local_ports(), TestRng::from_env("sleeping_follower"));
     let leader = group.start();
-    let storm = Storm::start(&mut group, &mut dice, 3);
+    let workload = Workload::start(&mut group, &mut rng, 3);
     let sleeper = group.other_than(leader);
     group.freeze(sleeper);
-    storm.goes_on(100, FAILOVER_TIMEOUT, "with a sleeping follower");
+    workload.assert_progress(100, FAILOVER_TIMEOUT, "with a sleeping follower");
     group.thaw(sleeper);
-    storm.goes_on(30, FAILOVER_TIMEOUT, "after it woke up");
-    storm.finish(&mut group);
+    workload.assert_progress(30, FAILOVER_TIMEOUT, "after it woke up");
+    workload.finish(&mut group);
 }
 
 #[test]
-fn a_slow_network_makes_slow_writes_and_no_elections() {
+fn a_slow_network_slows_writes_and_causes_no_election() {
     let Some(plan) = Plan::new(3) else { return };
-    let (mut group, mut dice) = (plan.on_lines().here(), Dice::thrown("slow"));
+    let (mut group, mut rng) = (plan.with_links().on_local_ports(), TestRng::from_env("slow"));
     let leader = group.start();
-    let storm = Storm::start(&mut group, &mut dice, 3);
+    let workload = Workload::start(&mut group, &mut rng, 3);
     for line in &group.lines {
         line.delay(Duration::from_millis(40));
     }
-    storm.goes_on(60, Duration::from_secs(20), "over lines of 40 ms");
+    workload.assert_progress(60, Duration::from_secs(20), "over lines of 40 ms");
     assert_eq!(group.leader(), leader, "a delay below the time of an election unseats nobody");
     for line in &group.lines {
         line.delay(Duration::ZERO);
         line.rate(200_000);
     }
-    storm.goes_on(30, Duration::from_secs(20), "over lines of 200 kB a second");
+    workload.assert_progress(30, Duration::from_secs(20), "over lines of 200 kB a second");
     for line in &group.lines {
         line.rate(0);
     }
-    storm.finish(&mut group);
+    workload.finish(&mut group);
 }
 
 #[test]
-fn a_line_that_holds_everything_back_is_noticed() {
+fn a_link_that_holds_all_traffic_is_detected() {
     let Some(plan) = Plan::new(3) else { return };
-    let (mut group, mut dice) = (plan.on_lines().here(), Dice::thrown("held"));
+    let (mut group, mut rng) = (plan.with_links().on_local_ports(), TestRng::from_env("held"));
     group.start();
-    let storm = Storm::start(&mut group, &mut dice, 3);
+    let workload = Workload::start(&mut group, &mut rng, 3);
     let leader = group.leader();
     for number in [leader, group.other_than(leader)] {
         for (there, back) in [(true, true), (true, false), (false, true)] {
             group.lines[number].hold(there, back);
-            storm.goes_on(20, Duration::from_secs(20), "with one line that holds everything back");
+            workload.assert_progress(20, Duration::from_secs(20), "with one line that holds everything back");
             std::thread::sleep(Duration::from_millis(1000));
             group.lines[number].hold(false, false);
         }
     }
-    storm.goes_on(30, FAILOVER_TIMEOUT, "after that");
-    storm.finish(&mut group);
+    workload.assert_progress(30, FAILOVER_TIMEOUT, "after that");
+    workload.finish(&mut group);
 }
 
 /// Writes a key with a TTL through one member; returns after how long it was gone from another.
@@ -110,13 +110,13 @@ fn lifetime(group: &Group, through: usize, seen_by: usize, ttl: u64) -> Duration
 }
 
 #[test]
-fn leases_last_as_long_as_they_should_when_one_clock_is_a_day_off() {
+fn leases_last_their_ttl_when_one_clock_is_a_day_off() {
     let Some(plan) = Plan::new(3) else { return };
     if plan.program == Program::Etcd {
         Permitted::Control.skip();
         return;
     }
-    let mut group = plan.here();
+    let mut group = plan.on_local_ports();
     let Some(clock) = FakeTime::new(&group.members[0].path("")) else { return };
     for (name, value) in clock.env() {
         group.members[0].env(name, &value);
@@ -133,7 +133,7 @@ fn leases_last_as_long_as_they_should_when_one_clock_is_a_day_off() {
         });
         for (number, lived) in lived.iter().enumerate() {
             assert!(
-                *lived >= Duration::from_millis(2950) && *lived < patient(Duration::from_secs(5)),
+                *lived >= Duration::from_millis(2950) && *lived < scaled(Duration::from_secs(5)),
                 "{offset}: a lease of 3 s through member {number} lasted {lived:?}"
             );
         }
@@ -146,22 +146,22 @@ fn leases_last_as_long_as_they_should_when_one_clock_is_a_day_off() {
 }
 
 #[test]
-fn a_full_disk_on_one_member_stops_nobody_else() {
+fn a_full_disk_on_one_member_stops_no_other() {
     if !need_mounts() {
         return;
     }
     let Some(plan) = Plan::new(3) else { return };
     for full_leads in [false, true] {
-        let (mut group, mut dice) = (plan.clone().here(), Dice::thrown("full"));
+        let (mut group, mut rng) = (plan.clone().on_local_ports(), TestRng::from_env("full"));
         let data = group.members[0].data();
         fs::create_dir(&data).unwrap();
         fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
         // Etcd begins with files of 64 MB each.
         let (disk, ballast) = (Mount::tmpfs("200m", &data), data.join("ballast"));
         group.start();
-        lead(&mut group, full_leads);
-        let storm = Storm::start(&mut group, &mut dice, 3);
-        storm.goes_on(20, FAILOVER_TIMEOUT, "in peace");
+        move_leadership(&mut group, full_leads);
+        let workload = Workload::start(&mut group, &mut rng, 3);
+        workload.assert_progress(20, FAILOVER_TIMEOUT, "in peace");
         // Another file takes the remaining space.
         fill(&ballast);
         for number in 0..40 {
@@ -169,16 +169,16 @@ fn a_full_disk_on_one_member_stops_nobody_else() {
             let path = format!("/v2/keys/large/{number}");
             group.members[1].wire().request("PUT", &path, Some(&form)).ok();
         }
-        storm.goes_on(50, Duration::from_secs(20), "with a full disk on one member");
+        workload.assert_progress(50, Duration::from_secs(20), "with a full disk on one member");
         fs::remove_file(&ballast).unwrap();
         std::thread::sleep(Duration::from_secs(1));
-        if !group.members[0].runs() {
+        if !group.members[0].is_running() {
             eprintln!("the member with the full disk ended: {}", group.members[0].log_tail());
             group.members[0].kill();
             group.members[0].start();
         }
-        group.put_at_last(0, "/room", "again");
-        storm.finish(&mut group);
+        group.put_until_accepted(0, "/room", "again");
+        workload.finish(&mut group);
         drop(group);
         drop(disk);
     }
@@ -186,7 +186,7 @@ fn a_full_disk_on_one_member_stops_nobody_else() {
 
 /// Restarts leaders until the first member leads, or no longer leads.
 #[track_caller]
-fn lead(group: &mut Group, first: bool) {
+fn move_leadership(group: &mut Group, first: bool) {
     for _ in 0..20 {
         let leader = group.leader();
         if (leader == 0) == first {

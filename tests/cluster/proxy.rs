@@ -1,12 +1,12 @@
 //! `retune store --proxy on` in front of real etcd members and of a fake one, beside etcd's own proxy.
 
 mod answers;
-mod crossing;
 mod etcdctl;
-mod fake;
-mod front;
+mod fake_member;
+mod forwarding;
 mod loops;
+mod majority;
 mod outages;
 mod schemes;
-mod story;
+mod test_proxy;
 mod watches;

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::group::{AGREE_TIMEOUT, Group, Plan};
 use super::membership::{about_members, add, id};
-use super::storm::Storm;
+use super::workload::Workload;
 use crate::durable::member::{Member, MemberSlot, Program, copy};
-use crate::support::dice::Dice;
 use crate::support::port::Port;
+use crate::support::rng::TestRng;
 use crate::support::skips::Permitted;
-use crate::support::{eventually, patient};
+use crate::support::{eventually, scaled};
 
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -36,7 +36,7 @@ fn says(member: &Member, words: &[&str]) -> bool {
 #[track_caller]
 fn ends_refused(stranger: &mut Member, group: &mut Group, words: &[&str]) {
     let (begun, mut code) = (Instant::now(), None);
-    while begun.elapsed() < patient(AGREE_TIMEOUT) && code.is_none() {
+    while begun.elapsed() < scaled(AGREE_TIMEOUT) && code.is_none() {
         code = stranger.ended();
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -45,34 +45,34 @@ fn ends_refused(stranger: &mut Member, group: &mut Group, words: &[&str]) {
     assert!(code.is_some_and(|code| code != 0), "it goes on: {code:?}\n{log}\n{}", group.logs());
     assert!(says(stranger, words), "it does not say {words:?}\n{log}");
     stranger.kill();
-    group.put_at_last(0, "/unharmed", "1");
+    group.put_until_accepted(0, "/unharmed", "1");
 }
 
 #[test]
 fn a_member_with_another_cluster_token_is_refused_until_it_has_the_right_one() {
     let Some(plan) = ours() else { return };
-    let mut group = plan.here();
+    let mut group = plan.on_local_ports();
     let words = group.plan.words.clone();
     let right: Vec<&str> = words.iter().map(String::as_str).collect();
-    group.members[2].words(&[&right[..], &["--initial-cluster-token", "another"]].concat());
+    group.members[2].set_flags(&[&right[..], &["--initial-cluster-token", "another"]].concat());
     for member in &mut group.members {
         member.spawn();
     }
     eventually("two of three elect a leader", AGREE_TIMEOUT, || group.leader_seen_by(0).is_some());
     let leader = group.leader_among(&[0, 1]);
-    let mut dice = Dice::thrown("token");
+    let mut rng = TestRng::from_env("token");
     let told = |group: &Group| group.members.iter().any(|member| says(member, &["initial-cluster-token"]));
     eventually("somebody names the token", AGREE_TIMEOUT, || told(&group));
     group.members[2].kill();
-    let storm = Storm::start(&mut group, &mut dice, 2);
+    let workload = Workload::start(&mut group, &mut rng, 2);
     group.members[2].spawn();
-    storm.goes_on(50, FAILOVER_TIMEOUT, "with a stranger knocking");
+    workload.assert_progress(50, FAILOVER_TIMEOUT, "with a stranger knocking");
     group.members[2].kill();
     assert_eq!(group.leader_among(&[0, 1]), leader, "a stranger unseats nobody");
-    storm.finish(&mut group);
+    workload.finish(&mut group);
     eprintln!("{}", group.logs());
     std::fs::remove_dir_all(group.members[2].data()).unwrap();
-    group.members[2].words(&right);
+    group.members[2].set_flags(&right);
     group.members[2].start();
     group.level();
 }
@@ -80,15 +80,15 @@ fn a_member_with_another_cluster_token_is_refused_until_it_has_the_right_one() {
 #[test]
 fn a_member_with_a_wiped_folder_is_refused_under_its_old_name() {
     let Some(plan) = ours() else { return };
-    let mut group = plan.here();
+    let mut group = plan.on_local_ports();
     group.start();
-    group.put_at_last(2, "/k", "1");
+    group.put_until_accepted(2, "/k", "1");
     for state in ["new", "existing"] {
         let mut stranger = take_out(&mut group, 2);
         std::fs::remove_dir_all(stranger.data()).unwrap();
         let words = group.plan.words.clone();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        stranger.words(&[&words[..], &["--initial-cluster-state", state]].concat());
+        stranger.set_flags(&[&words[..], &["--initial-cluster-state", state]].concat());
         stranger.spawn();
         ends_refused(&mut stranger, &mut group, &["member"]);
         let log = stranger.log().to_lowercase();
@@ -111,9 +111,9 @@ fn put_back(group: &mut Group, mut member: Member) {
 #[test]
 fn a_member_with_the_folder_of_another_is_refused() {
     let Some(plan) = ours() else { return };
-    let mut group = plan.here();
+    let mut group = plan.on_local_ports();
     group.start();
-    group.put_at_last(1, "/k", "1");
+    group.put_until_accepted(1, "/k", "1");
     group.members[1].kill();
     let mut stranger = take_out(&mut group, 2);
     std::fs::rename(stranger.data(), stranger.path("own")).unwrap();
@@ -125,7 +125,7 @@ fn a_member_with_the_folder_of_another_is_refused() {
     group.members[1].kill();
     stranger.spawn();
     let (begun, mut code) = (Instant::now(), None);
-    while begun.elapsed() < patient(AGREE_TIMEOUT) && code.is_none() {
+    while begun.elapsed() < scaled(AGREE_TIMEOUT) && code.is_none() {
         code = stranger.ended();
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -141,10 +141,10 @@ fn a_member_with_the_folder_of_another_is_refused() {
 }
 
 /// Starts a process with the identity of another member.
-fn stranger(group: &Group, slot: MemberSlot, ports: Vec<Port>, words: &[&str]) -> Member {
-    let mut stranger = Member::seated(group.plan.program, slot, ports);
+fn start_impostor(group: &Group, slot: MemberSlot, ports: Vec<Port>, words: &[&str]) -> Member {
+    let mut stranger = Member::in_slot(group.plan.program, slot, ports);
     let plain = group.plan.words.clone();
-    stranger.words(&plain.iter().map(String::as_str).chain(words.iter().copied()).collect::<Vec<_>>());
+    stranger.set_flags(&plain.iter().map(String::as_str).chain(words.iter().copied()).collect::<Vec<_>>());
     stranger.spawn();
     stranger
 }
@@ -152,7 +152,7 @@ fn stranger(group: &Group, slot: MemberSlot, ports: Vec<Port>, words: &[&str]) -
 #[test]
 fn a_second_member_of_the_same_name_is_refused() {
     let Some(plan) = ours() else { return };
-    let mut group = plan.here();
+    let mut group = plan.on_local_ports();
     group.start();
     let slot = group.members[1].slot.clone();
     let (client, peer) = (Port::claim(), Port::claim());
@@ -162,7 +162,7 @@ fn a_second_member_of_the_same_name_is_refused() {
     let mut ports = vec![client, peer];
     let bootstrapped = "has already been bootstrapped";
     for (slot, words) in [(twin.clone(), [bootstrapped, "remove"]), (copied, ["n1", "advertise-peer-urls"])] {
-        let mut stranger = stranger(&group, slot, std::mem::take(&mut ports), &[]);
+        let mut stranger = start_impostor(&group, slot, std::mem::take(&mut ports), &[]);
         ends_refused(&mut stranger, &mut group, &words);
     }
     // A member that was added properly and then started with a name that is taken.
@@ -171,7 +171,8 @@ fn a_second_member_of_the_same_name_is_refused() {
     add(&group, &[0, 1, 2], &slot);
     let others = slot.cluster.replace("n1=", "other=");
     slot.cluster = format!("{others},n1=http://{}", slot.advertised);
-    let mut stranger = stranger(&group, slot.clone(), vec![port], &["--initial-cluster-state", "existing"]);
+    let mut stranger =
+        start_impostor(&group, slot.clone(), vec![port], &["--initial-cluster-state", "existing"]);
     ends_refused(&mut stranger, &mut group, &["n1", "--name"]);
     let id = id(&group, &[0, 1, 2], &slot);
     about_members(&group, &[0, 1, 2], "DELETE", &format!("/v2/members/{id}"), None);
@@ -179,8 +180,8 @@ fn a_second_member_of_the_same_name_is_refused() {
 }
 
 /// Input from arbitrary clients that a peer port must survive.
-fn nonsense(dice: &mut Dice) -> Vec<Vec<u8>> {
-    let mut random = |length: usize| (0..length).map(|_| dice.next() as u8).collect::<Vec<u8>>();
+fn nonsense(rng: &mut TestRng) -> Vec<Vec<u8>> {
+    let mut random = |length: usize| (0..length).map(|_| rng.next() as u8).collect::<Vec<u8>>();
     let mut all: Vec<Vec<u8>> = [
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /raft/stream/message/1 HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -204,15 +205,15 @@ fn nonsense(dice: &mut Dice) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn nonsense_on_the_peer_port_harms_nobody() {
+fn garbage_on_the_peer_port_does_no_harm() {
     let Some(plan) = Plan::new(3) else { return };
-    let (mut group, mut dice) = (plan.here(), Dice::thrown("nonsense"));
+    let (mut group, mut rng) = (plan.on_local_ports(), TestRng::from_env("nonsense"));
     let leader = group.start();
-    let storm = Storm::start(&mut group, &mut dice, 2);
+    let workload = Workload::start(&mut group, &mut rng, 2);
     let before: Vec<u64> = group.members.iter().map(|member| member.memory("VmRSS")).collect();
     let mut open = Vec::new();
     for round in 0..6 {
-        for bytes in nonsense(&mut dice) {
+        for bytes in nonsense(&mut rng) {
             for member in &group.members {
                 let mut stream = TcpStream::connect(&member.slot.peer).unwrap();
                 stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -223,10 +224,10 @@ fn nonsense_on_the_peer_port_harms_nobody() {
                 }
             }
         }
-        storm.goes_on(5, FAILOVER_TIMEOUT, "with nonsense on the peer ports");
+        workload.assert_progress(5, FAILOVER_TIMEOUT, "with nonsense on the peer ports");
     }
     for number in 0..3 {
-        assert!(group.members[number].runs(), "{}", group.members[number].log_tail());
+        assert!(group.members[number].is_running(), "{}", group.members[number].log_tail());
         assert!(!group.members[number].log().contains("panicked"), "{}", group.members[number].log());
     }
     assert_eq!(group.leader(), leader, "nonsense unseats nobody");
@@ -240,5 +241,5 @@ fn nonsense_on_the_peer_port_harms_nobody() {
     for (before, after) in before.iter().zip(&after) {
         assert!(*after < before + 150_000, "it keeps what it was sent");
     }
-    storm.finish(&mut group);
+    workload.finish(&mut group);
 }

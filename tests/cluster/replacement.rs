@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::group::{AGREE_TIMEOUT, Group, Plan};
-use super::membership::{join, leave};
+use super::membership::{join, remove_member};
 use crate::durable::member::Program;
 use crate::support::fake_engine::{Container, FakeEngine};
 use crate::support::http::request;
@@ -91,7 +91,7 @@ impl<'d> Clients<'d> {
 /// Writes `/app/x` through both APIs where there are two.
 #[track_caller]
 fn put(group: &Group, number: usize, value: &str) {
-    group.put_at_last(number, "/app/x", value);
+    group.put_until_accepted(number, "/app/x", value);
     if group.plan.program == Program::Etcd {
         let encoded = |text: &str| STANDARD.encode(text);
         let body = format!(r#"{{"key":"{}","value":"{}"}}"#, encoded("/app/x"), encoded(value));
@@ -114,7 +114,7 @@ fn under_way(group: &Group, folders: &Folders, clients: &Clients<'_>, value: &st
     let mut number = 0;
     eventually("the watch has begun", WAIT_TIMEOUT, || {
         number += 1;
-        group.put_at_last(0, "/app/begin", &number.to_string());
+        group.put_until_accepted(0, "/app/begin", &number.to_string());
         std::thread::sleep(Duration::from_millis(100));
         clients.ctl.stdout().contains("/app/begin")
     });
@@ -125,7 +125,7 @@ fn under_way(group: &Group, folders: &Folders, clients: &Clients<'_>, value: &st
 fn all_replaced(plan: Plan, backends: &[&'static str]) {
     let engine = FakeEngine::start();
     engine.run(Container::new("one").env("SERVICE_NAME", "web").publish("80/tcp", Some(8080)));
-    let mut group = plan.here();
+    let mut group = plan.on_local_ports();
     group.start();
     put(&group, 0, "first");
     let given = urls(&group);
@@ -147,7 +147,7 @@ fn all_replaced(plan: Plan, backends: &[&'static str]) {
         }
         active.push(old + 3);
         active.retain(|number| *number != old);
-        leave(&mut group, &active, old);
+        remove_member(&mut group, &active, old);
         let value = format!("without {old}");
         put(&group, old + 3, &value);
         eventually(&format!("{value} is rendered\n{}", follow.logs()), WAIT_TIMEOUT, || {
@@ -167,20 +167,20 @@ fn all_replaced(plan: Plan, backends: &[&'static str]) {
     let begun = Instant::now();
     eventually("the other key runs out", 2 * LEASE_TTL + WAIT_TIMEOUT, || left.created(&group, 3).is_none());
     assert!(!left_folders.any_has("without 2") && !left.ctl.stdout().contains("without 2"));
-    assert!(!left.ctl.lives(), "a watch whose endpoints are all gone ends, as etcdctl's does");
+    assert!(!left.ctl.is_running(), "a watch whose endpoints are all gone ends, as etcdctl's does");
     let rest = LEASE_TTL.saturating_sub(begun.elapsed());
     stays("the key outlives its lease", rest, || follow.created(&group, 3).is_none_or(|now| now == created));
     assert_eq!(follow.created(&group, 4), Some(created), "{}", follow.logs());
 }
 
 #[test]
-fn clients_follow_when_all_members_are_replaced_and_without_sync_they_do_not() {
+fn clients_follow_when_all_members_are_replaced_unless_sync_is_off() {
     let Some(plan) = Plan::new(3) else { return };
     all_replaced(plan, &["etcd"]);
 }
 
 #[test]
-fn clients_of_etcd_follow_when_all_members_are_replaced_by_either_api() {
+fn clients_of_etcd_follow_when_all_members_are_replaced_with_either_api() {
     if std::env::var_os("RETUNE_TEST_SLOW").is_none() {
         Permitted::Slow.skip();
         return;
@@ -190,11 +190,11 @@ fn clients_of_etcd_follow_when_all_members_are_replaced_by_either_api() {
 }
 
 #[test]
-fn when_all_members_are_gone_the_given_addresses_are_the_way_back() {
+fn when_all_members_are_gone_the_configured_addresses_are_used_again() {
     let Some(plan) = Plan::new(1) else { return };
     let engine = FakeEngine::start();
     engine.run(Container::new("one").env("SERVICE_NAME", "web").publish("80/tcp", Some(8080)));
-    let mut group = plan.here();
+    let mut group = plan.on_local_ports();
     group.start();
     put(&group, 0, "first");
     let (folders, given) = (Folders::new(&["etcd"]), urls(&group));
@@ -207,7 +207,7 @@ fn when_all_members_are_gone_the_given_addresses_are_the_way_back() {
     for daemon in follow.watches.iter().chain([&follow.register]) {
         daemon.eventually_says("members of the store: added http://");
     }
-    leave(&mut group, &[1], 0);
+    remove_member(&mut group, &[1], 0);
     put(&group, 1, "moved");
     eventually("it is rendered from there", WAIT_TIMEOUT, || folders.all_have("moved"));
     // The old member dies, and a new store serves at the first address.
@@ -219,7 +219,7 @@ fn when_all_members_are_gone_the_given_addresses_are_the_way_back() {
     let words = group.plan.words.clone();
     let words: Vec<&str> =
         words.iter().map(String::as_str).chain(["--initial-cluster-token", "new"]).collect();
-    group.members[0].words(&words);
+    group.members[0].set_flags(&words);
     group.members[0].start();
     put(&group, 0, "back");
     eventually(&format!("it is rendered from there\n{}", follow.logs()), 2 * WAIT_TIMEOUT, || {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::group::{Group, Plan};
-use crate::support::dice::Dice;
-use crate::support::patient;
+use crate::support::rng::TestRng;
+use crate::support::scaled;
 
 const ROUNDS: u32 = 40;
 /// The longest time from the second reply until the two are gone.
@@ -21,33 +21,33 @@ const MAX_KILL_DELAY: Duration = Duration::from_millis(5);
 const SETTLE_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blow {
+enum StopMethod {
     Stop,
     Kill,
 }
 
 /// Three members under test.
-struct Victims {
+struct TestMembers {
     group: Group,
-    blow: Blow,
-    dice: Dice,
+    stop_method: StopMethod,
+    rng: TestRng,
     rounds: u32,
     /// The number of rounds after which the survivor did not know the second write.
     missed: u32,
 }
 
-impl Victims {
-    fn new(plan: Plan, blow: Blow) -> Self {
-        let mut group = plan.here();
+impl TestMembers {
+    fn new(plan: Plan, stop_method: StopMethod) -> Self {
+        let mut group = plan.on_local_ports();
         group.start();
-        Self { group, blow, dice: Dice::thrown("survivor"), rounds: 0, missed: 0 }
+        Self { group, stop_method, rng: TestRng::from_env("survivor"), rounds: 0, missed: 0 }
     }
 
     fn round(&mut self) {
         let leader = self.group.leader();
-        let one = 1 + self.dice.index(2);
+        let one = 1 + self.rng.index(2);
         let (survivor, third) = ((leader + one) % 3, (leader + 3 - one) % 3);
-        self.group.put_at_last(leader, "/k", "before");
+        self.group.put_until_accepted(leader, "/k", "before");
         let mut wire = self.group.members[leader].wire();
         for write in ["first", "second"] {
             let body = format!("value={write}.{}", self.rounds);
@@ -58,21 +58,21 @@ impl Victims {
             }
         }
         let replied = Instant::now();
-        let within = if self.blow == Blow::Kill { MAX_KILL_DELAY } else { MAX_STOP_DELAY };
-        let at = replied + Duration::from_nanos(self.dice.below(within.as_nanos() as u64));
+        let within = if self.stop_method == StopMethod::Kill { MAX_KILL_DELAY } else { MAX_STOP_DELAY };
+        let at = replied + Duration::from_nanos(self.rng.below(within.as_nanos() as u64));
         while Instant::now() < at {
             std::hint::spin_loop();
         }
-        let signal = if self.blow == Blow::Kill { Signal::SIGKILL } else { Signal::SIGSTOP };
+        let signal = if self.stop_method == StopMethod::Kill { Signal::SIGKILL } else { Signal::SIGSTOP };
         for number in [leader, third] {
             self.group.members[number].signal(signal);
         }
         self.missed += u32::from(!self.knows(survivor));
         self.rounds += 1;
         for number in [leader, third] {
-            match self.blow {
-                Blow::Stop => self.group.thaw(number),
-                Blow::Kill => self.group.members[number].kill(),
+            match self.stop_method {
+                StopMethod::Stop => self.group.thaw(number),
+                StopMethod::Kill => self.group.members[number].kill(),
             }
         }
         self.group.start();
@@ -80,7 +80,7 @@ impl Victims {
 
     fn knows(&self, survivor: usize) -> bool {
         let (begun, wanted) = (Instant::now(), format!("second.{}", self.rounds));
-        while begun.elapsed() < patient(SETTLE_DELAY) {
+        while begun.elapsed() < scaled(SETTLE_DELAY) {
             if self.group.value(survivor, "/k").as_deref() == Some(&wanted) {
                 return true;
             }
@@ -91,11 +91,11 @@ impl Victims {
 }
 
 #[test]
-fn a_survivor_knows_what_was_acknowledged_as_often_as_etcds() {
+fn a_survivor_has_acknowledged_writes_as_often_as_etcds() {
     let (Some(ours), Some(etcd)) = (Plan::new(3), Plan::control(3)) else { return };
     let many = std::env::var("RETUNE_TEST_SURVIVOR").ok().and_then(|text| text.parse().ok());
-    let (rounds, blow) = many.map_or((ROUNDS, Blow::Stop), |rounds| (rounds, Blow::Kill));
-    let (mut ours, mut etcd) = (Victims::new(ours, blow), Victims::new(etcd, blow));
+    let (rounds, stop_method) = many.map_or((ROUNDS, StopMethod::Stop), |rounds| (rounds, StopMethod::Kill));
+    let (mut ours, mut etcd) = (TestMembers::new(ours, stop_method), TestMembers::new(etcd, stop_method));
     let begun = Instant::now();
     while ours.rounds.min(etcd.rounds) < rounds {
         // In turn, so that both have the same noise around them.
@@ -104,10 +104,10 @@ fn a_survivor_knows_what_was_acknowledged_as_often_as_etcds() {
         }
         assert!(begun.elapsed() < Duration::from_secs(120) + rounds * Duration::from_secs(10), "no rounds");
     }
-    let share = |victims: &Victims| f64::from(victims.missed) / f64::from(victims.rounds);
+    let share = |victims: &TestMembers| f64::from(victims.missed) / f64::from(victims.rounds);
     let (own, control) = (share(&ours), share(&etcd));
     eprintln!(
-        "survivor, {blow:?}: {own:.3} of {} rounds missed, etcd {control:.3} of {}",
+        "survivor, {stop_method:?}: {own:.3} of {} rounds missed, etcd {control:.3} of {}",
         ours.rounds, etcd.rounds
     );
     // Chance and a busy machine may cost a fifth of forty rounds; a delayed commit index costs nearly all of them.
@@ -116,15 +116,21 @@ fn a_survivor_knows_what_was_acknowledged_as_often_as_etcds() {
 }
 
 #[test]
-fn a_survivor_that_was_cut_off_before_is_found_not_to_know() {
+fn a_previously_isolated_survivor_is_found_to_lack_writes() {
     let Some(plan) = Plan::new(3) else { return };
-    let mut group = plan.on_lines().here();
+    let mut group = plan.with_links().on_local_ports();
     let leader = group.start();
     let survivor = group.other_than(leader);
-    group.put_at_last(leader, "/k", "before");
+    group.put_until_accepted(leader, "/k", "before");
     group.level();
     group.lines[survivor].hold(true, true);
-    group.put_at_last(leader, "/k", "second.0");
-    let victims = Victims { group, blow: Blow::Stop, dice: Dice::thrown("survivor"), rounds: 0, missed: 0 };
+    group.put_until_accepted(leader, "/k", "second.0");
+    let victims = TestMembers {
+        group,
+        stop_method: StopMethod::Stop,
+        rng: TestRng::from_env("survivor"),
+        rounds: 0,
+        missed: 0,
+    };
     assert!(!victims.knows(survivor));
 }

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::support::http::request;
 use crate::support::port::Port;
-use crate::support::programs::{need, need_mounts};
+use crate::support::programs::{need_mounts, need_program};
 use crate::support::{Authority, Daemon, Dir, Mount, Retune, WAIT_TIMEOUT, eventually};
 
 /// A member with a TLS port and a plain one.
@@ -43,12 +43,12 @@ fn serve<'d>(dir: &'d Dir, words: &[&str]) -> Member<'d> {
 
 /// A client that trusts the authority in a file, with or without its own certificate.
 #[derive(Clone, Copy)]
-struct Caller<'c> {
+struct TlsClient<'c> {
     ca: &'c str,
     pair: Option<(&'c str, &'c str)>,
 }
 
-impl<'c> Caller<'c> {
+impl<'c> TlsClient<'c> {
     fn of(ca: &'c str) -> Self {
         Self { ca, pair: None }
     }
@@ -114,7 +114,7 @@ fn install(from: &(String, String), to: &(String, String)) {
 }
 
 #[test]
-fn with_authorities_only_their_clients_are_served() {
+fn with_client_authentication_only_clients_with_a_trusted_certificate_are_served() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let ca = authority.ca();
@@ -124,11 +124,11 @@ fn with_authorities_only_their_clients_are_served() {
         &dir,
         &["--cert-file", &server.0, "--key-file", &server.1, "--client-cert-auth", "--trusted-ca-file", &ca],
     );
-    assert_eq!(Caller::of(&ca).with(&client).is_served(&member.secure), first(&server.0));
-    let none = Caller::of(&ca).ask(&member.secure).unwrap_err().to_string();
+    assert_eq!(TlsClient::of(&ca).with(&client).is_served(&member.secure), first(&server.0));
+    let none = TlsClient::of(&ca).ask(&member.secure).unwrap_err().to_string();
     assert!(none.contains("CertificateRequired"), "{none}");
     member.daemon.eventually_says("--client-cert-auth or --trusted-ca-file requires one");
-    let wrong = Caller::of(&ca).with(&strange).ask(&member.secure).unwrap_err().to_string();
+    let wrong = TlsClient::of(&ca).with(&strange).ask(&member.secure).unwrap_err().to_string();
     assert!(wrong.contains("UnknownCA"), "{wrong}");
     member.daemon.eventually_says("(--trusted-ca-file) signed its certificate");
     member.daemon.terminate();
@@ -146,7 +146,7 @@ fn etcdctl_and_ctl_read_and_write_over_tls() {
     let ctl = |words: &[&str]| Retune::new(&dir, &["ctl", "--endpoints", &url]).args(words);
     ctl(&files).args(&["set", "/a", "ours"]).run().exits(0).prints("ours");
     ctl(&["--ca-file", &ca, "get", "/a"]).run().says("certificate");
-    if need("etcdctl") {
+    if need_program("etcdctl") {
         let words = [&["--endpoints", url.as_str(), "--no-sync"], &files[..], &["get", "/a"]].concat();
         let done = Command::new("etcdctl").env("ETCDCTL_API", "2").args(words).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&done.stdout), "ours\n", "{done:?}");
@@ -155,21 +155,21 @@ fn etcdctl_and_ctl_read_and_write_over_tls() {
 }
 
 #[test]
-fn where_no_certificate_is_asked_for_none_is_needed() {
+fn without_client_authentication_no_certificate_is_needed() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let strange = Authority::new(&dir, "other").unwrap().ca();
     let server = authority.sign("server");
     let member = serve(&dir, &["--cert-file", &server.0, "--key-file", &server.1]);
-    Caller::of(&authority.ca()).is_served(&member.secure);
-    let says = Caller::of(&strange).ask(&member.secure).unwrap_err().to_string();
+    TlsClient::of(&authority.ca()).is_served(&member.secure);
+    let says = TlsClient::of(&strange).ask(&member.secure).unwrap_err().to_string();
     assert!(says.contains("UnknownIssuer"), "{says}");
     member.daemon.eventually_says("it does not trust the authority that signed");
     member.daemon.terminate();
 }
 
 #[test]
-fn the_wrong_scheme_is_answered_and_logged_at_either_port() {
+fn the_wrong_scheme_is_reported_to_the_client_and_logged_at_either_port() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let server = authority.sign("server");
@@ -182,7 +182,7 @@ fn the_wrong_scheme_is_answered_and_logged_at_either_port() {
     }
     member.daemon.eventually_says("it spoke plain HTTP, and this port speaks TLS");
     let begun = std::time::Instant::now();
-    Caller::of(&authority.ca()).ask(&member.plain).unwrap_err();
+    TlsClient::of(&authority.ca()).ask(&member.plain).unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(3), "a clear end is a soon one: {:?}", begun.elapsed());
     member.daemon.eventually_says("it spoke TLS, and this port speaks plain HTTP");
     let mut garbage = TcpStream::connect(&member.secure).unwrap();
@@ -192,7 +192,7 @@ fn the_wrong_scheme_is_answered_and_logged_at_either_port() {
     assert!(!garbage.read(&mut [0; 8]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
     member.daemon.eventually_says("it spoke neither TLS nor HTTP");
     assert_eq!(member.daemon.log().matches("it spoke plain HTTP").count(), 1, "strangers fill no log");
-    Caller::of(&authority.ca()).is_served(&member.secure);
+    TlsClient::of(&authority.ca()).is_served(&member.secure);
     assert_eq!(request(&member.plain, "GET", "/version", None).unwrap().status, 200);
     member.daemon.terminate();
 }
@@ -215,12 +215,12 @@ fn a_port_with_urls_of_both_schemes_serves_both() {
         request(&address, "GET", "/version", None).is_ok_and(|answer| answer.status == 200)
     });
     for _ in 0..3 {
-        Caller::of(&ca).is_served(&address);
+        TlsClient::of(&ca).is_served(&address);
         assert_eq!(request(&address, "GET", "/version", None).unwrap().status, 200);
     }
     for scheme in ["http", "https"] {
         assert!(daemon.stdout().contains(&format!("listening for clients on {scheme}://{address}\n")));
-        if need("curl") {
+        if need_program("curl") {
             let words = ["-sS", "--cacert", &ca, &format!("{scheme}://{address}/version")];
             let done = Command::new("curl").args(words).output().unwrap();
             assert!(String::from_utf8_lossy(&done.stdout).contains("etcdserver"), "{done:?}");
@@ -231,7 +231,7 @@ fn a_port_with_urls_of_both_schemes_serves_both() {
 }
 
 #[test]
-fn a_renewed_certificate_is_shown_without_a_restart() {
+fn a_renewed_certificate_is_served_without_a_restart() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let (one, two) = (pair(&dir, &authority, "server", "one"), pair(&dir, &authority, "server", "two"));
@@ -239,7 +239,7 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
     install(&one, &live);
     let member = serve(&dir, &["--cert-file", &live.0, "--key-file", &live.1]);
     let ca = authority.ca();
-    let caller = Caller::of(&ca);
+    let caller = TlsClient::of(&ca);
     assert_eq!(caller.is_served(&member.secure), first(&one.0));
     install(&two, &live);
     eventually("the new one", WAIT_TIMEOUT, || caller.is_served(&member.secure) == first(&two.0));
@@ -255,7 +255,7 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
 
 /// As with `docker run -v ./server.pem:/server.pem` and a certificate manager outside.
 #[test]
-fn a_certificate_that_is_mounted_alone_and_replaced_outside_is_said() {
+fn a_certificate_mounted_as_a_single_file_and_replaced_outside_is_reported() {
     if !need_mounts() {
         return;
     }
@@ -270,7 +270,7 @@ fn a_certificate_that_is_mounted_alone_and_replaced_outside_is_said() {
     let _mount = Mount::bind(outside.0.as_ref(), live.0.as_ref());
     let member = serve(&dir, &["--cert-file", &live.0, "--key-file", &live.1]);
     let ca = authority.ca();
-    let caller = Caller::of(&ca);
+    let caller = TlsClient::of(&ca);
     install(&two, &new);
     fs::rename(&new.0, &outside.0).unwrap();
     eventually("it is said", WAIT_TIMEOUT, || {
@@ -305,18 +305,18 @@ fn a_swapped_folder_of_links_renews_certificate_and_authorities() {
     let member = serve(&dir, &["--cert-file", &live.0, "--key-file", &live.1, "--trusted-ca-file", &ca]);
     let (old, new) = (ours.sign("client"), next.sign("client"));
     let (old_ca, new_ca) = (ours.ca(), next.ca());
-    let (old, new) = (Caller::of(&old_ca).with(&old), Caller::of(&new_ca).with(&new));
+    let (old, new) = (TlsClient::of(&old_ca).with(&old), TlsClient::of(&new_ca).with(&new));
     old.is_served(&member.secure);
     new.ask(&member.secure).unwrap_err();
     link("v2", "..data");
     eventually("the new authority counts", WAIT_TIMEOUT, || new.ask(&member.secure).is_ok());
     old.ask(&member.secure).unwrap_err();
-    Caller { ca: &new_ca, ..old }.ask(&member.secure).expect_err("the old authority's clients are out");
+    TlsClient { ca: &new_ca, ..old }.ask(&member.secure).expect_err("the old authority's clients are out");
     member.daemon.terminate();
 }
 
 #[test]
-fn a_half_written_renewal_leaves_the_old_certificate_in_use() {
+fn a_partly_written_renewal_keeps_the_old_certificate_in_use() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let (one, two) = (pair(&dir, &authority, "server", "one"), pair(&dir, &authority, "server", "two"));
@@ -324,7 +324,7 @@ fn a_half_written_renewal_leaves_the_old_certificate_in_use() {
     install(&one, &live);
     let member = serve(&dir, &["--cert-file", &live.0, "--key-file", &live.1]);
     let ca = authority.ca();
-    let caller = Caller::of(&ca);
+    let caller = TlsClient::of(&ca);
     let said = |what: &str| {
         eventually(what, WAIT_TIMEOUT, || {
             assert_eq!(caller.is_served(&member.secure), first(&one.0), "{what}");

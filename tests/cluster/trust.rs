@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::group::{AGREE_TIMEOUT, Group, Plan};
-use super::storm::Storm;
+use super::workload::Workload;
 use crate::durable::member::Program;
-use crate::support::dice::Dice;
+use crate::support::rng::TestRng;
 use crate::support::{Authority, Dir, eventually};
 
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,25 +24,25 @@ fn group(authority: &Authority<'_>) -> Option<Group> {
     let flags = flags(&authority.ca(), &authority.sign("server"));
     let mut plan = Plan::new(3)?.with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     plan.scheme = "https";
-    Some(plan.here())
+    Some(plan.on_local_ports())
 }
 
 #[test]
-fn members_with_certificates_do_all_that_others_do() {
+fn members_with_certificates_work_like_others() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "house") else { return };
     let Some(mut group) = group(&authority) else { return };
-    let (leader, mut dice) = (group.start(), Dice::thrown("certified"));
-    let storm = Storm::start(&mut group, &mut dice, 3);
-    storm.goes_on(50, FAILOVER_TIMEOUT, "in peace");
+    let (leader, mut rng) = (group.start(), TestRng::from_env("certified"));
+    let workload = Workload::start(&mut group, &mut rng, 3);
+    workload.assert_progress(50, FAILOVER_TIMEOUT, "in peace");
     group.members[leader].kill();
-    storm.goes_on(50, FAILOVER_TIMEOUT, "without the old leader");
+    workload.assert_progress(50, FAILOVER_TIMEOUT, "without the old leader");
     group.members[leader].start();
-    storm.finish(&mut group);
+    workload.finish(&mut group);
 }
 
 #[test]
-fn a_member_with_a_certificate_of_another_authority_is_kept_out() {
+fn a_member_with_a_certificate_of_another_authority_is_refused() {
     let dir = Dir::new();
     let (Some(authority), Some(other)) = (Authority::new(&dir, "house"), Authority::new(&dir, "stranger"))
     else {
@@ -58,7 +58,7 @@ fn a_member_with_a_certificate_of_another_authority_is_kept_out() {
         let foreign = flags(&ca, &other.sign("server"));
         let foreign: Vec<&str> = foreign.iter().map(String::as_str).collect();
         let plain: Vec<&str> = right.iter().copied().take(right.len() - 7).collect();
-        group.members[2].words(&[&plain[..], &foreign].concat());
+        group.members[2].set_flags(&[&plain[..], &foreign].concat());
         group.members[2].clear_log();
         group.members[2].spawn();
         let before = group.leader_among(&[0, 1]);
@@ -68,25 +68,25 @@ fn a_member_with_a_certificate_of_another_authority_is_kept_out() {
             let both = || names(2, "--peer-cert-file") && names(0, "certificate") && names(1, "certificate");
             eventually("both sides say which certificate is not believed", AGREE_TIMEOUT, both);
         }
-        let mut wire = group.members[2].wire().patient_for(Duration::from_secs(12));
+        let mut wire = group.members[2].wire().with_timeout(Duration::from_secs(12));
         let answer = wire.request("PUT", "/v2/keys/stranger", Some("value=1"));
         assert!(!answer.is_ok_and(|answer| answer.status < 400), "it takes writes\n{}", group.logs());
-        group.put_at_last(0, "/unharmed", "1");
+        group.put_until_accepted(0, "/unharmed", "1");
         group.members[2].kill();
     }
-    group.members[2].words(&right);
+    group.members[2].set_flags(&right);
     group.members[2].start();
     let (_, tree) = group.level();
     assert!(!tree.to_string().contains("stranger"), "{tree}");
 }
 
 #[test]
-fn a_plain_speaker_on_a_port_with_certificates_gets_nothing_and_harms_nobody() {
+fn a_plain_client_on_a_tls_port_gets_nothing_and_does_no_harm() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "house") else { return };
     let Some(mut group) = group(&authority) else { return };
-    let (leader, mut dice) = (group.start(), Dice::thrown("plain"));
-    let storm = Storm::start(&mut group, &mut dice, 2);
+    let (leader, mut rng) = (group.start(), TestRng::from_env("plain"));
+    let workload = Workload::start(&mut group, &mut rng, 2);
     for _ in 0..20 {
         for member in &group.members {
             let mut stream = TcpStream::connect(&member.slot.peer).unwrap();
@@ -98,11 +98,11 @@ fn a_plain_speaker_on_a_port_with_certificates_gets_nothing_and_harms_nobody() {
             assert!(!answer.contains("peerURLs"), "it is told of the members: {answer}");
         }
     }
-    storm.goes_on(20, FAILOVER_TIMEOUT, "with plain speakers on the peer ports");
+    workload.assert_progress(20, FAILOVER_TIMEOUT, "with plain speakers on the peer ports");
     assert_eq!(group.leader(), leader);
     if group.plan.program == Program::Retune {
         let told = |number: usize| group.members[number].log().contains("plain");
         eventually("the log says that somebody spoke plainly", AGREE_TIMEOUT, || (0..3).all(told));
     }
-    storm.finish(&mut group);
+    workload.finish(&mut group);
 }

@@ -19,27 +19,27 @@ use crate::durable::wire::Wire;
 use crate::support::proc::Proc;
 use crate::support::{WAIT_TIMEOUT, eventually};
 
-/// The promised limit.
-const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How soon the resources of vanished clients must be freed.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(120);
 /// etcd needs longer.
-const ETCD_TAKEOVER_TIMEOUT: Duration = Duration::from_secs(600);
+const ETCD_RELEASE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The hosts.
 const SERVERS: usize = 0;
-const VANISHING: usize = 1;
-const LIVING: usize = 2;
+const VANISHING_HOST: usize = 1;
+const LIVE_HOST: usize = 2;
 
 /// The resources of a store: open files, watchers, and kilobytes of memory (without the pages of its program's
 /// file).
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct HeldResources {
     files: usize,
     watchers: u64,
     memory: u64,
 }
 
 /// A store on the first host, and a proxy in front of it unless it is etcd.
-struct Scene {
+struct TestStore {
     // Dropped in this order: processes on a host end before the host.
     member: Member,
     proxy: Option<Proc>,
@@ -49,7 +49,7 @@ struct Scene {
     wire: RefCell<Wire>,
 }
 
-impl Scene {
+impl TestStore {
     fn new(program: Program) -> Option<Self> {
         let hosts = Hosts::new(3)?;
         let host = hosts.address(SERVERS);
@@ -62,7 +62,7 @@ impl Scene {
             peer,
             scheme: "http",
         };
-        let mut member = Member::seated(program, slot, Vec::new());
+        let mut member = Member::in_slot(program, slot, Vec::new());
         member.under(&hosts.on(SERVERS));
         member.start();
         let proxy = (program == Program::Retune).then(|| proxy(&hosts, &member));
@@ -81,9 +81,9 @@ impl Scene {
         format!("{}:2378", self.hosts.address(SERVERS))
     }
 
-    fn held(&self) -> Held {
+    fn held(&self) -> HeldResources {
         let stats = self.wire.borrow_mut().get("/v2/stats/store").unwrap().json();
-        Held {
+        HeldResources {
             files: files(self.member.pid()),
             watchers: stats["watchers"].as_u64().unwrap(),
             memory: self.member.memory("RssAnon"),
@@ -137,7 +137,7 @@ fn files(pid: u32) -> usize {
 }
 
 /// Returns whether a watch received the event.
-fn was_told(mut stream: &TcpStream) -> bool {
+fn received_event(mut stream: &TcpStream) -> bool {
     stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     let mut said = String::new();
     let mut piece = [0; 4096];
@@ -151,7 +151,7 @@ fn was_told(mut stream: &TcpStream) -> bool {
 }
 
 /// Returns whether a connection was closed, after any number of bytes.
-fn was_cut(mut stream: &TcpStream) -> bool {
+fn is_closed(mut stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let mut piece = [0; 4096];
     let cut = loop {
@@ -167,40 +167,40 @@ fn was_cut(mut stream: &TcpStream) -> bool {
 
 /// The number of clients of each kind, and of each kind over the proxy.
 #[derive(Clone, Copy)]
-struct Crowd {
+struct ClientCounts {
     vanishing: usize,
     living: usize,
     over_proxy: usize,
 }
 
-impl Crowd {
+impl ClientCounts {
     fn of(each: usize) -> Self {
         Self { vanishing: each, living: each, over_proxy: each / 10 }
     }
 }
 
 /// Disconnects the clients that are to vanish, and measures the time until their resources are freed.
-fn pull_the_cable(program: Program, crowd: Crowd, limit: Duration) {
-    let Some(scene) = Scene::new(program) else { return };
-    let over_proxy = if scene.proxy.is_some() { crowd.over_proxy } else { 0 };
-    let living = scene.watch(LIVING, &scene.address, crowd.living, "quiet");
-    let living_too = scene.watch(LIVING, &scene.front(), over_proxy, "quiet");
-    let all_living = crowd.living + over_proxy;
+fn pull_the_cable(program: Program, counts: ClientCounts, limit: Duration) {
+    let Some(scene) = TestStore::new(program) else { return };
+    let over_proxy = if scene.proxy.is_some() { counts.over_proxy } else { 0 };
+    let living = scene.watch(LIVE_HOST, &scene.address, counts.living, "quiet");
+    let living_too = scene.watch(LIVE_HOST, &scene.front(), over_proxy, "quiet");
+    let all_living = counts.living + over_proxy;
     scene.until_watched(all_living);
     let before = scene.held();
     let front_before = scene.proxy.as_ref().map(|proxy| files(proxy.pid()));
 
-    let vanishing = scene.watch(VANISHING, &scene.address, crowd.vanishing, "written");
-    let vanishing_too = scene.watch(VANISHING, &scene.front(), over_proxy, "written");
-    scene.until_watched(all_living + crowd.vanishing + over_proxy);
+    let vanishing = scene.watch(VANISHING_HOST, &scene.address, counts.vanishing, "written");
+    let vanishing_too = scene.watch(VANISHING_HOST, &scene.front(), over_proxy, "written");
+    scene.until_watched(all_living + counts.vanishing + over_proxy);
     let full = scene.held();
-    scene.hosts.plug(VANISHING, false);
+    scene.hosts.set_plugged(VANISHING_HOST, false);
     let pulled = Instant::now();
     // Now data is pending to half of them: probes alone would not detect those.
     scene.write("written", "x");
 
     let mut seen = scene.held();
-    let forgotten = |seen: &Held| {
+    let forgotten = |seen: &HeldResources| {
         let front = scene.proxy.as_ref().map(|proxy| files(proxy.pid()));
         // The proxy keeps connections to the member for the next requests when long polls have ended.
         seen.watchers == all_living as u64
@@ -212,13 +212,13 @@ fn pull_the_cable(program: Program, crowd: Crowd, limit: Duration) {
         seen = scene.held();
     }
     let after = pulled.elapsed();
-    let cut = [&living, &living_too].map(|streams| streams.iter().filter(|stream| was_cut(stream)).count());
+    let cut = [&living, &living_too].map(|streams| streams.iter().filter(|stream| is_closed(stream)).count());
     assert!(
         forgotten(&seen),
         "{program:?} after {after:?}: {seen:?}, and before {before:?}; cut were {cut:?} of the living"
     );
     // With few clients the pages of the program itself dominate.
-    let most = if crowd.living < 1000 { u64::MAX } else { before.memory + before.memory / 20 };
+    let most = if counts.living < 1000 { u64::MAX } else { before.memory + before.memory / 20 };
     while seen.memory > most && pulled.elapsed() < limit + Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(250));
         seen = scene.held();
@@ -226,15 +226,15 @@ fn pull_the_cable(program: Program, crowd: Crowd, limit: Duration) {
     println!(
         "{program:?}: {} and {over_proxy} over the proxy gone after {after:?}, {} stay; \
          before {before:?}, with all {full:?}, at the end {seen:?} after {:?}",
-        crowd.vanishing,
-        crowd.living,
+        counts.vanishing,
+        counts.living,
         pulled.elapsed()
     );
     if program == Program::Retune {
         assert!(seen.memory <= most, "{seen:?}, and before {before:?}");
     }
     scene.write("quiet", "to+the+living");
-    let told = living.iter().chain(&living_too).filter(|stream| was_told(stream)).count();
+    let told = living.iter().chain(&living_too).filter(|stream| received_event(stream)).count();
     assert_eq!(told, all_living, "{program:?}: some that were quiet and lived were cut");
     drop((vanishing, vanishing_too));
 }
@@ -265,33 +265,37 @@ impl Drop for Queue {
     }
 }
 
-/// The promised number of clients of one kind.
-const PROMISED: usize = 10_000;
+/// The target number of clients of one kind.
+const TARGET_CLIENTS: usize = 10_000;
 
 /// Returns how many clients the limit of open files allows: the test holds all of them, the store those of the proxy as well.
-fn room() -> usize {
+fn max_clients() -> usize {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(500)
 }
 
-/// Returns the promised number of each kind, or as many as the limit allows.
-fn many() -> Crowd {
-    Crowd::of((room() / 22 * 10).min(PROMISED))
+/// Returns the target number of each kind, or as many as the limit allows.
+fn client_counts() -> ClientCounts {
+    ClientCounts::of((max_clients() / 22 * 10).min(TARGET_CLIENTS))
 }
 
 #[test]
-fn clients_that_vanish_are_forgotten_and_quiet_ones_that_live_are_not() {
+fn connections_of_vanished_clients_are_closed_and_idle_live_ones_are_not() {
     if std::env::var_os("RETUNE_TEST_SLOW").is_none() {
-        return pull_the_cable(Program::Retune, Crowd::of(200), TAKEOVER_TIMEOUT);
+        return pull_the_cable(Program::Retune, ClientCounts::of(200), RELEASE_TIMEOUT);
     }
     let _queue = Queue::of_a_network();
-    pull_the_cable(Program::Retune, many(), TAKEOVER_TIMEOUT);
-    if many().living < PROMISED && room() > PROMISED {
+    pull_the_cable(Program::Retune, client_counts(), RELEASE_TIMEOUT);
+    if client_counts().living < TARGET_CLIENTS && max_clients() > TARGET_CLIENTS {
         // Too few files for both at once: ten thousand of each, beside as many of the other as there is room for.
-        let other = room() - PROMISED;
-        for (vanishing, living) in [(PROMISED, other), (other, PROMISED)] {
-            pull_the_cable(Program::Retune, Crowd { vanishing, living, over_proxy: 0 }, TAKEOVER_TIMEOUT);
+        let other = max_clients() - TARGET_CLIENTS;
+        for (vanishing, living) in [(TARGET_CLIENTS, other), (other, TARGET_CLIENTS)] {
+            pull_the_cable(
+                Program::Retune,
+                ClientCounts { vanishing, living, over_proxy: 0 },
+                RELEASE_TIMEOUT,
+            );
         }
     }
 }
@@ -299,8 +303,8 @@ fn clients_that_vanish_are_forgotten_and_quiet_ones_that_live_are_not() {
 /// A client that waits for changes from a vanished store would wait forever.
 #[test]
 fn a_watch_on_a_store_that_vanished_ends_within_seconds() {
-    let Some(scene) = Scene::new(Program::Retune) else { return };
-    let host = scene.hosts.on(VANISHING);
+    let Some(scene) = TestStore::new(Program::Retune) else { return };
+    let host = scene.hosts.on(VANISHING_HOST);
     let url = format!("http://{}", scene.address);
     let program = retune();
     let ctl = [&program, "ctl", "--no-sync", "--endpoints", &url, "watch", "--forever", "/quiet"];
@@ -314,7 +318,7 @@ fn a_watch_on_a_store_that_vanished_ends_within_seconds() {
         String::from_utf8_lossy(&list.unwrap().stdout).lines().count()
     };
     assert_eq!(open(), 1);
-    scene.hosts.plug(VANISHING, false);
+    scene.hosts.set_plugged(VANISHING_HOST, false);
     let pulled = Instant::now();
     while open() > 0 && pulled.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(100));
@@ -326,8 +330,8 @@ fn a_watch_on_a_store_that_vanished_ends_within_seconds() {
 }
 
 #[test]
-fn control_etcd_forgets_them_as_well_though_later() {
-    if std::env::var_os("RETUNE_TEST_SLOW").is_some() && crate::support::programs::need("etcd") {
-        pull_the_cable(Program::Etcd, many(), ETCD_TAKEOVER_TIMEOUT);
+fn control_etcd_also_closes_them_though_later() {
+    if std::env::var_os("RETUNE_TEST_SLOW").is_some() && crate::support::programs::need_program("etcd") {
+        pull_the_cable(Program::Etcd, client_counts(), ETCD_RELEASE_TIMEOUT);
     }
 }

@@ -9,7 +9,7 @@ use crate::durable::wire::Wire;
 
 /// An event as a watcher received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct ReceivedEvent {
     pub action: String,
     pub key: String,
     pub value: Option<String>,
@@ -17,10 +17,10 @@ pub struct Heard {
 
 /// The events of one member's watcher.
 #[derive(Clone, Debug, Default)]
-pub struct Watched {
+pub struct WatchLog {
     pub address: String,
     /// In the order of arrival.
-    pub events: Vec<(u64, Heard)>,
+    pub events: Vec<(u64, ReceivedEvent)>,
     /// Events that were cleared before the watcher came back: first and last index.
     pub holes: Vec<(u64, u64)>,
     /// Whether it received the last event.
@@ -47,11 +47,11 @@ pub struct Task {
 }
 
 /// Follows a prefix on one member, or on any of several that responds.
-pub fn follow(task: &Task) -> Watched {
+pub fn follow(task: &Task) -> WatchLog {
     let Task { address, others, prefix, after, last, leave, give_up } = task;
-    let mut watched = Watched { address: address.clone(), ..Watched::default() };
+    let mut watched = WatchLog { address: address.clone(), ..WatchLog::default() };
     // A short timeout: after every second without an event the watch is opened again.
-    let wire = |address: &String| Wire::to(address).patient_for(Duration::from_secs(1));
+    let wire = |address: &String| Wire::to(address).with_timeout(Duration::from_secs(1));
     let mut wires: VecDeque<Wire> = [address].into_iter().chain(others).map(wire).collect();
     let mut next = after + 1;
     while !watched.ended && !give_up.load(Ordering::Relaxed) {
@@ -81,7 +81,7 @@ pub fn follow(task: &Task) -> Watched {
             continue;
         };
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        let heard = Heard {
+        let heard = ReceivedEvent {
             action: text(&json["action"]).unwrap_or_default(),
             key: text(&node["key"]).unwrap_or_default(),
             value: text(&node["value"]),
@@ -95,9 +95,9 @@ pub fn follow(task: &Task) -> Watched {
 
 /// Returns the contradictions between the events of one cluster's watchers, one line each. `written` are the
 /// acknowledged writes by index: the key, and the value unless it was removed.
-pub fn compare(all: &[Watched], written: &BTreeMap<u64, (String, Option<String>)>) -> Vec<String> {
+pub fn compare(all: &[WatchLog], written: &BTreeMap<u64, (String, Option<String>)>) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut truth: BTreeMap<u64, &Heard> = BTreeMap::new();
+    let mut truth: BTreeMap<u64, &ReceivedEvent> = BTreeMap::new();
     for watched in all {
         let by = &watched.address;
         if !watched.ended && !watched.left {
@@ -136,23 +136,23 @@ pub fn compare(all: &[Watched], written: &BTreeMap<u64, (String, Option<String>)
 mod tests {
     use super::*;
 
-    fn heard(index: u64) -> (u64, Heard) {
+    fn heard(index: u64) -> (u64, ReceivedEvent) {
         let (action, key, value) = ("set".to_owned(), "/h/k".to_owned(), Some(index.to_string()));
-        (index, Heard { action, key, value })
+        (index, ReceivedEvent { action, key, value })
     }
 
-    fn watched(indexes: &[u64]) -> Watched {
+    fn watched(indexes: &[u64]) -> WatchLog {
         let events = indexes.iter().map(|index| heard(*index)).collect();
-        Watched { address: "a".to_owned(), events, ended: true, ..Watched::default() }
+        WatchLog { address: "a".to_owned(), events, ended: true, ..WatchLog::default() }
     }
 
-    fn wrong(all: &[Watched]) -> String {
+    fn wrong(all: &[WatchLog]) -> String {
         let written = BTreeMap::from([(5, ("/h/k".to_owned(), Some("5".to_owned())))]);
         compare(all, &written).join("\n")
     }
 
     #[test]
-    fn gaps_repeats_other_orders_and_other_events_are_found() {
+    fn gaps_repeats_reordering_and_wrong_events_are_found() {
         assert_eq!(wrong(&[watched(&[3, 5, 8]), watched(&[3, 5, 8])]), "");
         assert!(wrong(&[watched(&[3, 5, 8]), watched(&[3, 8])]).contains("never heard 5"));
         assert!(wrong(&[watched(&[3, 5, 5, 8])]).contains("before"));
@@ -161,11 +161,11 @@ mod tests {
         let mut other = watched(&[3, 5, 8]);
         other.events[1].1.value = None;
         assert!(wrong(&[watched(&[3, 5, 8]), other]).contains("and for the watcher of a it is"));
-        let silent = Watched { ended: false, ..watched(&[3, 5]) };
+        let silent = WatchLog { ended: false, ..watched(&[3, 5]) };
         assert!(wrong(&[silent]).contains("did not hear the last event"));
-        let left = Watched { ended: false, left: true, ..watched(&[3, 5]) };
+        let left = WatchLog { ended: false, left: true, ..watched(&[3, 5]) };
         assert_eq!(wrong(&[watched(&[3, 5, 8]), left]), "");
-        let late = Watched { holes: vec![(4, 6)], ..watched(&[3, 8]) };
+        let late = WatchLog { holes: vec![(4, 6)], ..watched(&[3, 8]) };
         assert_eq!(wrong(&[watched(&[3, 5, 8]), late]), "");
     }
 }

@@ -4,7 +4,7 @@ use super::pair::published;
 use crate::support::{Dir, Retune, Store};
 
 #[test]
-fn a_stopped_members_keys_are_copied_and_a_running_ones_are_not() {
+fn the_keys_of_a_stopped_member_are_copied_and_of_a_running_one_are_not() {
     let dir = Dir::new();
     let mut store = published(Store::start());
     let url = store.url();
@@ -18,7 +18,7 @@ fn a_stopped_members_keys_are_copied_and_a_running_ones_are_not() {
 }
 
 #[test]
-fn what_backup_cannot_do_is_refused_with_the_reason() {
+fn unsupported_backups_are_refused_with_the_reason() {
     let dir = Dir::new();
     let ctl = |words: &[&str]| Retune::called(&dir, "etcdctl", &["backup"]).args(words).run().exits(1);
     ctl(&[]).says("--data-dir required");

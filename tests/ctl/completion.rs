@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 use crate::support::{Dir, Etcd, Retune};
 
 /// Returns what bash offers after `line`.
@@ -45,9 +45,9 @@ fn offers(dir: &Dir, program: &str, line: &str) -> Vec<String> {
 }
 
 #[test]
-fn bash_offers_live_keys_where_a_key_is_wanted() {
+fn bash_completes_stored_keys_where_a_key_is_expected() {
     let Some(etcd) = Etcd::start() else { return };
-    if !need("bash") {
+    if !need_program("bash") {
         return;
     }
     let dir = Dir::new();
@@ -68,8 +68,8 @@ fn bash_offers_live_keys_where_a_key_is_wanted() {
 }
 
 #[test]
-fn bash_offers_commands_and_options_without_a_store() {
-    if !need("bash") {
+fn bash_completes_commands_and_options_without_a_store() {
+    if !need_program("bash") {
         return;
     }
     let dir = Dir::new();

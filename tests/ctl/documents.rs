@@ -1,15 +1,15 @@
 //! `export`, `import` and `diff` against a real store.
 
 use crate::support::port::random;
-use crate::support::retune::Done;
+use crate::support::retune::FinishedRun;
 use crate::support::{Dir, Etcd, Retune};
 
-fn ctl(dir: &Dir, etcd: &Etcd, words: &[&str]) -> Done {
+fn ctl(dir: &Dir, etcd: &Etcd, words: &[&str]) -> FinishedRun {
     Retune::new(dir, &["ctl", "--endpoints", &etcd.url()]).args(words).run()
 }
 
 /// Strings that are awkward in one format or another.
-const AWKWARD: [&str; 16] = [
+const AWKWARD_STRINGS: [&str; 16] = [
     "plain",
     "1.50",
     "true",
@@ -34,14 +34,15 @@ fn name(salt: u64) -> String {
 }
 
 /// Writes a random tree below `folder`.
-fn plant(etcd: &Etcd, folder: &str, depth: u32) {
+fn write_random_tree(etcd: &Etcd, folder: &str, depth: u32) {
     for number in 0..3 + random(1) % 4 {
         let key = format!("{folder}/{}", name(number));
         // The same name may be drawn as a file and as a folder; the store rejects the second, which is fine.
         if depth > 0 && random(number).is_multiple_of(3) {
-            plant(etcd, &key, depth - 1);
+            write_random_tree(etcd, &key, depth - 1);
         } else {
-            let value = AWKWARD[usize::try_from(random(number) % AWKWARD.len() as u64).unwrap()];
+            let value =
+                AWKWARD_STRINGS[usize::try_from(random(number) % AWKWARD_STRINGS.len() as u64).unwrap()];
             let body = format!("value={}", crate::support::http::encode(value, false));
             let path = format!("/v2/keys{}", crate::support::http::encode(&key, true));
             let form = ("application/x-www-form-urlencoded", body.as_str());
@@ -51,12 +52,12 @@ fn plant(etcd: &Etcd, folder: &str, depth: u32) {
 }
 
 #[test]
-fn a_random_tree_comes_back_whole_in_every_format() {
+fn a_random_tree_round_trips_in_every_format() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     for round in 0..8 {
         let folder = format!("/from{round}");
-        plant(&etcd, &folder, 3);
+        write_random_tree(&etcd, &folder, 3);
         for format in ["json", "toml", "yaml"] {
             let exported = ctl(&dir, &etcd, &["export", "--format", format, &folder]).exits(0).stdout;
             let file = format!("tree.{format}");
@@ -74,7 +75,7 @@ fn a_random_tree_comes_back_whole_in_every_format() {
 }
 
 #[test]
-fn an_import_writes_what_differs_and_removes_only_when_told() {
+fn an_import_writes_what_differs_and_removes_only_with_prune() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/app/same", "1");
@@ -109,7 +110,7 @@ fn pruning_keeps_a_folder_that_holds_hidden_keys() {
 }
 
 #[test]
-fn lives_are_exported_on_demand_and_imported_when_named() {
+fn ttls_are_exported_on_demand_and_imported_when_present() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put_ttl("/app/dies", "x", 500);
@@ -128,7 +129,7 @@ fn lives_are_exported_on_demand_and_imported_when_named() {
 }
 
 #[test]
-fn a_document_that_cannot_be_used_changes_nothing() {
+fn an_unusable_document_changes_nothing() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/app/dir/x", "1");
@@ -149,7 +150,7 @@ fn a_document_that_cannot_be_used_changes_nothing() {
 }
 
 #[test]
-fn a_value_that_is_no_text_is_refused_by_its_key() {
+fn a_binary_value_is_refused_by_its_key() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     let form = ("application/x-www-form-urlencoded", "value=%FF%FE");
@@ -162,7 +163,7 @@ fn a_value_that_is_no_text_is_refused_by_its_key() {
 }
 
 #[test]
-fn a_document_goes_back_to_the_key_that_it_came_from() {
+fn a_document_is_imported_to_the_key_it_was_exported_from() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/app/db/host", "a");

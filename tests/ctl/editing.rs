@@ -2,11 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::retune::Done;
+use crate::support::retune::FinishedRun;
 use crate::support::{Dir, Etcd, Retune};
 
 /// Runs `edit` with this script as the editor; the file is its `$1`.
-fn edit(dir: &Dir, etcd: &Etcd, script: &str, words: &[&str]) -> Done {
+fn edit(dir: &Dir, etcd: &Etcd, script: &str, words: &[&str]) -> FinishedRun {
     let editor = dir.path("editor");
     std::fs::write(&editor, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -40,7 +40,7 @@ fn a_value_is_written_back_without_the_editors_newline() {
 }
 
 #[test]
-fn an_untouched_text_writes_nothing() {
+fn an_unchanged_text_writes_nothing() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/a", "old");
@@ -56,7 +56,7 @@ fn an_untouched_text_writes_nothing() {
 }
 
 #[test]
-fn a_subtree_is_brought_to_the_edited_document() {
+fn a_subtree_becomes_the_edited_document() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/app/port", "80");
@@ -73,7 +73,7 @@ fn a_subtree_is_brought_to_the_edited_document() {
 }
 
 #[test]
-fn a_change_meanwhile_is_refused_and_the_text_is_kept() {
+fn a_concurrent_change_is_refused_and_the_text_is_kept() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/app/a", "old");
@@ -95,7 +95,7 @@ fn a_change_meanwhile_is_refused_and_the_text_is_kept() {
 }
 
 #[test]
-fn a_document_that_cannot_be_read_writes_nothing_and_is_kept() {
+fn an_unreadable_document_writes_nothing_and_is_kept() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/app/a", "old");

@@ -94,19 +94,19 @@ fn fill(address: &str) {
 }
 
 #[test]
-fn everything_in_an_etcd_is_carried_over_and_a_second_run_finds_nothing_to_do() {
+fn everything_in_etcd_is_copied_and_a_second_run_changes_nothing() {
     let Some(etcd) = Etcd::start() else { return };
-    moves_over(&etcd.url(), &etcd.address());
+    assert_imports(&etcd.url(), &etcd.address());
 }
 
 #[test]
-fn everything_in_a_store_of_ours_is_carried_over_too() {
+fn everything_in_our_store_is_copied_too() {
     let source = published(Store::start());
-    moves_over(&source.url(), &source.address());
+    assert_imports(&source.url(), &source.address());
 }
 
 #[test]
-fn a_store_is_not_copied_onto_itself_nor_followed_to_itself() {
+fn a_store_is_not_copied_or_followed_to_itself() {
     let (dir, store) = (Dir::new(), published(Store::start()));
     let (url, address) = (store.url(), store.address());
     fill(&address);
@@ -124,7 +124,7 @@ fn a_store_is_not_copied_onto_itself_nor_followed_to_itself() {
     assert_eq!(index(), before);
 }
 
-fn moves_over(from: &str, source: &str) {
+fn assert_imports(from: &str, source: &str) {
     let (dir, store) = (Dir::new(), published(Store::start()));
     let (url, target) = (store.url(), store.address());
     fill(source);
@@ -148,7 +148,7 @@ fn moves_over(from: &str, source: &str) {
 }
 
 #[test]
-fn what_stands_in_the_way_is_named_before_anything_is_written() {
+fn conflicts_are_named_before_anything_is_written() {
     let (dir, source, target) = (Dir::new(), published(Store::start()), published(Store::start()));
     write(&source.address(), "PUT", "/a/b", "value=x");
     write(&source.address(), "PUT", "/c", "value=x");
@@ -158,7 +158,7 @@ fn what_stands_in_the_way_is_named_before_anything_is_written() {
 }
 
 #[test]
-fn a_source_that_breaks_off_is_said_and_a_second_run_completes() {
+fn a_failing_source_is_reported_and_a_second_run_completes() {
     let (dir, source, target) = (Dir::new(), published(Store::start()), published(Store::start()));
     write_many(&source.address(), &(0..10_000).collect::<Vec<_>>());
     let dying = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -180,7 +180,7 @@ fn a_source_that_breaks_off_is_said_and_a_second_run_completes() {
 }
 
 #[test]
-fn changes_of_the_source_are_followed_also_over_a_gap_and_lives_that_are_prolonged() {
+fn changes_of_the_source_are_followed_across_a_gap_with_renewed_ttls() {
     let Some(etcd) = Etcd::start() else { return };
     let (dir, store) = (Dir::new(), published(Store::start()));
     let (source, target) = (etcd.address(), store.address());
@@ -215,7 +215,7 @@ fn changes_of_the_source_are_followed_also_over_a_gap_and_lives_that_are_prolong
 }
 
 #[test]
-fn a_source_with_users_is_read_as_one_of_them() {
+fn a_source_with_users_is_read_with_the_given_user() {
     let Some(etcd) = Etcd::start() else { return };
     let (dir, store) = (Dir::new(), published(Store::start()));
     let address = etcd.address();
@@ -230,7 +230,7 @@ fn a_source_with_users_is_read_as_one_of_them() {
     assert_eq!(json("/v2/auth/roles/guest", nothing), 200);
     import(&dir, &etcd.url(), &store.url(), &[]).run().exits(4).says("could not be read from the source");
     let user = import(&dir, &etcd.url(), &store.url(), &["--from-user", "root:wrong"]).run().exits(4);
-    user.keeps_quiet_about("wrong");
+    user.does_not_say("wrong");
     let named = import(&dir, &etcd.url(), &store.url(), &[]).env("RETUNE_FROM_USER", "root:secret");
     named.run().exits(0).prints("copied 1 keys");
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::lines::StoryLine;
+use super::cases::CaseLine;
 use crate::support::http::get;
-use crate::support::programs::need;
-use crate::support::{Dir, Etcd, Store, WAIT_TIMEOUT, eventually, patient};
+use crate::support::programs::need_program;
+use crate::support::{Dir, Etcd, Store, WAIT_TIMEOUT, eventually, scaled};
 
 /// The kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StoreKind {
     /// A real etcd.
     Etcd,
     /// A member of `retune store`.
@@ -33,10 +33,10 @@ pub enum Server {
 
 impl Server {
     /// Starts a new one; returns `None` where its program is missing.
-    pub fn start(kind: Kind) -> Option<Self> {
+    pub fn start(kind: StoreKind) -> Option<Self> {
         match kind {
-            Kind::Etcd => Etcd::start().map(Self::Etcd),
-            Kind::Store => Some(Self::Store(published(Store::start()))),
+            StoreKind::Etcd => Etcd::start().map(Self::Etcd),
+            StoreKind::Store => Some(Self::Store(published(Store::start()))),
         }
     }
 
@@ -93,15 +93,15 @@ pub struct Side {
 
 impl Side {
     /// Returns Debian's etcdctl with a new store.
-    pub fn theirs(kind: Kind) -> Option<Self> {
-        if !need("etcdctl") {
+    pub fn theirs(kind: StoreKind) -> Option<Self> {
+        if !need_program("etcdctl") {
             return None;
         }
         Some(Self { program: "etcdctl".into(), server: Server::start(kind)? })
     }
 
     /// Returns ours, called `etcdctl`, with a new store.
-    pub fn ours(dir: &Dir, kind: Kind) -> Option<Self> {
+    pub fn ours(dir: &Dir, kind: StoreKind) -> Option<Self> {
         let program = dir.path("bin").join("etcdctl");
         if !program.is_symlink() {
             symlink(env!("CARGO_BIN_EXE_retune"), &program).unwrap();
@@ -110,7 +110,7 @@ impl Side {
     }
 
     /// Runs one line. `@URL@` and `@ADDRESS@` in a word stand for the store's.
-    pub fn run(&self, dir: &Dir, line: &StoryLine) -> Outcome {
+    pub fn run(&self, dir: &Dir, line: &CaseLine) -> Outcome {
         let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ETCD") || name.to_string_lossy().starts_with("RETUNE_") {
@@ -133,7 +133,7 @@ impl Side {
         // A program that does not read stdin may have exited already.
         child.stdin.take().unwrap().write_all(line.stdin).ok();
         if let Some(after) = line.interrupt {
-            std::thread::sleep(patient(after));
+            std::thread::sleep(scaled(after));
             kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).ok();
         }
         let output = child.wait_with_output().unwrap();

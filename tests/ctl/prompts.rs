@@ -4,8 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::lines::line;
-use super::pair::{Kind, Side};
+use super::cases::line;
+use super::pair::{Side, StoreKind};
 use crate::support::Dir;
 
 /// Returns what the terminal shows while `typed` is typed into our etcdctl with these words; `None` without `script`.
@@ -41,9 +41,9 @@ fn session(words: &str, url: &str, dir: &Dir, typed: &[u8]) -> Option<(String, i
 }
 
 #[test]
-fn a_password_typed_at_a_terminal_is_not_shown_and_the_terminal_is_as_before() {
+fn a_password_typed_at_a_terminal_is_not_shown_and_the_terminal_is_restored() {
     let dir = Dir::new();
-    let Some(side) = Side::ours(&dir, Kind::Store) else { return };
+    let Some(side) = Side::ours(&dir, StoreKind::Store) else { return };
     let url = side.server.url();
     let Some((shown, _)) = session("user add bob", &url, &dir, b"canary\n") else { return };
     assert!(shown.contains("New password: \r\nUser bob created\r\ncode=0\r\n"), "{shown}");
@@ -52,9 +52,9 @@ fn a_password_typed_at_a_terminal_is_not_shown_and_the_terminal_is_as_before() {
 }
 
 #[test]
-fn an_interrupt_at_the_question_ends_it_and_leaves_the_terminal_as_it_was() {
+fn an_interrupt_at_the_prompt_ends_it_and_restores_the_terminal() {
     let dir = Dir::new();
-    let Some(side) = Side::ours(&dir, Kind::Store) else { return };
+    let Some(side) = Side::ours(&dir, StoreKind::Store) else { return };
     let url = side.server.url();
     let Some((shown, _)) = session("user add bob", &url, &dir, b"cana\x03") else { return };
     assert!(shown.contains("code=130\r\n"), "{shown}");
@@ -63,9 +63,9 @@ fn an_interrupt_at_the_question_ends_it_and_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn a_request_is_told_without_the_password_in_it() {
+fn a_request_is_printed_without_its_password() {
     let dir = Dir::new();
-    let Some(side) = Side::ours(&dir, Kind::Store) else { return };
+    let Some(side) = Side::ours(&dir, StoreKind::Store) else { return };
     for words in ["--debug user add bob:canary", "-u root:canary --debug user passwd bob"] {
         let outcome = side.run(&dir, &line(words).stdin(b"canary\n"));
         assert!(outcome.stderr.contains("curl -X PUT"), "{outcome:?}");

@@ -76,7 +76,7 @@ fn the_keys_of_a_snapshot_are_set() {
 }
 
 #[test]
-fn a_file_that_is_no_snapshot_changes_nothing() {
+fn a_file_that_is_not_a_snapshot_changes_nothing() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     let mut damaged = snapshot();

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::support::{Dir, Etcd, Retune, WAIT_TIMEOUT, eventually};
 
 #[test]
-fn a_program_is_run_for_each_event_and_an_interrupt_ends_well() {
+fn a_program_is_run_for_each_event_and_an_interrupt_ends_successfully() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/w/seen", "before");
@@ -42,7 +42,7 @@ fn lines(dir: &Dir) -> Vec<String> {
 }
 
 #[test]
-fn a_watch_goes_on_for_ever_when_told() {
+fn a_watch_continues_for_ever_with_forever() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/w/a", "1");
@@ -60,7 +60,7 @@ fn a_watch_goes_on_for_ever_when_told() {
 }
 
 #[test]
-fn a_program_that_is_not_there_ends_the_watch() {
+fn a_missing_program_ends_the_watch() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     etcd.put("/w", "1");
@@ -72,7 +72,7 @@ fn a_program_that_is_not_there_ends_the_watch() {
 }
 
 #[test]
-fn a_dead_endpoint_is_passed_over_and_a_frozen_one_after_its_timeout() {
+fn a_dead_endpoint_is_skipped_and_a_frozen_one_after_its_timeout() {
     let (Some(good), Some(frozen)) = (Etcd::start(), Etcd::start()) else { return };
     let dir = Dir::new();
     good.put("/a", "1");
@@ -88,7 +88,7 @@ fn a_dead_endpoint_is_passed_over_and_a_frozen_one_after_its_timeout() {
 }
 
 #[test]
-fn what_must_not_be_done_twice_is_tried_once() {
+fn a_request_that_must_not_be_repeated_is_sent_once() {
     let Some(good) = Etcd::start() else { return };
     let dir = Dir::new();
     let all = format!("http://127.0.0.1:1,{}", good.url());

@@ -10,16 +10,16 @@ use crate::support::skips::Permitted;
 use crate::support::{Dir, Store, WAIT_TIMEOUT, eventually, stays};
 
 /// The container's own delay of two seconds before it responds: long enough to see that there is no key meanwhile.
-const LATE: [&str; 4] = ["-p", "80", "-e", "LATE=2"];
+const DELAYED_RESPONSE: [&str; 4] = ["-p", "80", "-e", "LATE=2"];
 
-fn comes_late(check: &[&str]) {
-    let Some(docker) = Docker::there() else { return };
+fn assert_registered_late(check: &[&str]) {
+    let Some(docker) = Docker::acquire() else { return };
     let Some(image) = docker.image(&[80]) else { return };
     let (dir, store) = (Dir::new(), Store::start());
     let daemon = register(&dir, &store).args(&["--health-interval", "200ms"]).spawn();
     let named = ["-e", "SERVICE_NAME=late", "-e", "SERVICE_ID=one"];
     let started = Instant::now();
-    let container = docker.run(&image, &[&LATE[..], &named, check].concat());
+    let container = docker.run(&image, &[&DELAYED_RESPONSE[..], &named, check].concat());
     let port = container.mapped(80).unwrap();
     stays("no key before it answers", Duration::from_secs(2).saturating_sub(started.elapsed()), || {
         value(&store, "/late/one").is_none()
@@ -35,18 +35,18 @@ fn serves(container: &Container<'_>) -> bool {
 }
 
 #[test]
-fn a_tcp_check_keeps_a_container_out_until_it_listens() {
-    comes_late(&["-e", "SERVICE_CHECK_TCP=true"]);
+fn a_tcp_check_delays_registration_until_the_container_listens() {
+    assert_registered_late(&["-e", "SERVICE_CHECK_TCP=true"]);
 }
 
 #[test]
-fn an_http_check_keeps_a_container_out_until_it_answers() {
-    comes_late(&["-e", "SERVICE_80_CHECK_HTTP=/"]);
+fn an_http_check_delays_registration_until_the_container_responds() {
+    assert_registered_late(&["-e", "SERVICE_80_CHECK_HTTP=/"]);
 }
 
 #[test]
-fn an_http_check_asks_for_its_path_and_wants_success() {
-    let Some(docker) = Docker::there() else { return };
+fn an_http_check_requests_its_path_and_requires_success() {
+    let Some(docker) = Docker::acquire() else { return };
     let Some(image) = docker.image(&[80]) else { return };
     let (dir, store) = (Dir::new(), Store::start());
     let words = ["--ip", &host(), "--health-interval", "200ms"];
@@ -64,8 +64,8 @@ fn an_http_check_asks_for_its_path_and_wants_success() {
 }
 
 #[test]
-fn an_engine_that_accepts_for_an_absent_application_is_not_believed() {
-    let Some(docker) = Docker::there() else { return };
+fn a_connection_accepted_by_the_engine_for_an_absent_application_does_not_pass() {
+    let Some(docker) = Docker::acquire() else { return };
     let Some(image) = docker.image(&[80]) else { return };
     let (dir, store) = (Dir::new(), Store::start());
     let tcp = ["-p", "80", "-e", "SERVICE_CHECK_TCP=true", "-e", "SERVICE_ID=one"];
@@ -98,8 +98,8 @@ fn host_v6() -> Option<Ipv6Addr> {
 }
 
 #[test]
-fn a_containers_own_healthcheck_decides() {
-    let Some(docker) = Docker::there() else { return };
+fn a_containers_own_healthcheck_is_used() {
+    let Some(docker) = Docker::acquire() else { return };
     let Some(image) = docker.image(&[80]) else { return };
     let (dir, store) = (Dir::new(), Store::start());
     let daemon = register(&dir, &store).args(&["--ip", "198.51.100.7"]).spawn();

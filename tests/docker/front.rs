@@ -11,10 +11,10 @@ use crate::support::docker::{Container, Docker, Image, host, write_program};
 use crate::support::front::Front;
 use crate::support::load::{Record, RequestLog};
 use crate::support::nginx::Nginx;
-use crate::support::{Class, Daemon, Dir, Kind, Load, Retune, Store, WAIT_TIMEOUT, http};
+use crate::support::{Daemon, Dir, Load, RequestKind, ResponseClass, Retune, Store, WAIT_TIMEOUT, http};
 
 /// A server that returns its name and the id of the request.
-const ANSWER: &str = "#!/bin/sh
+const SERVER_SCRIPT: &str = "#!/bin/sh
 [ \"$REQUEST_METHOD\" = POST ] && cat > /dev/null
 body=\"$NAME $QUERY_STRING\"
 echo \"Content-Type: text/plain\"
@@ -25,7 +25,7 @@ echo \"$body\"
 
 fn fill(root: &Path) {
     std::fs::create_dir_all(root.join("www/cgi-bin")).unwrap();
-    write_program(&root.join("www/cgi-bin/app"), ANSWER);
+    write_program(&root.join("www/cgi-bin/app"), SERVER_SCRIPT);
 }
 
 /// Store, registrar, reloader and nginx, and an image to run behind them.
@@ -77,7 +77,7 @@ impl<'d> TestSite<'d> {
 
 /// Returns when the engine started it.
 fn started(container: &Container<'_>) -> SystemTime {
-    let text = container.told(&["inspect", "-f", "{{.State.StartedAt}}"]);
+    let text = container.docker_command(&["inspect", "-f", "{{.State.StartedAt}}"]);
     text.trim().parse::<jiff::Timestamp>().unwrap().into()
 }
 
@@ -88,8 +88,8 @@ fn last_of(request_log: &RequestLog, name: &str, since: Instant) -> Duration {
 }
 
 #[test]
-fn a_container_is_served_once_it_answers_and_nothing_goes_to_one_that_was_stopped() {
-    let (dir, Some(docker)) = (Dir::new(), Docker::there()) else { return };
+fn a_container_is_served_once_it_responds_and_a_stopped_one_gets_no_request() {
+    let (dir, Some(docker)) = (Dir::new(), Docker::acquire()) else { return };
     let Some(site) = TestSite::start(&dir, &docker) else { return };
     let always = site.run("always");
     site.front.eventually_serves(&["always"]);
@@ -111,15 +111,15 @@ fn a_container_is_served_once_it_answers_and_nothing_goes_to_one_that_was_stoppe
         let load = Load::start(site.front.port, 1);
         sleep(Duration::from_millis(300));
         let stop = Instant::now();
-        container.told(&["stop", "-t", "5"]);
+        container.docker_command(&["stop", "-t", "5"]);
         site.front.eventually_serves(&["always"]);
         site.nginx.until_old_workers_are_gone();
         let quiet = Instant::now();
         sleep(Duration::from_millis(300));
         let request_log = load.finish();
-        let late = |record: &&Record| record.from > quiet && record.class != Class::Ok;
+        let late = |record: &&Record| record.from > quiet && record.class != ResponseClass::Ok;
         assert_eq!(request_log.records.iter().filter(late).count(), 0, "still sent there: {request_log}");
-        let lost = |record: &&Record| record.from > stop && record.class == Class::Non200;
+        let lost = |record: &&Record| record.from > stop && record.class == ResponseClass::Non200;
         let lost = request_log.records.iter().filter(lost).map(|record| record.from - stop).max();
         stops.push(last_of(&request_log, &name, stop).max(lost.unwrap_or_default()));
     }
@@ -133,7 +133,7 @@ fn a_container_is_served_once_it_answers_and_nothing_goes_to_one_that_was_stoppe
 
 #[test]
 fn a_container_that_is_drained_before_its_stop_loses_no_request() {
-    let (dir, Some(docker)) = (Dir::new(), Docker::there()) else { return };
+    let (dir, Some(docker)) = (Dir::new(), Docker::acquire()) else { return };
     let Some(site) = TestSite::start(&dir, &docker) else { return };
     let always = site.run("always");
     let containers: Vec<Container<'_>> = ["a", "b", "c"].map(|name| site.run(name)).into();
@@ -149,15 +149,15 @@ fn a_container_that_is_drained_before_its_stop_loses_no_request() {
     let request_log = load.finish();
     eprintln!("FIGURE three containers drained and stopped: {request_log}");
     assert!(
-        request_log.count(Kind::Fresh, Class::Ok) > 300,
+        request_log.count(RequestKind::Fresh, ResponseClass::Ok) > 300,
         "too little load to prove anything: {request_log}"
     );
     let answered =
         |name: &str| request_log.records.iter().any(|record| record.by == name && record.from < begun);
     assert!(["a", "b", "c"].iter().all(|name| answered(name)), "not all of them were in use: {request_log}");
-    assert_eq!(request_log.failures(Kind::Fresh), 0, "{request_log}");
-    for kind in [Kind::KeepAliveGet, Kind::KeepAlivePost] {
-        let race = request_log.count(kind, Class::ClosedReusedNoBytes);
+    assert_eq!(request_log.failures(RequestKind::Fresh), 0, "{request_log}");
+    for kind in [RequestKind::KeepAliveGet, RequestKind::KeepAlivePost] {
+        let race = request_log.count(kind, ResponseClass::ClosedReusedNoBytes);
         assert_eq!(request_log.failures(kind), race, "only the idle-close race may show: {request_log}");
     }
     drop((always, containers));
@@ -167,7 +167,7 @@ fn a_container_that_is_drained_before_its_stop_loses_no_request() {
 /// Shows that the test above would fail if draining did nothing.
 #[test]
 fn a_container_that_is_stopped_at_once_loses_requests() {
-    let (dir, Some(docker)) = (Dir::new(), Docker::there()) else { return };
+    let (dir, Some(docker)) = (Dir::new(), Docker::acquire()) else { return };
     let Some(site) = TestSite::start(&dir, &docker) else { return };
     let always = site.run("always");
     site.front.eventually_serves(&["always"]);
@@ -178,11 +178,11 @@ fn a_container_that_is_stopped_at_once_loses_requests() {
         site.front.eventually_serves(&["always", &name]);
         let load = Load::start(site.front.port, 4);
         sleep(Duration::from_millis(200));
-        container.told(&["kill"]);
+        container.docker_command(&["kill"]);
         site.front.eventually_serves(&["always"]);
         let request_log = load.finish();
         eprintln!("FIGURE killed at once: {request_log}");
-        request_log.failures(Kind::Fresh) > 0
+        request_log.failures(RequestKind::Fresh) > 0
     });
     assert!(lost, "ten containers were killed under load and no request was lost: is the load real?");
     drop(always);

@@ -19,8 +19,8 @@ wait $sidecar
 ";
 
 #[test]
-fn told_its_container_it_registers_that_port_and_no_other() {
-    let Some(docker) = Docker::there() else { return };
+fn with_a_given_container_only_its_port_is_registered() {
+    let Some(docker) = Docker::acquire() else { return };
     let Some(image) = docker.image(&[8000, 9000]) else { return };
     let (dir, store) = (Dir::new(), Store::start());
     let words = ["-p", "8000", "-p", "9000", "-e", "PORT=8000"];
@@ -35,14 +35,14 @@ fn told_its_container_it_registers_that_port_and_no_other() {
     eventually("the key", WAIT_TIMEOUT, || value(&store, &key) == Some("running".to_owned()));
     let all = node(&store, "/service").unwrap()["nodes"].as_array().map(Vec::len);
     assert_eq!(all, Some(1), "{}\n{}", other.name, everything(&store));
-    app.told(&["stop"]);
+    app.docker_command(&["stop"]);
     eventually("the key is gone", WAIT_TIMEOUT, || value(&store, &key).is_none());
     daemon.terminate();
 }
 
 #[test]
-fn inside_its_container_it_finds_out_which_one_that_is() {
-    let Some(docker) = Docker::there() else { return };
+fn inside_a_container_its_own_id_is_detected() {
+    let Some(docker) = Docker::acquire() else { return };
     let Some(libraries) = libraries() else { return };
     let host = host();
     let urls = format!("http://127.0.0.1:{{port}},http://{host}:{{port}}");
@@ -58,9 +58,9 @@ fn inside_its_container_it_finds_out_which_one_that_is() {
 
     let key = format!("/service/{host}:{}", app.mapped(8000).unwrap());
     eventually("the key", WAIT_TIMEOUT, || value(&store, &key) == Some("running".to_owned()));
-    app.told(&["stop"]);
+    app.docker_command(&["stop"]);
     assert_eq!(value(&store, &key), None, "the sidecar had to remove it before it ended");
-    assert_eq!(app.told(&["inspect", "-f", "{{.State.ExitCode}}"]), "0");
+    assert_eq!(app.docker_command(&["inspect", "-f", "{{.State.ExitCode}}"]), "0");
 }
 
 /// Returns the engine's socket on this machine.

@@ -2,7 +2,7 @@
 
 use super::common::{register, value};
 use crate::support::docker::{Container, Docker, Image, Network};
-use crate::support::states::{Must, States, holds, lacking};
+use crate::support::key_states::{KeyStates, RequiredService, first_missing, holds};
 use crate::support::{Daemon, Dir, Store, WAIT_TIMEOUT, eventually};
 
 const PREFIX: &str = "/seen";
@@ -33,17 +33,17 @@ fn is_there(store: &Store, ip: &str) {
     });
 }
 
-fn must(who: &str, ips: &[&str], until: Option<u64>) -> Must {
+fn required(who: &str, ips: &[&str], until: Option<u64>) -> RequiredService {
     let addresses = ips.iter().map(|ip| format!("{ip}:80")).collect();
-    Must { who: who.to_owned(), addresses, until }
+    RequiredService { who: who.to_owned(), addresses, until }
 }
 
 #[test]
-fn no_state_lacks_a_container_that_is_well_all_the_while() {
-    let Some(docker) = Docker::there() else { return };
+fn no_healthy_container_is_missing_in_any_state_of_the_store() {
+    let Some(docker) = Docker::acquire() else { return };
     let Some(image) = docker.image(&[80]) else { return };
     let (dir, store) = (Dir::new(), Store::start());
-    let states = States::watch(&store.address(), PREFIX);
+    let states = KeyStates::watch(&store.address(), PREFIX);
     let (near, far) = (docker.network("10.213.1.0/24"), docker.network("10.213.2.0/24"));
     let daemon = registrar(&dir, &store);
     let mut one = in_network(&docker, &image, &near, "10.213.1.11", &[]);
@@ -67,9 +67,9 @@ fn no_state_lacks_a_container_that_is_well_all_the_while() {
     one.connect(&near, "10.213.1.21");
     one.disconnect(&far);
     is_there(&store, "10.213.1.21");
-    let mut musts = vec![
-        must("one", &["10.213.1.11", "10.213.2.11", "10.213.1.21"], None),
-        must("two", &["10.213.1.12"], None),
+    let mut services = vec![
+        required("one", &["10.213.1.11", "10.213.2.11", "10.213.1.21"], None),
+        required("two", &["10.213.1.12"], None),
     ];
     // Replace them one by one, each by one with another label, as soon as the new one is registered.
     let mut present = in_network(&docker, &image, &near, "10.213.1.30", &["-l", "SERVICE_TAGS=v0"]);
@@ -78,26 +78,26 @@ fn no_state_lacks_a_container_that_is_well_all_the_while() {
         let ip = format!("10.213.1.{}", 30 + round);
         let next = in_network(&docker, &image, &near, &ip, &["-l", &format!("SERVICE_TAGS=v{round}")]);
         is_there(&store, &ip);
-        musts.push(must("replaced", &[&format!("10.213.1.{}", 29 + round)], Some(states.index())));
-        present.told(&["stop", "-t", "1"]);
+        services.push(required("replaced", &[&format!("10.213.1.{}", 29 + round)], Some(states.index())));
+        present.docker_command(&["stop", "-t", "1"]);
         present = next;
     }
-    musts.push(must("the last", &["10.213.1.33"], Some(states.index())));
-    present.told(&["restart", "-t", "1"]);
+    services.push(required("the last", &["10.213.1.33"], Some(states.index())));
+    present.docker_command(&["restart", "-t", "1"]);
     is_there(&store, "10.213.1.33");
     let name = two.name.clone();
     let key = format!("{PREFIX}/web/n1:{name}:80");
     eventually("the last name", WAIT_TIMEOUT, || value(&store, &key).as_deref() == Some("10.213.1.12:80"));
     let seen = states.end();
-    let wrong = lacking(&seen, &musts);
+    let wrong = first_missing(&seen, &services);
     assert!(wrong.is_none(), "{}\n{}", wrong.unwrap_or_default(), daemon.log());
     assert!(seen.len() > 20, "only {} states", seen.len());
     daemon.terminate();
 }
 
 #[test]
-fn joining_and_leaving_a_network_is_seen_at_once() {
-    let Some(docker) = Docker::there() else { return };
+fn joining_and_leaving_a_network_is_detected_at_once() {
+    let Some(docker) = Docker::acquire() else { return };
     let Some(image) = docker.image(&[80]) else { return };
     let (dir, store) = (Dir::new(), Store::start());
     let (near, far) = (docker.network("10.213.1.0/24"), docker.network("10.213.2.0/24"));

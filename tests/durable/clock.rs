@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::member::Member;
 use super::wire::Wire;
 use crate::support::fake_time::FakeTime;
-use crate::support::patient;
+use crate::support::scaled;
 
 const TTL: u64 = 3;
 /// Expiry is a separate command, proposed every half second; the rest allows for a busy machine.
@@ -28,7 +28,7 @@ fn lifetime(wire: &mut Wire, key: &str, begun: Instant) -> (Duration, i64, i64) 
         let ttl = answer.json()["node"]["ttl"].as_i64().unwrap_or(0);
         (high, low) = (high.max(ttl), low.min(ttl));
         assert!(
-            begun.elapsed() < Duration::from_secs(TTL) + 4 * patient(MAX_EXPIRY_DELAY),
+            begun.elapsed() < Duration::from_secs(TTL) + 4 * scaled(MAX_EXPIRY_DELAY),
             "{key} lives on: {}",
             answer.text()
         );
@@ -37,10 +37,10 @@ fn lifetime(wire: &mut Wire, key: &str, begun: Instant) -> (Duration, i64, i64) 
 }
 
 #[track_caller]
-fn in_time(what: &str, (lived, high, low): (Duration, i64, i64)) {
+fn assert_expired_in_time(what: &str, (lived, high, low): (Duration, i64, i64)) {
     let real = Duration::from_secs(TTL);
     assert!(lived + Duration::from_millis(50) >= real, "{what}: it vanished after {lived:?}");
-    assert!(lived <= real + patient(MAX_EXPIRY_DELAY), "{what}: it lived for {lived:?}");
+    assert!(lived <= real + scaled(MAX_EXPIRY_DELAY), "{what}: it lived for {lived:?}");
     assert!(high <= i64::try_from(TTL).unwrap() && low >= -2, "{what}: it showed a ttl from {low} to {high}");
 }
 
@@ -51,7 +51,7 @@ fn day(time: &str) -> i64 {
 }
 
 #[test]
-fn leases_last_as_long_as_they_should_while_the_clock_jumps() {
+fn leases_last_their_ttl_while_the_clock_jumps() {
     let Some(mut member) = Member::of_ours(&[]) else { return };
     let Some(clock) = FakeTime::new(&member.path("")) else { return };
     for (name, value) in clock.env() {
@@ -62,21 +62,21 @@ fn leases_last_as_long_as_they_should_while_the_clock_jumps() {
     let begun = Instant::now();
     put(&mut wire, "/before", TTL);
     clock.set("+1d");
-    in_time("a jump forwards", lifetime(&mut wire, "/before", begun));
+    assert_expired_in_time("a jump forwards", lifetime(&mut wire, "/before", begun));
     let begun = Instant::now();
     put(&mut wire, "/between", TTL);
     clock.set("-1d");
-    in_time("a jump backwards by two days", lifetime(&mut wire, "/between", begun));
+    assert_expired_in_time("a jump backwards by two days", lifetime(&mut wire, "/between", begun));
     let begun = Instant::now();
     put(&mut wire, "/after", TTL);
     clock.set("+0s");
-    in_time("the way back", lifetime(&mut wire, "/after", begun));
+    assert_expired_in_time("the way back", lifetime(&mut wire, "/after", begun));
     assert!(!member.log().contains("panicked"), "{}", member.log());
 }
 
 /// Shows that the member uses this clock: one that starts with the other clock follows it.
 #[test]
-fn the_clock_that_jumps_is_the_one_the_member_reads() {
+fn the_member_reads_the_clock_that_jumps() {
     let Some(mut member) = Member::of_ours(&[]) else { return };
     let Some(clock) = FakeTime::new(&member.path("")) else { return };
     for (name, value) in clock.env() {
@@ -94,7 +94,7 @@ fn the_clock_that_jumps_is_the_one_the_member_reads() {
 
 /// The rest of a lease after a restart: the remaining time by the wall clock, as in etcd.
 #[test]
-fn a_lease_goes_on_after_a_restart() {
+fn a_lease_continues_after_a_restart() {
     let Some(mut member) = Member::new(&[]) else { return };
     member.start();
     let begun = Instant::now();
@@ -102,7 +102,7 @@ fn a_lease_goes_on_after_a_restart() {
     put(&mut member.wire(), "/long", 100);
     member.kill();
     member.start();
-    in_time("a restart", lifetime(&mut member.wire(), "/k", begun));
+    assert_expired_in_time("a restart", lifetime(&mut member.wire(), "/k", begun));
     let left = member.wire().get("/v2/keys/long").unwrap().json()["node"]["ttl"].as_i64().unwrap();
     assert!((80..=98).contains(&left), "{left}");
 }

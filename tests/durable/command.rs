@@ -27,7 +27,7 @@ fn listening(daemon: &Daemon<'_>) -> String {
 }
 
 #[test]
-fn port_0_is_told_on_stdout_and_to_clients() {
+fn the_port_chosen_for_port_0_is_printed_and_advertised() {
     let dir = Dir::new();
     let daemon = Retune::new(&dir, &["store", "--listen-client-urls", "http://127.0.0.1:0"])
         .args(&ANY_PEER_PORT)
@@ -49,7 +49,7 @@ fn port_0_is_told_on_stdout_and_to_clients() {
 }
 
 #[test]
-fn under_the_name_etcd_stdout_stays_empty_and_signals_end_it_in_good_order() {
+fn under_the_name_etcd_stdout_stays_empty_and_signals_stop_it_gracefully() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let (dir, port) = (Dir::new(), Port::claim());
         let url = format!("http://{}", port.address());
@@ -64,7 +64,7 @@ fn under_the_name_etcd_stdout_stays_empty_and_signals_end_it_in_good_order() {
 }
 
 #[test]
-fn mistakes_end_it_with_etcds_status_under_etcds_name_and_the_houses_under_ours() {
+fn usage_errors_have_etcds_exit_status_under_etcds_name_and_ours_otherwise() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", taken.local_addr().unwrap());
     let in_use = ["--listen-client-urls", url.as_str(), "--advertise-client-urls", url.as_str()];
@@ -85,7 +85,7 @@ fn mistakes_end_it_with_etcds_status_under_etcds_name_and_the_houses_under_ours(
 }
 
 #[test]
-fn ready_comes_when_it_can_serve_and_stopping_when_it_ends() {
+fn ready_is_sent_when_it_can_serve_and_stopping_when_it_ends() {
     let dir = Dir::new();
     let path = dir.text_path("notify.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -106,7 +106,7 @@ fn ready_comes_when_it_can_serve_and_stopping_when_it_ends() {
 }
 
 #[test]
-fn an_open_watch_does_not_hold_up_the_end() {
+fn an_open_watch_does_not_delay_the_stop() {
     let mut store = Store::start();
     let mut stream = std::net::TcpStream::connect(store.address()).unwrap();
     stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
@@ -118,7 +118,7 @@ fn an_open_watch_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_start_that_takes_long_can_be_called_off() {
+fn a_slow_start_can_be_cancelled() {
     let Some(mut member) = Member::of_ours(&[]) else { return };
     member.start();
     member.wire().request("PUT", "/v2/keys/a", Some("value=1")).unwrap();
@@ -137,7 +137,7 @@ fn a_start_that_takes_long_can_be_called_off() {
 }
 
 #[test]
-fn a_request_under_way_is_answered_before_the_end() {
+fn a_request_in_progress_gets_its_reply_before_the_stop() {
     let mut store = Store::start_with(&["--snapshot-count", "10"]);
     let address = store.address();
     let (told, failed) = std::thread::scope(|scope| {

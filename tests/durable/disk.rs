@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::disk_errors::one_sentence;
+use super::disk_errors::assert_one_sentence;
 use super::member::{Member, copy};
 use super::write_history::{Node, Observed, WriteHistory, WriteLog};
 use super::{budget, rounds, writers};
-use crate::support::dice::Dice;
-use crate::support::programs::{need, need_mounts};
+use crate::support::programs::{need_mounts, need_program};
+use crate::support::rng::TestRng;
 use crate::support::{Mount, WAIT_TIMEOUT, eventually};
 
 /// Writes until the disk is full; returns every acknowledged key with its value's length.
 fn fill(member: &Member, pause: Duration) -> (BTreeMap<String, u64>, String) {
-    let (mut wire, mut kept) = (member.wire().patient_for(Duration::from_secs(15)), BTreeMap::new());
+    let (mut wire, mut kept) = (member.wire().with_timeout(Duration::from_secs(15)), BTreeMap::new());
     for number in 0..2000 {
         let key = format!("/fill/{number}");
         let form = format!("value={}", "f".repeat(50_000));
@@ -48,7 +48,7 @@ fn all_there(member: &Member, kept: &BTreeMap<String, u64>) {
 }
 
 #[test]
-fn a_full_disk_refuses_writes_clearly_and_loses_none() {
+fn a_full_disk_refuses_writes_with_a_clear_error_and_loses_none() {
     if !need_mounts() {
         return;
     }
@@ -75,7 +75,7 @@ fn a_full_disk_refuses_writes_clearly_and_loses_none() {
     }
     // The log has its own writer thread, which may be slower than the reply.
     eventually("the full disk is logged", WAIT_TIMEOUT, || member.log().contains(" ERROR "));
-    one_sentence(&member.log(), &[member.data().to_str().unwrap(), "room"]);
+    assert_one_sentence(&member.log(), &[member.data().to_str().unwrap(), "room"]);
     disk.resize("256m");
     if member.ended().is_some() {
         member.kill();
@@ -105,8 +105,8 @@ fn a_full_disk_refuses_writes_clearly_and_loses_none() {
 
 /// An operator who starts a member alone waits for it, so a full disk is an error.
 #[test]
-fn a_member_that_is_to_be_alone_ends_on_a_full_disk_and_starts_once_there_is_room() {
-    if !need("strace") {
+fn a_single_member_stops_on_a_full_disk_and_starts_once_there_is_space() {
+    if !need_program("strace") {
         return;
     }
     let Some(mut member) = Member::of_ours(&[]) else { return };
@@ -117,11 +117,14 @@ fn a_member_that_is_to_be_alone_ends_on_a_full_disk_and_starts_once_there_is_roo
     let log = files.filter(|path| path.extension().is_some_and(|end| end == "raftlog")).max().unwrap();
     let tracer = ["strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-P", log.to_str().unwrap()];
     member.under(&[&tracer[..], &["-e", "inject=pwrite64:error=ENOSPC"]].concat());
-    member.words(&["--force-new-cluster"]);
+    member.set_flags(&["--force-new-cluster"]);
     member.clear_log();
     member.spawn();
     assert_eq!(member.wait(WAIT_TIMEOUT), Some(2), "{}", member.log());
-    one_sentence(&member.log(), &["No space left on device (ENOSPC)", member.data().to_str().unwrap()]);
+    assert_one_sentence(
+        &member.log(),
+        &["No space left on device (ENOSPC)", member.data().to_str().unwrap()],
+    );
     member.under(&[]);
     member.start();
     let kept = member.wire().request("GET", "/v2/keys/a", None).unwrap();
@@ -147,7 +150,7 @@ fn a_quota_refuses_writes_until_something_is_deleted() {
 }
 
 #[test]
-fn a_read_only_folder_is_refused_with_what_to_do() {
+fn a_read_only_folder_is_refused_with_a_remedy() {
     if !need_mounts() {
         return;
     }
@@ -162,7 +165,7 @@ fn a_read_only_folder_is_refused_with_what_to_do() {
         let log = member.log();
         assert_eq!(code, Some(2), "{round}: {log}");
         assert!(log.contains(member.data().to_str().unwrap()), "{round}: the folder is not named: {log}");
-        one_sentence(&log, &["Read-only file system (EROFS): ", "mount it writable"]);
+        assert_one_sentence(&log, &["Read-only file system (EROFS): ", "mount it writable"]);
         disk.writable();
         member.start();
         member.wire().request("PUT", "/v2/keys/a", Some("value=1")).unwrap();
@@ -171,7 +174,7 @@ fn a_read_only_folder_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_second_process_is_refused_with_the_first_ones_id() {
+fn a_second_process_is_refused_with_the_process_id_of_the_first() {
     let Some(mut member) = Member::of_ours(&[]) else { return };
     member.start();
     let first = member.pid();
@@ -215,13 +218,13 @@ fn kind(path: &Path, data: &Path) -> String {
 
 /// How a start on a damaged folder ended.
 #[derive(Debug, PartialEq, Eq)]
-enum Ending {
+enum StartOutcome {
     Started,
     Refused,
 }
 
 /// Starts on a damaged folder: every acknowledged write is there, or the start is refused with a message.
-fn start_on(member: &mut Member, write_history: &WriteHistory, what: &str, tail: bool) -> Ending {
+fn start_on(member: &mut Member, write_history: &WriteHistory, what: &str, tail: bool) -> StartOutcome {
     member.clear_log();
     member.spawn();
     let serving = member.until_serving(Duration::from_secs(20));
@@ -233,13 +236,13 @@ fn start_on(member: &mut Member, write_history: &WriteHistory, what: &str, tail:
         member.kill();
         let data = member.data().display().to_string();
         assert!(log.contains(&data), "{}", tell("the refusal names no file"));
-        return Ending::Refused;
+        return StartOutcome::Refused;
     }
     let observed = writers::observe(&mut member.wire()).unwrap();
     member.kill();
     let wrong = if tail { beyond_the_tail(write_history, &observed) } else { write_history.check(&observed) };
     assert!(wrong.is_empty(), "{}", tell(&wrong.join("\n")));
-    Ending::Started
+    StartOutcome::Started
 }
 
 /// Returns the errors beyond the last record of the log: damage there looks like an unfinished write, so only the
@@ -261,7 +264,7 @@ fn beyond_the_tail(write_history: &WriteHistory, observed: &Observed) -> Vec<Str
 const LAST_KEY: &str = "/tail/19";
 
 /// Returns a folder with snapshots, a later log and a mirror, as after a kill, and its content.
-fn worked(dice: &mut Dice) -> Option<(Member, WriteHistory)> {
+fn used_folder(rng: &mut TestRng) -> Option<(Member, WriteHistory)> {
     let mut member = Member::of_ours(&["--snapshot-count", "150"])?;
     let mut write_history = writers::write_history(3);
     for round in 0..2 {
@@ -269,7 +272,7 @@ fn worked(dice: &mut Dice) -> Option<(Member, WriteHistory)> {
         let (address, enough) = (member.address(), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let work = scope.spawn(|| {
-                writers::work(&address, &mut write_history, dice, round, &|| enough.load(Ordering::Relaxed));
+                writers::work(&address, &mut write_history, rng, round, &|| enough.load(Ordering::Relaxed));
             });
             std::thread::sleep(Duration::from_millis(700));
             enough.store(true, Ordering::Relaxed);
@@ -280,9 +283,9 @@ fn worked(dice: &mut Dice) -> Option<(Member, WriteHistory)> {
         let observed = writers::observe(&mut member.wire()).unwrap();
         write_history.settle(&observed);
         if round == 1 {
-            write_history.books.push(tail(&member));
+            write_history.write_logs.push(tail(&member));
             write_history.highest =
-                write_history.highest.max(write_history.books[3].known[LAST_KEY].modified);
+                write_history.highest.max(write_history.write_logs[3].known[LAST_KEY].modified);
         }
         member.kill();
     }
@@ -303,9 +306,9 @@ fn tail(member: &Member) -> WriteLog {
 }
 
 #[test]
-fn a_flipped_bit_is_made_good_or_refused_and_never_served() {
-    let mut dice = Dice::thrown("flip");
-    let Some((mut member, write_history)) = worked(&mut dice) else { return };
+fn a_flipped_bit_is_repaired_or_refused_and_never_served() {
+    let mut rng = TestRng::from_env("flip");
+    let Some((mut member, write_history)) = used_folder(&mut rng) else { return };
     let (whole, data) = (member.path("whole"), member.data());
     copy(&data, &whole);
     let mut kinds: BTreeMap<String, Vec<(PathBuf, u64)>> = BTreeMap::new();
@@ -319,41 +322,41 @@ fn a_flipped_bit_is_made_good_or_refused_and_never_served() {
             break;
         }
         let (kind, list) = kinds.iter().nth(round % kinds.len()).unwrap();
-        let (path, length) = &list[dice.index(list.len())];
+        let (path, length) = &list[rng.index(list.len())];
         fs::remove_dir_all(&data).unwrap();
         copy(&whole, &data);
         let target = data.join(path.strip_prefix(&whole).unwrap());
         let mut bytes = fs::read(&target).unwrap();
         // A log file is longer than its content; the zeros after the end matter little.
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64) + 1;
-        let at = if kind == ".raftlog" && dice.one_in(2) {
+        let at = if kind == ".raftlog" && rng.one_in(2) {
             // The part that no snapshot covers is near the end.
-            used - 1 - dice.below((used / 20).max(1))
+            used - 1 - rng.below((used / 20).max(1))
         } else {
-            dice.below(used.min(*length))
+            rng.below(used.min(*length))
         };
         let at = usize::try_from(at).unwrap();
-        bytes[at] ^= 1 << dice.below(8);
+        bytes[at] ^= 1 << rng.below(8);
         fs::write(&target, &bytes).unwrap();
         let mut what = format!("{} flipped at {at} of {used}", target.strip_prefix(&data).unwrap().display());
         let tail = kind == ".raftlog";
         // Without the mirror, which is rebuilt, only the log and the snapshot before it are left.
-        if matches!(kind.as_str(), ".raftlog" | ".rewrite" | "snapshots/") && !dice.one_in(3) {
+        if matches!(kind.as_str(), ".raftlog" | ".rewrite" | "snapshots/") && !rng.one_in(3) {
             fs::remove_dir_all(data.join("member/mirror")).unwrap();
             what += ", and no mirror";
         }
         let ending = start_on(&mut member, &write_history, &what, tail);
         let count = seen.entry(kind.clone()).or_default();
-        if ending == Ending::Started { count.0 += 1 } else { count.1 += 1 }
+        if ending == StartOutcome::Started { count.0 += 1 } else { count.1 += 1 }
     }
     eprintln!("flips by kind (started, refused): {seen:?}");
     assert!(seen.len() >= 4, "{seen:?}");
 }
 
 #[test]
-fn a_missing_or_emptied_file_is_made_good_or_refused_and_never_served() {
-    let mut dice = Dice::thrown("missing");
-    let Some((mut member, write_history)) = worked(&mut dice) else { return };
+fn a_missing_or_emptied_file_is_repaired_or_refused_and_never_served() {
+    let mut rng = TestRng::from_env("missing");
+    let Some((mut member, write_history)) = used_folder(&mut rng) else { return };
     let (whole, data) = (member.path("whole"), member.data());
     copy(&data, &whole);
     let mut seen = BTreeMap::new();
@@ -383,8 +386,8 @@ fn a_missing_or_emptied_file_is_made_good_or_refused_and_never_served() {
 
 #[test]
 fn a_folder_of_another_version_or_program_is_refused() {
-    let mut dice = Dice::thrown("version");
-    let Some((mut member, _)) = worked(&mut dice) else { return };
+    let mut rng = TestRng::from_env("version");
+    let Some((mut member, _)) = used_folder(&mut rng) else { return };
     let identity = files(&member.data()).into_iter().find(|(path, _)| path.ends_with("identity"));
     let (identity, _) = identity.expect("an identity file");
     let text = fs::read_to_string(&identity).unwrap();

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::member::Member;
 use crate::support::proc::Proc;
-use crate::support::programs::{need, need_mounts};
+use crate::support::programs::{need_mounts, need_program};
 use crate::support::{Mount, WAIT_TIMEOUT, eventually};
 
 /// Returns the lines of a log at this level.
@@ -21,7 +21,7 @@ pub fn lines_at<'l>(log: &'l str, level: &str) -> Vec<&'l str> {
 
 /// Fails unless the log has exactly one error, with all of `parts` in it, and no panic.
 #[track_caller]
-pub fn one_sentence(log: &str, parts: &[&str]) {
+pub fn assert_one_sentence(log: &str, parts: &[&str]) {
     let errors = lines_at(log, "ERROR");
     assert_eq!(errors.len(), 1, "not one error but {}\n{log}", errors.len());
     for part in parts {
@@ -79,13 +79,13 @@ fn running(words: &[&str]) -> Option<Member> {
 }
 
 fn put(member: &Member, key: &str) -> bool {
-    let mut wire = member.wire().patient_for(Duration::from_secs(2));
+    let mut wire = member.wire().with_timeout(Duration::from_secs(2));
     wire.request("PUT", &format!("/v2/keys/{key}"), Some("value=1")).is_ok_and(|answer| answer.status < 300)
 }
 
 #[test]
-fn an_error_of_the_logs_disk_stops_the_member_with_one_sentence_and_status_1() {
-    if !need("strace") {
+fn a_log_disk_error_stops_the_member_with_one_sentence_and_status_1() {
+    if !need_program("strace") {
         return;
     }
     for (calls, error, doing) in [
@@ -110,7 +110,7 @@ fn an_error_of_the_logs_disk_stops_the_member_with_one_sentence_and_status_1() {
         drop(faults);
         let name = format!("({error})");
         let path = faulty[0].display().to_string();
-        one_sentence(&member.log(), &[&path, doing, &name, "the kernel's log", "this member stops"]);
+        assert_one_sentence(&member.log(), &[&path, doing, &name, "the kernel's log", "this member stops"]);
         // Its state is there again on a working disk.
         member.start();
         assert!(
@@ -121,8 +121,8 @@ fn an_error_of_the_logs_disk_stops_the_member_with_one_sentence_and_status_1() {
 }
 
 #[test]
-fn a_quota_or_a_full_disk_below_the_log_holds_writes_up_and_says_so_once() {
-    if !need("strace") {
+fn a_quota_or_a_full_disk_below_the_log_delays_writes_and_is_reported_once() {
+    if !need_program("strace") {
         return;
     }
     for error in ["EDQUOT", "ENOSPC"] {
@@ -137,14 +137,14 @@ fn a_quota_or_a_full_disk_below_the_log_holds_writes_up_and_says_so_once() {
         eventually("writes go on", WAIT_TIMEOUT, || put(&member, "after"));
         member.stop();
         let log = member.log();
-        one_sentence(&log, &["member/log", &name, "room", "writes wait"]);
+        assert_one_sentence(&log, &["member/log", &name, "room", "writes wait"]);
         assert!(log.contains("has room again"), "{log}");
     }
 }
 
 #[test]
-fn a_mirror_and_snapshots_that_cannot_be_written_are_said_once_and_the_store_goes_on() {
-    if !need("strace") || !need_mounts() {
+fn an_unwritable_mirror_and_snapshots_are_reported_once_and_the_store_continues() {
+    if !need_program("strace") || !need_mounts() {
         return;
     }
     let Some(mut member) = running(&["--snapshot-count", "5"]) else { return };
@@ -198,7 +198,7 @@ fn a_mirror_and_snapshots_that_cannot_be_written_are_said_once_and_the_store_goe
 }
 
 #[test]
-fn a_data_folder_that_is_removed_under_the_member_is_one_sentence_and_status_1() {
+fn a_data_folder_removed_under_the_member_is_reported_in_one_sentence_with_status_1() {
     let Some(mut member) = running(&["--snapshot-count", "5"]) else { return };
     let data = member.data();
     fs::rename(&data, member.path("moved")).unwrap();
@@ -207,5 +207,5 @@ fn a_data_folder_that_is_removed_under_the_member_is_one_sentence_and_status_1()
         member.ended().is_some()
     });
     assert_eq!(member.wait(WAIT_TIMEOUT), Some(1), "{}", member.log());
-    one_sentence(&member.log(), &[&data.display().to_string(), "(ENOENT)", "put it back"]);
+    assert_one_sentence(&member.log(), &[&data.display().to_string(), "(ENOENT)", "put it back"]);
 }

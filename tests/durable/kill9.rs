@@ -7,13 +7,13 @@ use super::member::{Member, copy};
 use super::wire::Wire;
 use super::write_history::{Event, Observed, WriteHistory};
 use super::{budget, rounds, writers};
-use crate::support::dice::Dice;
+use crate::support::rng::TestRng;
 
 const WRITERS: usize = 5;
 /// The number of watches of the past in a round.
-const LOOK_BACK: usize = 5;
+const PAST_WATCHES: usize = 5;
 /// How many events every store keeps; a few more may have been added since.
-const REMEMBERED: u64 = 900;
+const KEPT_EVENTS: u64 = 900;
 /// An event with more bytes of values may be cleared by a restart. Then watches of its key get an error, and no
 /// others.
 const LARGE: usize = 128 << 10;
@@ -22,10 +22,10 @@ const LARGE: usize = 128 << 10;
 const SNAPSHOT_COUNTS: [&str; 3] = ["10", "100", "100000"];
 
 /// Runs one round of load that ends with a kill.
-fn round(member: &mut Member, write_history: &mut WriteHistory, dice: &mut Dice, number: u64) {
+fn round(member: &mut Member, write_history: &mut WriteHistory, rng: &mut TestRng, number: u64) {
     let address = member.address();
-    let span = Duration::from_millis(20 + dice.below(230));
-    let mut own = dice.split();
+    let span = Duration::from_millis(20 + rng.below(230));
+    let mut own = rng.split();
     std::thread::scope(|scope| {
         let load = scope.spawn(|| writers::work(&address, write_history, &mut own, number, &|| false));
         std::thread::sleep(span);
@@ -33,23 +33,23 @@ fn round(member: &mut Member, write_history: &mut WriteHistory, dice: &mut Dice,
         load.join().unwrap();
     });
     // A kill may also hit the start-up.
-    while dice.one_in(4) {
+    while rng.one_in(4) {
         member.spawn();
-        std::thread::sleep(Duration::from_millis(dice.below(120)));
+        std::thread::sleep(Duration::from_millis(rng.below(120)));
         member.kill();
     }
 }
 
 /// Reads the state and fails on anything impossible.
 #[track_caller]
-fn verify(member: &Member, write_history: &WriteHistory, events: &[Event], dice: &mut Dice) -> Observed {
+fn verify(member: &Member, write_history: &WriteHistory, events: &[Event], rng: &mut TestRng) -> Observed {
     let mut wire = member.wire();
     let observed = writers::observe(&mut wire).unwrap();
     let mut wrong = write_history.check(&observed);
-    for _ in 0..LOOK_BACK.min(events.len()) {
-        let event = &events[dice.index(events.len())];
-        if event.node.modified + REMEMBERED > observed.index {
-            wrong.extend(forgotten(&mut wire, event));
+    for _ in 0..PAST_WATCHES.min(events.len()) {
+        let event = &events[rng.index(events.len())];
+        if event.node.modified + KEPT_EVENTS > observed.index {
+            wrong.extend(history_error(&mut wire, event));
         }
     }
     assert!(wrong.is_empty(), "{}\n--- log\n{}", wrong.join("\n"), member.log_tail());
@@ -57,7 +57,7 @@ fn verify(member: &Member, write_history: &WriteHistory, events: &[Event], dice:
 }
 
 /// Returns what is wrong with the history of an acknowledged write.
-fn forgotten(wire: &mut Wire, event: &Event) -> Option<String> {
+fn history_error(wire: &mut Wire, event: &Event) -> Option<String> {
     let path = format!("/v2/keys{}?wait=true&waitIndex={}", event.key, event.node.modified);
     let answer = match wire.get(&path) {
         Ok(answer) => answer,
@@ -70,25 +70,25 @@ fn forgotten(wire: &mut Wire, event: &Event) -> Option<String> {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_when_it_is_killed() {
-    let mut dice = Dice::thrown("kill9");
+fn kills_lose_no_acknowledged_write() {
+    let mut rng = TestRng::from_env("kill9");
     let Some(mut member) = Member::new(&[]) else { return };
     let mut write_history = writers::write_history(WRITERS);
     let (most, span, begun) = (rounds("RETUNE_TEST_KILLS", 200), budget(240), Instant::now());
     member.start();
     let (mut done, mut acknowledged) = (0_u32, 0_usize);
     while done < most && begun.elapsed() < span {
-        round(&mut member, &mut write_history, &mut dice, u64::from(done));
+        round(&mut member, &mut write_history, &mut rng, u64::from(done));
         member.clear_log();
-        member.words(&["--snapshot-count", SNAPSHOT_COUNTS[dice.index(3)]]);
+        member.set_flags(&["--snapshot-count", SNAPSHOT_COUNTS[rng.index(3)]]);
         member.start();
         let events: Vec<Event> =
-            write_history.books.iter().flat_map(|write_log| write_log.events.clone()).collect();
+            write_history.write_logs.iter().flat_map(|write_log| write_log.events.clone()).collect();
         acknowledged += events.len();
-        let observed = verify(&member, &write_history, &events, &mut dice);
+        let observed = verify(&member, &write_history, &events, &mut rng);
         write_history.settle(&observed);
         if observed.files.len() > 3000 {
-            thin_out(&mut member.wire(), &mut write_history);
+            remove_in_order_keys(&mut member.wire(), &mut write_history);
         }
         done += 1;
     }
@@ -98,7 +98,7 @@ fn nothing_acknowledged_is_lost_when_it_is_killed() {
 }
 
 /// Removes the in-order keys: each round reads a complete listing.
-fn thin_out(wire: &mut Wire, write_history: &mut WriteHistory) {
+fn remove_in_order_keys(wire: &mut Wire, write_history: &mut WriteHistory) {
     for number in 0..WRITERS {
         let answer = wire.request("DELETE", &format!("/v2/keys/q{number}?recursive=true"), None).unwrap();
         assert!(matches!(answer.status, 200 | 404), "{}", answer.text());
@@ -109,8 +109,8 @@ fn thin_out(wire: &mut Wire, write_history: &mut WriteHistory) {
 
 /// Work without a kill, then an older copy of the folder: the checker must find the loss.
 #[test]
-fn an_older_copy_of_the_folder_is_found_out() {
-    let mut dice = Dice::thrown("older_copy");
+fn an_older_copy_of_the_folder_is_detected() {
+    let mut rng = TestRng::from_env("older_copy");
     let Some(mut member) = Member::new(&[]) else { return };
     let mut write_history = writers::write_history(WRITERS);
     member.start();
@@ -119,7 +119,7 @@ fn an_older_copy_of_the_folder_is_found_out() {
         let enough = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let load = scope.spawn(|| {
-                writers::work(&address, &mut write_history, &mut dice, number, &|| {
+                writers::work(&address, &mut write_history, &mut rng, number, &|| {
                     enough.load(Ordering::Relaxed)
                 });
             });

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::member::Member;
 use super::rounds;
-use crate::support::dice::Dice;
+use crate::support::rng::TestRng;
 use crate::support::{WAIT_TIMEOUT, eventually};
 
 /// The most watches; fewer if the limit of open files is lower.
@@ -37,7 +37,7 @@ fn watch(address: &str, path: &str) -> TcpStream {
 }
 
 #[test]
-fn ten_thousand_watches_are_open_at_once_and_all_hear() {
+fn ten_thousand_concurrent_watches_all_get_the_event() {
     let files = raise_files();
     let Some(mut member) = Member::new(&[]) else { return };
     let watches = WATCHES.min(files.saturating_sub(2500));
@@ -83,7 +83,7 @@ fn ten_thousand_watches_are_open_at_once_and_all_hear() {
 }
 
 /// Writes `count` keys below `/many` from several connections; returns the longest PUT of another client meanwhile.
-fn many(member: &Member, count: usize) -> Duration {
+fn write_many(member: &Member, count: usize) -> Duration {
     const LANES: usize = 8;
     let value = "v".repeat(200);
     std::thread::scope(|scope| {
@@ -125,13 +125,13 @@ fn a_watcher_that_never_reads_costs_little_while_a_hundred_thousand_keys_are_wri
     let Some(mut member) = Member::new(&[]) else { return };
     member.start();
     let before = member.memory("VmRSS");
-    many(&member, count / 10);
+    write_many(&member, count / 10);
     // The memory per key is measured with the first tenth, without the watcher.
     let tenth = member.memory("VmRSS").saturating_sub(before);
     let silent: Vec<TcpStream> =
         (0..20).map(|_| watch(&member.address(), "/many?wait=true&recursive=true&stream=true")).collect();
     let begun = Instant::now();
-    let slowest = many_more(&member, count);
+    let slowest = write_the_rest(&member, count);
     let after = member.memory("VmRSS");
     eprintln!(
         "{count} keys in {:?}; the slowest other client took {slowest:?}; {before} kB, {after} kB",
@@ -145,7 +145,7 @@ fn a_watcher_that_never_reads_costs_little_while_a_hundred_thousand_keys_are_wri
     assert!(after < allowed, "{after} kB resident, {allowed} allowed");
     drop(silent);
     let listing =
-        member.wire().patient_for(Duration::from_secs(60)).get("/v2/keys/many?recursive=true").unwrap();
+        member.wire().with_timeout(Duration::from_secs(60)).get("/v2/keys/many?recursive=true").unwrap();
     assert_eq!(files_below(&listing.json()["node"]), count);
     member.kill();
     let begun = Instant::now();
@@ -153,15 +153,15 @@ fn a_watcher_that_never_reads_costs_little_while_a_hundred_thousand_keys_are_wri
     member.until_serving(Duration::from_secs(60)).unwrap();
     eprintln!("started again in {:?}", begun.elapsed());
     let listing =
-        member.wire().patient_for(Duration::from_secs(60)).get("/v2/keys/many?recursive=true").unwrap();
+        member.wire().with_timeout(Duration::from_secs(60)).get("/v2/keys/many?recursive=true").unwrap();
     assert_eq!(files_below(&listing.json()["node"]), count, "after a kill");
 }
 
 /// Writes the rest of the keys: those of the first tenth exist.
-fn many_more(member: &Member, count: usize) -> Duration {
+fn write_the_rest(member: &Member, count: usize) -> Duration {
     let answer = member.wire().request("DELETE", "/v2/keys/many?recursive=true", None).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
-    many(member, count)
+    write_many(member, count)
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_value_of_two_megabytes_is_stored_unless_the_limit_is_lower() {
 }
 
 /// Makes an invalid request: bytes changed, cut or doubled, or no request at all.
-fn nonsense(dice: &mut Dice) -> Vec<u8> {
+fn nonsense(rng: &mut TestRng) -> Vec<u8> {
     const WHOLE: &[&str] = &[
         "GET /v2/keys/a?recursive=true HTTP/1.1\r\nHost: x\r\n\r\n",
         "PUT /v2/keys/a HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\nvalue=1",
@@ -202,15 +202,15 @@ fn nonsense(dice: &mut Dice) -> Vec<u8> {
         "DELETE /v2/keys/a%2Fb?prevIndex=18446744073709551615 HTTP/1.0\r\n\r\n",
         "GET /v2/keys/%ff%00/..//a?wait=true&waitIndex=1 HTTP/1.1\r\nHost: x\r\n\r\n",
     ];
-    let mut bytes = WHOLE[dice.index(WHOLE.len())].as_bytes().to_vec();
-    for _ in 0..=dice.below(4) {
-        let at = dice.index(bytes.len().max(1));
-        match dice.below(7) {
+    let mut bytes = WHOLE[rng.index(WHOLE.len())].as_bytes().to_vec();
+    for _ in 0..=rng.below(4) {
+        let at = rng.index(bytes.len().max(1));
+        match rng.below(7) {
             0 => bytes.truncate(at),
-            1 if at < bytes.len() => bytes[at] = u8::try_from(dice.below(256)).unwrap(),
-            2 => bytes.insert(at, u8::try_from(dice.below(256)).unwrap()),
-            3 => drop(bytes.splice(at..at, std::iter::repeat_n(b'A', dice.index(9000)))),
-            4 => bytes = (0..dice.below(300)).map(|_| u8::try_from(dice.below(256)).unwrap()).collect(),
+            1 if at < bytes.len() => bytes[at] = u8::try_from(rng.below(256)).unwrap(),
+            2 => bytes.insert(at, u8::try_from(rng.below(256)).unwrap()),
+            3 => drop(bytes.splice(at..at, std::iter::repeat_n(b'A', rng.index(9000)))),
+            4 => bytes = (0..rng.below(300)).map(|_| u8::try_from(rng.below(256)).unwrap()).collect(),
             5 => drop(bytes.splice(at..at, *b"Content-Length: 99999999999999999999\r\n")),
             _ => bytes.extend_from_within(at.min(bytes.len())..),
         }
@@ -219,8 +219,8 @@ fn nonsense(dice: &mut Dice) -> Vec<u8> {
 }
 
 #[test]
-fn malformed_requests_by_the_thousand_do_no_harm() {
-    let mut dice = Dice::thrown("nonsense");
+fn thousands_of_malformed_requests_do_no_harm() {
+    let mut rng = TestRng::from_env("nonsense");
     let Some(mut member) = Member::new(&[]) else { return };
     member.start();
     member.wire().request("PUT", "/v2/keys/sound", Some("value=sound")).unwrap();
@@ -229,13 +229,13 @@ fn malformed_requests_by_the_thousand_do_no_harm() {
     for number in 0..rounds("RETUNE_TEST_NONSENSE", 4000) {
         let mut stream = TcpStream::connect(member.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(if number % 50 == 0 { 200 } else { 1 }))).unwrap();
-        stream.write_all(&nonsense(&mut dice)).ok();
-        if dice.one_in(20) {
+        stream.write_all(&nonsense(&mut rng)).ok();
+        if rng.one_in(20) {
             // Left open after half a request.
             held.push(stream);
             continue;
         }
-        if dice.one_in(2) {
+        if rng.one_in(2) {
             stream.shutdown(Shutdown::Write).ok();
         }
         let mut sink = [0; 4096];

@@ -15,9 +15,9 @@ use tempfile::TempDir;
 use super::wire::Wire;
 use crate::support::port::Port;
 use crate::support::proc::Proc;
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 use crate::support::skips::Permitted;
-use crate::support::{WAIT_TIMEOUT, patient};
+use crate::support::{WAIT_TIMEOUT, scaled};
 
 /// Which program is the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub fn retune() -> String {
 /// Returns the program under test; `None` when etcd is requested and missing.
 pub fn program() -> Option<Program> {
     match std::env::var("RETUNE_TEST_STORE").as_deref() {
-        Ok("etcd") => need("etcd").then_some(Program::Etcd),
+        Ok("etcd") => need_program("etcd").then_some(Program::Etcd),
         _ => Some(Program::Retune),
     }
 }
@@ -78,13 +78,13 @@ impl Member {
         let (client, peer) = (ports[0].address(), ports[1].address());
         let (name, advertised, cluster) = ("one".to_owned(), peer.clone(), format!("one=http://{peer}"));
         let slot = MemberSlot { name, client, peer, advertised, cluster, scheme: "http" };
-        let mut member = Self::seated(program, slot, ports);
-        member.words(words);
+        let mut member = Self::in_slot(program, slot, ports);
+        member.set_flags(words);
         Some(member)
     }
 
     /// Makes one of several, which holds these ports.
-    pub fn seated(program: Program, slot: MemberSlot, ports: Vec<Port>) -> Self {
+    pub fn in_slot(program: Program, slot: MemberSlot, ports: Vec<Port>) -> Self {
         let root = tempfile::Builder::new().prefix("retune-member-").tempdir().unwrap();
         let (words, wrapper, env) = (Vec::new(), Vec::new(), Vec::new());
         Self { program, slot, root, _ports: ports, words, wrapper, env, proc: None }
@@ -101,7 +101,7 @@ impl Member {
     }
 
     /// Sets the extra flags from the next start on.
-    pub fn words(&mut self, words: &[&str]) {
+    pub fn set_flags(&mut self, words: &[&str]) {
         self.words = words.iter().map(|word| (*word).to_owned()).collect();
     }
 
@@ -183,7 +183,7 @@ impl Member {
 
     /// Waits until it serves; returns an error when it ended or the time is over.
     pub fn until_serving(&mut self, limit: Duration) -> Result<(), String> {
-        let (start, limit) = (Instant::now(), patient(limit));
+        let (start, limit) = (Instant::now(), scaled(limit));
         let mut wire = self.wire();
         loop {
             if wire.get("/health").is_ok_and(|answer| answer.status == 200) {
@@ -205,7 +205,7 @@ impl Member {
     }
 
     /// Returns whether it was started and has not ended.
-    pub fn runs(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.proc.is_some() && self.ended().is_none()
     }
 

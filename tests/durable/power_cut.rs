@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use super::member::Member;
 use super::write_history::{Node, Observed};
 use super::{budget, rounds, writers};
-use crate::support::dice::Dice;
-use crate::support::programs::need;
+use crate::support::programs::need_program;
+use crate::support::rng::TestRng;
 use crate::support::trace::parse;
-use crate::support::trace_disk::{Believe, Image, Recording, Rest, Sent};
+use crate::support::trace_disk::{HonoredSyncs, Image, Recording, Sent, UnsyncedWrites};
 use crate::support::{WAIT_TIMEOUT, eventually};
 
 const WRITERS: usize = 3;
@@ -25,7 +25,7 @@ const CALLS: &str = "trace=write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasyn
 
 /// An acknowledged write, in index order.
 #[derive(Clone, Debug)]
-struct Told {
+struct AcknowledgedWrite {
     /// When its response began to be sent.
     at: usize,
     index: u64,
@@ -38,14 +38,14 @@ struct Told {
 struct Traced {
     member: Member,
     recording: Recording,
-    told: Vec<Told>,
+    told: Vec<AcknowledgedWrite>,
     /// The state before the trace began.
     before: BTreeMap<String, Node>,
 }
 
 /// Runs a scripted load under the tracer, in an empty folder or in that of an earlier load.
-fn traced(snapshot_count: &str, dice: &mut Dice, again: bool) -> Option<Traced> {
-    if !need("strace") {
+fn traced(snapshot_count: &str, rng: &mut TestRng, again: bool) -> Option<Traced> {
+    if !need_program("strace") {
         return None;
     }
     let words = ["--snapshot-count", snapshot_count];
@@ -57,7 +57,7 @@ fn traced(snapshot_count: &str, dice: &mut Dice, again: bool) -> Option<Traced> 
         member.start();
         bulk(&member);
         // Long enough for the large values to leave the history, which every snapshot contains.
-        load(&member, &mut write_history, dice, 0, Duration::from_secs(3));
+        load(&member, &mut write_history, rng, 0, Duration::from_secs(3));
         before = writers::observe(&mut member.wire()).unwrap().files;
         member.kill();
     }
@@ -83,7 +83,7 @@ fn traced(snapshot_count: &str, dice: &mut Dice, again: bool) -> Option<Traced> 
     if let Err(why) = member.until_serving(Duration::from_secs(60)) {
         panic!("{why}\n{}", member.log_tail());
     }
-    load(&member, &mut write_history, dice, 1, Duration::from_secs(2));
+    load(&member, &mut write_history, rng, 1, Duration::from_secs(2));
     let pid = member.pid().to_string();
     member.stop();
     member.under(&[]);
@@ -95,7 +95,7 @@ fn traced(snapshot_count: &str, dice: &mut Dice, again: bool) -> Option<Traced> 
     let calls = parse(&text).unwrap();
     let root = fs::canonicalize(&root).unwrap();
     let recording = Recording::of(&root, &initial, &calls).unwrap();
-    let told = told(&recording.sent);
+    let told = acknowledged(&recording.sent);
     let (steps, syncs) = recording.size();
     eprintln!("power cut: a trace of {} MiB", text.len() >> 20);
     eprintln!("power cut: {steps} changes, {syncs} syncs, {} acknowledged writes", told.len());
@@ -106,14 +106,14 @@ fn traced(snapshot_count: &str, dice: &mut Dice, again: bool) -> Option<Traced> 
 fn load(
     member: &Member,
     write_history: &mut super::write_history::WriteHistory,
-    dice: &mut Dice,
+    rng: &mut TestRng,
     round: u64,
     span: Duration,
 ) {
     let (address, enough) = (member.address(), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let work = scope.spawn(|| {
-            writers::work(&address, write_history, dice, round, &|| enough.load(Ordering::Relaxed));
+            writers::work(&address, write_history, rng, round, &|| enough.load(Ordering::Relaxed));
         });
         std::thread::sleep(span);
         enough.store(true, Ordering::Relaxed);
@@ -165,7 +165,7 @@ fn restore(member: &Member, image: &Image) {
 }
 
 /// Returns the acknowledged writes among the sent data.
-fn told(sent: &[Sent]) -> Vec<Told> {
+fn acknowledged(sent: &[Sent]) -> Vec<AcknowledgedWrite> {
     let mut streams: BTreeMap<&str, (usize, Vec<u8>)> = BTreeMap::new();
     let mut told = Vec::new();
     for part in sent {
@@ -175,7 +175,7 @@ fn told(sent: &[Sent]) -> Vec<Told> {
         }
         stream.extend_from_slice(&part.data);
         while let Some((length, body)) = answer(stream) {
-            told.extend(write_told(*at, &body));
+            told.extend(parse_acknowledged(*at, &body));
             stream.drain(..length);
             *at = part.start;
         }
@@ -206,7 +206,7 @@ fn answer(stream: &[u8]) -> Option<(usize, Vec<u8>)> {
     Some((head + length, stream.get(head..head + length)?.to_vec()))
 }
 
-fn write_told(at: usize, body: &[u8]) -> Option<Told> {
+fn parse_acknowledged(at: usize, body: &[u8]) -> Option<AcknowledgedWrite> {
     let json: serde_json::Value = serde_json::from_slice(body).ok()?;
     let action = json["action"].as_str()?;
     let node = Node::of(&json["node"]);
@@ -216,12 +216,17 @@ fn write_told(at: usize, body: &[u8]) -> Option<Told> {
         "delete" => None,
         _ => return None,
     };
-    Some(Told { at, index: node.modified, key, node: node_kept })
+    Some(AcknowledgedWrite { at, index: node.modified, key, node: node_kept })
 }
 
 /// Returns what is wrong with a state after a cut at this line: it must be the state after some write, not older
 /// than the last acknowledged one.
-fn wrong(told: &[Told], before: &BTreeMap<String, Node>, at: usize, observed: &Observed) -> Option<String> {
+fn wrong(
+    told: &[AcknowledgedWrite],
+    before: &BTreeMap<String, Node>,
+    at: usize,
+    observed: &Observed,
+) -> Option<String> {
     let least = told.iter().filter(|told| told.at <= at).map(|told| told.index).max().unwrap_or(0);
     if observed.index < least {
         return Some(format!("the index went back from {least} to {}", observed.index));
@@ -244,14 +249,19 @@ fn wrong(told: &[Told], before: &BTreeMap<String, Node>, at: usize, observed: &O
     Some(format!("it is no state from {least} on: {}", differences(told, before, least, observed)))
 }
 
-fn change(state: &mut BTreeMap<String, Node>, told: &Told) {
+fn change(state: &mut BTreeMap<String, Node>, told: &AcknowledgedWrite) {
     match &told.node {
         Some(node) => drop(state.insert(told.key.clone(), node.clone())),
         None => drop(state.remove(&told.key)),
     }
 }
 
-fn differences(told: &[Told], before: &BTreeMap<String, Node>, least: u64, observed: &Observed) -> String {
+fn differences(
+    told: &[AcknowledgedWrite],
+    before: &BTreeMap<String, Node>,
+    least: u64,
+    observed: &Observed,
+) -> String {
     let mut state = before.clone();
     told.iter().filter(|told| told.index <= least).for_each(|told| change(&mut state, told));
     let keys = state.keys().chain(observed.files.keys());
@@ -268,18 +278,24 @@ fn differences(told: &[Told], before: &BTreeMap<String, Node>, least: u64, obser
 }
 
 /// Cuts the power at many moments and starts on the result.
-fn cut_and_start(traced: &mut Traced, dice: &mut Dice, cuts: u32) {
+fn cut_and_start(traced: &mut Traced, rng: &mut TestRng, cuts: u32) {
     let (cuts, span) = (rounds("RETUNE_TEST_CUTS", cuts), budget(60));
     let begun = Instant::now();
     let (ends, mut done) = (traced.recording.sync_ends(), 0);
     while done < cuts && begun.elapsed() < span {
-        let at = match dice.below(4) {
-            0 => traced.told[dice.index(traced.told.len())].at,
-            1 => ends[dice.index(ends.len())] + dice.index(3),
-            _ => dice.index(traced.recording.lines),
+        let at = match rng.below(4) {
+            0 => traced.told[rng.index(traced.told.len())].at,
+            1 => ends[rng.index(ends.len())] + rng.index(3),
+            _ => rng.index(traced.recording.lines),
         };
-        let rest = [Rest::Lost, Rest::Kept, Rest::Prefix, Rest::Random, Rest::Random][dice.index(5)];
-        let image = traced.recording.cut(at, Believe::All, rest, &mut |bound| dice.index(bound));
+        let rest = [
+            UnsyncedWrites::Lost,
+            UnsyncedWrites::Kept,
+            UnsyncedWrites::Prefix,
+            UnsyncedWrites::Random,
+            UnsyncedWrites::Random,
+        ][rng.index(5)];
+        let image = traced.recording.cut(at, HonoredSyncs::All, rest, &mut |bound| rng.index(bound));
         let member = &mut traced.member;
         restore(member, &image);
         member.clear_log();
@@ -290,7 +306,7 @@ fn cut_and_start(traced: &mut Traced, dice: &mut Dice, cuts: u32) {
         };
         member.kill();
         if let Some(found) = found {
-            let kept = keep(member, &image);
+            let kept = keep_for_inspection(member, &image);
             panic!(
                 "a cut at line {at} with the rest {rest:?}: {found}\n--- folder: {kept}\n--- log\n{}",
                 member.log_tail()
@@ -303,7 +319,7 @@ fn cut_and_start(traced: &mut Traced, dice: &mut Dice, cuts: u32) {
 }
 
 /// Keeps the folder of a failure for inspection.
-fn keep(member: &Member, image: &Image) -> String {
+fn keep_for_inspection(member: &Member, image: &Image) -> String {
     let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("power-cut-{}", std::process::id()));
     fs::remove_dir_all(&at).ok();
     fs::create_dir_all(&at).unwrap();
@@ -318,25 +334,27 @@ fn keep(member: &Member, image: &Image) -> String {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_when_the_power_goes() {
-    let mut dice = Dice::thrown("power_cut");
-    let Some(mut traced) = traced("40", &mut dice, false) else { return };
-    cut_and_start(&mut traced, &mut dice, 60);
+fn a_power_cut_loses_no_acknowledged_write() {
+    let mut rng = TestRng::from_env("power_cut");
+    let Some(mut traced) = traced("40", &mut rng, false) else { return };
+    cut_and_start(&mut traced, &mut rng, 60);
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_when_the_power_goes_after_a_restart() {
-    let mut dice = Dice::thrown("power_cut_again");
-    let Some(mut traced) = traced("400", &mut dice, true) else { return };
-    cut_and_start(&mut traced, &mut dice, 20);
+fn a_power_cut_after_a_restart_loses_no_acknowledged_write() {
+    let mut rng = TestRng::from_env("power_cut_again");
+    let Some(mut traced) = traced("400", &mut rng, true) else { return };
+    cut_and_start(&mut traced, &mut rng, 20);
 }
 
 #[test]
-fn a_sync_that_is_not_believed_loses_writes_and_the_check_says_so() {
-    let mut dice = Dice::thrown("power_cut_doubted");
-    let Some(mut traced) = traced("100000", &mut dice, false) else { return };
+fn an_ignored_sync_loses_writes_and_the_check_detects_it() {
+    let mut rng = TestRng::from_env("power_cut_doubted");
+    let Some(mut traced) = traced("100000", &mut rng, false) else { return };
     let at = traced.recording.lines;
-    let image = traced.recording.cut(at, Believe::NotFdatasync, Rest::Lost, &mut |bound| dice.index(bound));
+    let image = traced
+        .recording
+        .cut(at, HonoredSyncs::NotFdatasync, UnsyncedWrites::Lost, &mut |bound| rng.index(bound));
     restore(&traced.member, &image);
     traced.member.spawn();
     let found = match traced.member.until_serving(Duration::from_secs(20)) {

@@ -47,7 +47,7 @@ impl Wire {
     }
 
     /// Sets another timeout for a response.
-    pub fn patient_for(mut self, limit: Duration) -> Self {
+    pub fn with_timeout(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }

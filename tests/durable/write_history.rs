@@ -84,7 +84,7 @@ pub struct Tally {
 /// The history of all writers.
 #[derive(Clone, Debug, Default)]
 pub struct WriteHistory {
-    pub books: Vec<WriteLog>,
+    pub write_logs: Vec<WriteLog>,
     pub counters: BTreeMap<String, Tally>,
     /// The highest index of all acknowledged writes.
     pub highest: u64,
@@ -127,19 +127,19 @@ impl WriteHistory {
     /// Returns everything in `observed` that is impossible, one line each.
     pub fn check(&self, observed: &Observed) -> Vec<String> {
         let mut wrong: Vec<String> =
-            self.books.iter().flat_map(|write_log| write_log.faults.clone()).collect();
+            self.write_logs.iter().flat_map(|write_log| write_log.faults.clone()).collect();
         if observed.index < self.highest {
             wrong.push(format!("the index went back from {} to {}", self.highest, observed.index));
         }
-        for write_log in &self.books {
-            self.check_book(write_log, observed, &mut wrong);
+        for write_log in &self.write_logs {
+            self.check_log(write_log, observed, &mut wrong);
         }
         for (key, tally) in &self.counters {
             self.check_counter(key, tally, observed.files.get(key), &mut wrong);
         }
         for key in observed.files.keys() {
-            let owned =
-                self.books.iter().any(|write_log| write_log.owns(key)) || self.counters.contains_key(key);
+            let owned = self.write_logs.iter().any(|write_log| write_log.owns(key))
+                || self.counters.contains_key(key);
             if !owned {
                 wrong.push(format!("{key} is there and nobody wrote it"));
             }
@@ -147,7 +147,7 @@ impl WriteHistory {
         wrong
     }
 
-    fn check_book(&self, write_log: &WriteLog, observed: &Observed, wrong: &mut Vec<String>) {
+    fn check_log(&self, write_log: &WriteLog, observed: &Observed, wrong: &mut Vec<String>) {
         for (key, want) in &write_log.known {
             let got = observed.files.get(key);
             if got != Some(want) && !self.explains(write_log, key, got) {
@@ -180,7 +180,7 @@ impl WriteHistory {
     /// Returns whether its index belongs to no other acknowledged write.
     fn is_new(&self, write_log: &WriteLog, key: &str, got: &Node) -> bool {
         let before = write_log.known.get(key).map_or(0, |node| node.modified);
-        let mut told = self.books.iter().flat_map(|write_log| write_log.known.values());
+        let mut told = self.write_logs.iter().flat_map(|write_log| write_log.known.values());
         got.modified > before && told.all(|node| node.modified != got.modified)
     }
 
@@ -205,7 +205,7 @@ impl WriteHistory {
     /// Adopts the observed state as known: nothing is pending any more.
     pub fn settle(&mut self, observed: &Observed) {
         self.highest = self.highest.max(observed.index);
-        for write_log in &mut self.books {
+        for write_log in &mut self.write_logs {
             write_log.pending = None;
             write_log.events.clear();
             let own = observed.files.iter().filter(|(key, _)| write_log.owns(key));
@@ -242,14 +242,14 @@ mod tests {
         let write_log = WriteLog { folders: vec!["/w".to_owned()], known, ..WriteLog::default() };
         let tally = Tally { top: Some((2, node("2.w.1", 7, 8))), ..Tally::default() };
         WriteHistory {
-            books: vec![write_log],
+            write_logs: vec![write_log],
             counters: BTreeMap::from([("/c".to_owned(), tally)]),
             highest: 8,
         }
     }
 
     fn faithful() -> Observed {
-        let mut files = write_history().books[0].known.clone();
+        let mut files = write_history().write_logs[0].known.clone();
         files.insert("/c".to_owned(), node("2.w.1", 7, 8));
         Observed { files, index: 8 }
     }
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faithful_store_passes() {
+    fn a_correct_store_passes() {
         assert_eq!(wrong(|_, _| {}), "");
     }
 
@@ -279,13 +279,14 @@ mod tests {
         assert!(wrong(|_, seen| put(seen, "/z", node("9", 9, 9))).contains("nobody wrote it"));
         assert!(wrong(|_, seen| put(seen, "/c", node("1.w.0", 7, 7))).contains("/c was acknowledged as"));
         assert!(wrong(|_, seen| seen.index = 7).contains("the index went back from 8 to 7"));
-        assert!(wrong(|own, _| own.books[0].faults.push("x".to_owned())).contains('x'));
+        assert!(wrong(|own, _| own.write_logs[0].faults.push("x".to_owned())).contains('x'));
     }
 
     #[test]
-    fn what_was_under_way_may_be_there_whole_or_not_at_all() {
+    fn a_write_in_progress_may_be_there_completely_or_not_at_all() {
         let write = |own: &mut WriteHistory| {
-            own.books[0].pending = Some(Attempt::Write { key: "/w/a".to_owned(), value: "3".to_owned() });
+            own.write_logs[0].pending =
+                Some(Attempt::Write { key: "/w/a".to_owned(), value: "3".to_owned() });
         };
         assert_eq!(wrong(|own, _| write(own)), "");
         let whole = |own: &mut WriteHistory, seen: &mut Observed| {
@@ -311,15 +312,15 @@ mod tests {
     }
 
     #[test]
-    fn deletions_and_in_order_keys_may_be_under_way_too() {
+    fn deletions_and_in_order_keys_may_be_in_progress_too() {
         let gone = |own: &mut WriteHistory, seen: &mut Observed| {
-            own.books[0].pending = Some(Attempt::Delete { key: "/w/a".to_owned() });
+            own.write_logs[0].pending = Some(Attempt::Delete { key: "/w/a".to_owned() });
             drop(seen.files.remove("/w/a"));
         };
         assert_eq!(wrong(gone), "");
         let post = |key: &'static str| {
             move |own: &mut WriteHistory, seen: &mut Observed| {
-                own.books[0].pending =
+                own.write_logs[0].pending =
                     Some(Attempt::Post { folder: "/w/q".to_owned(), value: "p".to_owned() });
                 put(seen, key, node("p", 9, 9));
             }
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_may_have_taken_what_was_under_way_and_nothing_else() {
+    fn a_counter_may_include_writes_in_progress_and_nothing_else() {
         let tried = |own: &mut WriteHistory, value: &str| {
             own.counters.get_mut("/c").unwrap().pending.insert(value.to_owned());
         };
@@ -351,9 +352,9 @@ mod tests {
     }
 
     #[test]
-    fn settling_takes_what_is_there_as_known() {
+    fn settling_accepts_the_current_state_as_known() {
         let (mut own, mut seen) = (write_history(), faithful());
-        own.books[0].pending = Some(Attempt::Delete { key: "/w/a".to_owned() });
+        own.write_logs[0].pending = Some(Attempt::Delete { key: "/w/a".to_owned() });
         drop(seen.files.remove("/w/a"));
         seen.index = 9;
         own.settle(&seen);

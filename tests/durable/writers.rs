@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::wire::{Answer, Wire};
 use super::write_history::{Attempt, Event, Node, Observed, WriteHistory, WriteLog, count_of};
-use crate::support::dice::Dice;
+use crate::support::rng::TestRng;
 
 /// Keys in each writer's folder.
 const KEYS: u64 = 12;
@@ -15,40 +15,40 @@ const COUNTERS: u64 = 3;
 
 /// Returns a history for this many writers.
 pub fn write_history(writers: usize) -> WriteHistory {
-    let books = (0..writers).map(|number| WriteLog {
+    let write_logs = (0..writers).map(|number| WriteLog {
         folders: vec![format!("/w{number}"), format!("/q{number}")],
         ..WriteLog::default()
     });
     let counters = (0..COUNTERS).map(|number| (format!("/counter{number}"), Default::default()));
-    WriteHistory { books: books.collect(), counters: counters.collect(), highest: 0 }
+    WriteHistory { write_logs: write_logs.collect(), counters: counters.collect(), highest: 0 }
 }
 
 /// The load of one round: every writer works until its connection breaks or `enough` says so.
 pub fn work(
     address: &str,
     write_history: &mut WriteHistory,
-    dice: &mut Dice,
+    rng: &mut TestRng,
     round: u64,
     enough: &(dyn Fn() -> bool + Sync),
 ) {
-    let books = std::mem::take(&mut write_history.books);
+    let write_logs = std::mem::take(&mut write_history.write_logs);
     let shared = Mutex::new(std::mem::take(write_history));
     let shared_ref = &shared;
-    let books = std::thread::scope(|scope| {
-        let threads: Vec<_> = books
+    let write_logs = std::thread::scope(|scope| {
+        let threads: Vec<_> = write_logs
             .into_iter()
             .enumerate()
             .map(|(number, write_log)| {
-                let dice = dice.split();
+                let rng = rng.split();
                 let wire = Wire::to(address);
-                let writer = Writer { number, round, serial: 0, write_log, wire, dice, shared: shared_ref };
+                let writer = Writer { number, round, serial: 0, write_log, wire, rng, shared: shared_ref };
                 scope.spawn(move || writer.run(enough))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     *write_history = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    write_history.books = books;
+    write_history.write_logs = write_logs;
 }
 
 /// Reads the whole store.
@@ -66,7 +66,7 @@ struct Writer<'s> {
     serial: u64,
     write_log: WriteLog,
     wire: Wire,
-    dice: Dice,
+    rng: TestRng,
     shared: &'s Mutex<WriteHistory>,
 }
 
@@ -80,15 +80,15 @@ impl Writer<'_> {
     fn value(&mut self) -> String {
         self.serial += 1;
         let mut value = format!("{}.{}.{}.", self.round, self.number, self.serial);
-        let length = if self.dice.one_in(40) { 200_000 } else { 40 };
-        value.extend(std::iter::repeat_n('x', self.dice.index(length)));
+        let length = if self.rng.one_in(40) { 200_000 } else { 40 };
+        value.extend(std::iter::repeat_n('x', self.rng.index(length)));
         value
     }
 
     /// Does one write; `None` when its result is unknown.
     fn step(&mut self) -> Option<()> {
-        let key = format!("/w{}/k{}", self.number, self.dice.below(KEYS));
-        match self.dice.below(10) {
+        let key = format!("/w{}/k{}", self.number, self.rng.below(KEYS));
+        match self.rng.below(10) {
             0 | 1 => self.count(),
             2 => self.post(),
             3 => self.delete(key),
@@ -99,7 +99,7 @@ impl Writer<'_> {
     fn write(&mut self, key: String) -> Option<()> {
         let value = self.value();
         let known = self.write_log.known.get(&key);
-        let (query, action) = match (known, self.dice.below(4)) {
+        let (query, action) = match (known, self.rng.below(4)) {
             (Some(_), 0) => ("?prevExist=true".to_owned(), "update"),
             (Some(node), 1) => (format!("?prevIndex={}", node.modified), "compareAndSwap"),
             (None, 0) => ("?prevExist=false".to_owned(), "create"),
@@ -143,7 +143,7 @@ impl Writer<'_> {
 
     /// Adds one to a shared counter, unless another writer was faster.
     fn count(&mut self) -> Option<()> {
-        let key = format!("/counter{}", self.dice.below(COUNTERS));
+        let key = format!("/counter{}", self.rng.below(COUNTERS));
         self.serial += 1;
         let present = self.wire.get(&format!("/v2/keys{key}")).ok()?;
         let (count, query) = match present.status {

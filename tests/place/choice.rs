@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use super::nodes::{Field, record, web};
+use super::nodes::{NodeRecords, record, web};
 
 /// `a` runs a container on port 80 and has an image, `b` and `c` are empty.
-fn field() -> Field {
-    let field = Field::new();
+fn node_records() -> NodeRecords {
+    let field = NodeRecords::new();
     fill(&field);
     field
 }
 
-fn fill(field: &Field) {
+fn fill(field: &NodeRecords) {
     let mut a = record(&json!({"label_name": "1", "zone": "us-east"}), &web());
     a["images"] = json!([{"id": "sha256:06a1f75304ba", "tags": ["redis:7"]}]);
     field.publish("a", &a);
@@ -20,15 +20,15 @@ fn fill(field: &Field) {
 }
 
 #[track_caller]
-fn assert_chosen(field: &Field, words: &str, wanted: &str) {
+fn assert_chosen(field: &NodeRecords, words: &str, wanted: &str) {
     let done = field.place(words).exits(0);
     assert_eq!(done.stdout, format!("{wanted}\n"), "{words}: {}", done.stderr);
     assert_eq!(done.stderr, "", "{words}: nothing but the answer");
 }
 
 #[test]
-fn constraints_affinities_images_and_ports_lead_to_a_node() {
-    let field = field();
+fn constraints_affinities_images_and_ports_select_a_node() {
+    let field = node_records();
     for (words, wanted) in [
         ("-e constraint:label_name==1", "a"),
         ("-e constraint:label_name!=1", "b"),
@@ -54,8 +54,8 @@ fn constraints_affinities_images_and_ports_lead_to_a_node() {
 }
 
 #[test]
-fn a_real_etcd_holds_the_records_as_well() {
-    let Some(field) = Field::real() else { return };
+fn the_records_can_be_in_a_real_etcd() {
+    let Some(field) = NodeRecords::real() else { return };
     field.place("").exits(1).says("No nodes available in the cluster");
     fill(&field);
     assert_chosen(&field, "-e constraint:label_name==1", "a");
@@ -64,8 +64,8 @@ fn a_real_etcd_holds_the_records_as_well() {
 }
 
 #[test]
-fn who_fits_nowhere_is_told_what_could_not_be_met() {
-    let field = field();
+fn a_container_that_fits_nowhere_is_reported_with_the_unmet_requirements() {
+    let field = node_records();
     for (words, says) in [
         ("-e constraint:label_name==0", "unable to find a node that satisfies label_name==0\n"),
         ("-e affinity:container==back", "unable to find a node that satisfies container==back\n"),
@@ -76,14 +76,14 @@ fn who_fits_nowhere_is_told_what_could_not_be_met() {
         let done = field.place(words).exits(1);
         assert_eq!((&*done.stdout, &*done.stderr), ("", says), "{words}");
     }
-    let all = Field::of(&[("a", record(&json!({}), &web()))]);
+    let all = NodeRecords::of(&[("a", record(&json!({}), &web()))]);
     let done = all.place("-p 80:80").exits(1);
     assert_eq!(done.stderr, "unable to find a node with port 80 available\n");
 }
 
 #[test]
-fn swarms_habits_are_kept_to_the_letter_when_asked_for() {
-    let field = field();
+fn swarms_behaviour_is_reproduced_on_request() {
+    let field = node_records();
     // In this dialect a missing label is an empty text, and TCP and UDP are the same.
     assert_chosen(&field, "--compat swarm -e constraint:zone==* -e constraint:node==c", "c");
     field.place("-e constraint:zone==* -e constraint:node==c").exits(1);
@@ -97,15 +97,15 @@ fn swarms_habits_are_kept_to_the_letter_when_asked_for() {
 }
 
 #[test]
-fn filters_that_are_not_named_are_not_asked() {
-    let field = field();
+fn unlisted_filters_are_not_applied() {
+    let field = node_records();
     assert_chosen(&field, "--filter port -e constraint:label_name==0 -p 80:80", "b");
     assert_chosen(&field, "--filter constraint -e constraint:node==a -p 80:80", "a");
 }
 
 #[test]
-fn random_takes_any_node_that_fits() {
-    let field = field();
+fn random_chooses_any_node_that_fits() {
+    let field = node_records();
     let done = field.place("--strategy random --all -p 80:80").exits(0);
     let mut names: Vec<&str> = done.stdout.lines().collect();
     names.sort_unstable();

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::support::http::{encode, request};
-use crate::support::retune::Done;
+use crate::support::retune::FinishedRun;
 use crate::support::{Dir, Etcd, Retune, Store};
 
 /// Our store or a real etcd: it must not matter which.
-pub enum Holder {
+pub enum RecordStore {
     /// Ours.
     Own(Store),
     /// etcd.
@@ -15,20 +15,20 @@ pub enum Holder {
 }
 
 /// The store, and the folder for the program's logs.
-pub struct Field {
-    holder: Holder,
+pub struct NodeRecords {
+    holder: RecordStore,
     dir: Dir,
 }
 
-impl Field {
+impl NodeRecords {
     /// Returns a field in our own store.
     pub fn new() -> Self {
-        Self { holder: Holder::Own(Store::start()), dir: Dir::new() }
+        Self { holder: RecordStore::Own(Store::start()), dir: Dir::new() }
     }
 
     /// Returns one in a real etcd, where that is installed.
     pub fn real() -> Option<Self> {
-        Some(Self { holder: Holder::Real(Etcd::start()?), dir: Dir::new() })
+        Some(Self { holder: RecordStore::Real(Etcd::start()?), dir: Dir::new() })
     }
 
     /// Returns one with these nodes.
@@ -43,8 +43,8 @@ impl Field {
     /// Returns the store's URL.
     pub fn url(&self) -> String {
         match &self.holder {
-            Holder::Own(store) => store.url(),
-            Holder::Real(etcd) => etcd.url(),
+            RecordStore::Own(store) => store.url(),
+            RecordStore::Real(etcd) => etcd.url(),
         }
     }
 
@@ -69,7 +69,7 @@ impl Field {
 
     /// Runs `retune place` with these words.
     #[track_caller]
-    pub fn place(&self, words: &str) -> Done {
+    pub fn place(&self, words: &str) -> FinishedRun {
         let words: Vec<&str> = words.split_whitespace().collect();
         Retune::new(&self.dir, &["place", "--endpoints", &self.url()]).args(&words).run()
     }

@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::oracle::{Rules, expected};
-use super::view::{Seen, below_now};
-use crate::support::fake_engine::{Container, FakeEngine, Lives};
+use super::store_view::{Seen, below_now};
+use crate::support::fake_engine::{Container, FakeEngine, OnEngineStop};
 use crate::support::fake_time::FakeTime;
-use crate::support::{Daemon, Dir, Retune, Store, WAIT_TIMEOUT, eventually, patient, stays};
+use crate::support::{Daemon, Dir, Retune, Store, WAIT_TIMEOUT, eventually, scaled, stays};
 
 const IP: &str = "198.51.100.7";
 
 /// An engine, a store, and the wanted content of the store.
-struct Scene {
+struct TestBed {
     engine: FakeEngine,
     store: Store,
     rules: Rules,
 }
 
-impl Scene {
+impl TestBed {
     fn new() -> Self {
         let rules =
             Rules { prefix: "/crash".to_owned(), node: "n1".to_owned(), ip: IP.to_owned(), suffix: true };
@@ -42,13 +42,14 @@ impl Scene {
 
     fn wrong(&self) -> Vec<String> {
         let wanted = expected(&self.engine.containers(), &self.rules);
-        self.seen().map_or_else(|| vec!["the store does not answer".to_owned()], |seen| seen.differs(&wanted))
+        self.seen()
+            .map_or_else(|| vec!["the store does not answer".to_owned()], |seen| seen.differences(&wanted))
     }
 
     /// Waits until the store matches the engine.
     #[track_caller]
     fn right(&self, when: &str, limit: Duration) -> Duration {
-        let (start, limit) = (Instant::now(), patient(limit));
+        let (start, limit) = (Instant::now(), scaled(limit));
         let mut wrong = self.wrong();
         while !wrong.is_empty() {
             assert!(start.elapsed() < limit, "{when}, still after {limit:?}:\n{}", wrong.join("\n"));
@@ -84,7 +85,7 @@ const ORDERS: [[Victim; 3]; 6] = [
 ];
 
 fn killed_in_this_order(order: [Victim; 3], together: bool) {
-    let (dir, mut scene) = (Dir::new(), Scene::new());
+    let (dir, mut scene) = (Dir::new(), TestBed::new());
     scene.engine.run(web("stays"));
     scene.engine.run(web("moves").publish("443/tcp", None));
     scene.engine.run(web("goes"));
@@ -105,11 +106,11 @@ fn killed_in_this_order(order: [Victim; 3], together: bool) {
         }
         back.push(victim);
         if !together {
-            revive(&mut scene, &mut daemon, &dir, back.pop().expect("just killed"));
+            restart(&mut scene, &mut daemon, &dir, back.pop().expect("just killed"));
         }
     }
     for victim in back {
-        revive(&mut scene, &mut daemon, &dir, victim);
+        restart(&mut scene, &mut daemon, &dir, victim);
     }
     eventually("containers settle", WAIT_TIMEOUT, || scene.engine.settled());
     let took = scene.right(&format!("after {order:?}, together {together}"), WAIT_TIMEOUT);
@@ -117,36 +118,36 @@ fn killed_in_this_order(order: [Victim; 3], together: bool) {
     drop(daemon);
 }
 
-fn revive<'d>(scene: &mut Scene, daemon: &mut Option<Daemon<'d>>, dir: &'d Dir, victim: Victim) {
+fn restart<'d>(scene: &mut TestBed, daemon: &mut Option<Daemon<'d>>, dir: &'d Dir, victim: Victim) {
     match victim {
         Victim::Registrar => *daemon = Some(scene.register(dir, &[]).spawn()),
-        Victim::Engine => scene.engine.restart(Lives::Stay),
+        Victim::Engine => scene.engine.restart(OnEngineStop::Stay),
         Victim::Store => scene.store.start_again(),
     }
 }
 
 #[test]
-fn killed_one_after_the_other_in_any_order_the_store_is_right_again() {
+fn after_successive_kills_in_any_order_the_store_becomes_correct() {
     for order in ORDERS {
         killed_in_this_order(order, false);
     }
 }
 
 #[test]
-fn killed_together_in_any_order_the_store_is_right_again() {
+fn after_simultaneous_kills_in_any_order_the_store_becomes_correct() {
     for order in ORDERS {
         killed_in_this_order(order, true);
     }
 }
 
 #[test]
-fn an_engine_that_takes_its_containers_along_has_its_keys_back_with_their_new_ports() {
-    let (dir, scene) = (Dir::new(), Scene::new());
+fn an_engine_restart_with_its_containers_restores_their_keys_with_new_ports() {
+    let (dir, scene) = (Dir::new(), TestBed::new());
     scene.engine.run(web("always").always());
     scene.engine.run(web("once"));
     let daemon = scene.register(&dir, &[]).spawn();
     scene.right("at the start", WAIT_TIMEOUT);
-    scene.engine.restart(Lives::End);
+    scene.engine.restart(OnEngineStop::End);
     scene.right("after the restart", WAIT_TIMEOUT);
     assert!(scene.key("web/n1:once:80").is_none() && scene.key("web/n1:always:80").is_some());
     daemon.terminate();
@@ -154,7 +155,7 @@ fn an_engine_that_takes_its_containers_along_has_its_keys_back_with_their_new_po
 
 #[test]
 fn five_hundred_containers_that_start_at_once_are_registered_soon() {
-    let (dir, scene) = (Dir::new(), Scene::new());
+    let (dir, scene) = (Dir::new(), TestBed::new());
     let daemon = scene.register(&dir, &[]).spawn();
     scene.engine.run(web("first"));
     scene.right("with one", WAIT_TIMEOUT);
@@ -174,8 +175,8 @@ fn five_hundred_containers_that_start_at_once_are_registered_soon() {
 }
 
 #[test]
-fn a_container_that_restarts_all_the_time_ends_right_and_disturbs_no_other() {
-    let (dir, scene) = (Dir::new(), Scene::new());
+fn a_constantly_restarting_container_ends_correct_and_affects_no_other() {
+    let (dir, scene) = (Dir::new(), TestBed::new());
     scene.engine.run(web("calm"));
     let wild = scene.engine.run(web("wild"));
     let daemon = scene.register(&dir, &[]).spawn();
@@ -198,8 +199,8 @@ fn a_container_that_restarts_all_the_time_ends_right_and_disturbs_no_other() {
 }
 
 #[test]
-fn of_two_containers_that_claim_one_key_one_holds_it_until_it_goes() {
-    let (dir, scene) = (Dir::new(), Scene::new());
+fn of_two_containers_that_claim_one_key_one_holds_it_until_it_is_removed() {
+    let (dir, scene) = (Dir::new(), TestBed::new());
     let one = scene.engine.run(web("one").env("SERVICE_ID", "same"));
     let daemon = scene.register(&dir, &[]).spawn();
     scene.right("with one", WAIT_TIMEOUT);
@@ -222,9 +223,9 @@ fn of_two_containers_that_claim_one_key_one_holds_it_until_it_goes() {
 
 /// Longer than any lease; `RETUNE_TEST_SLOW` makes it ten minutes.
 #[test]
-fn a_store_that_was_down_for_long_gets_all_its_keys_back() {
+fn after_a_long_store_outage_all_keys_are_restored() {
     let slow = std::env::var_os("RETUNE_TEST_SLOW").is_some();
-    let (dir, mut scene) = (Dir::new(), Scene::new());
+    let (dir, mut scene) = (Dir::new(), TestBed::new());
     for number in 0..5 {
         scene.engine.run(web(&format!("c{number}")));
     }
@@ -235,7 +236,7 @@ fn a_store_that_was_down_for_long_gets_all_its_keys_back() {
     scene.engine.crash("c1", 1, Duration::ZERO);
     scene.engine.run(web("late"));
     let away = Duration::from_secs(if slow { 600 } else { 15 });
-    stays("the registrar waits", away, || daemon.lives());
+    stays("the registrar waits", away, || daemon.is_running());
     scene.store.start_again();
     // Delays grow, but not beyond what a person would accept.
     let took = scene.right("when the store is back", Duration::from_secs(45));
@@ -245,7 +246,7 @@ fn a_store_that_was_down_for_long_gets_all_its_keys_back() {
 
 #[test]
 fn a_wall_clock_that_jumps_changes_nothing() {
-    let (dir, scene) = (Dir::new(), Scene::new());
+    let (dir, scene) = (Dir::new(), TestBed::new());
     let Some(clock) = FakeTime::new(&dir.path("")) else { return };
     scene.engine.run(web("one"));
     let mut register = scene.register(&dir, &[]);
@@ -258,18 +259,18 @@ fn a_wall_clock_that_jumps_changes_nothing() {
     for jump in ["+1d", "-1d", "+400d"] {
         clock.set(jump);
         stays("the key", Duration::from_secs(4), || {
-            scene.seen().is_some_and(|seen| seen.differs(&wanted).is_empty())
+            scene.seen().is_some_and(|seen| seen.differences(&wanted).is_empty())
         });
     }
     scene.engine.run(web("two"));
     let took = scene.right("a new container after the jumps", WAIT_TIMEOUT);
-    assert!(took < patient(Duration::from_secs(2)), "it came by chance, after {took:?}");
+    assert!(took < scaled(Duration::from_secs(2)), "it came by chance, after {took:?}");
     daemon.terminate();
 }
 
 #[test]
 fn an_engines_clock_that_jumps_hides_no_container() {
-    let (dir, scene) = (Dir::new(), Scene::new());
+    let (dir, scene) = (Dir::new(), TestBed::new());
     let daemon = scene.register(&dir, &["--relist", "1h"]).spawn();
     scene.engine.run(web("one"));
     scene.right("at the start", WAIT_TIMEOUT);
@@ -283,8 +284,8 @@ fn an_engines_clock_that_jumps_hides_no_container() {
 }
 
 #[test]
-fn on_exit_remove_leaves_nothing_and_keep_leaves_it_to_the_lease() {
-    let (dir, scene) = (Dir::new(), Scene::new());
+fn on_exit_remove_leaves_no_keys_and_keep_leaves_them_to_the_lease() {
+    let (dir, scene) = (Dir::new(), TestBed::new());
     scene.engine.run(web("one"));
     let daemon = scene.register(&dir, &["--on-exit", "keep"]).spawn();
     scene.right("at the start", WAIT_TIMEOUT);

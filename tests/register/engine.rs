@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::raw::{Events, Over, ask, field, get, head_of};
+use super::raw::{Events, StreamEnd, ask, field, get, head_of};
 use crate::support::fake_engine::{
-    Container, Dialect, Endpoint, Failure, FakeEngine, Health, Lives, Since, Told,
+    CommandResult, Container, Dialect, Endpoint, Failure, FakeEngine, Health, OnEngineStop, Since,
 };
 use crate::support::http::request;
 use crate::support::skips::Permitted;
@@ -25,7 +25,7 @@ fn events_of(engine: &FakeEngine, happen: impl FnOnce()) -> Vec<String> {
 }
 
 #[test]
-fn the_events_of_docker_come_in_dockers_order() {
+fn the_events_of_docker_have_dockers_order() {
     let engine = FakeEngine::start();
     let id = engine.create(web());
     let settle = || eventually("it settles", WAIT_TIMEOUT, || engine.settled());
@@ -57,7 +57,7 @@ fn the_events_of_docker_come_in_dockers_order() {
 }
 
 #[test]
-fn a_stop_is_told_at_once_with_its_signal_and_ends_later() {
+fn a_stop_sends_its_signal_event_at_once_and_ends_later() {
     let engine = FakeEngine::start();
     engine.run(web().stop_signal(3));
     let mut events = Events::open(engine.socket(), "").unwrap();
@@ -75,7 +75,7 @@ fn a_stop_is_told_at_once_with_its_signal_and_ends_later() {
 }
 
 #[test]
-fn podman_tells_less_and_says_it_otherwise() {
+fn podman_sends_fewer_and_different_events() {
     let engine = FakeEngine::start_as(Dialect::Podman, 0);
     assert_eq!(field(&head_of(engine.socket(), "!/_ping").unwrap(), "api-version").as_deref(), Some("1.44"));
     engine.run(web().healthcheck());
@@ -96,7 +96,7 @@ fn podman_tells_less_and_says_it_otherwise() {
 }
 
 #[test]
-fn ports_are_there_while_a_container_runs_and_change_with_its_lives() {
+fn ports_exist_while_a_container_runs_and_change_with_its_restarts() {
     let engine = FakeEngine::start();
     let id = engine.create(web());
     let ports = || get(engine.socket(), "/containers/web/json").unwrap()["NetworkSettings"]["Ports"].clone();
@@ -115,7 +115,7 @@ fn ports_are_there_while_a_container_runs_and_change_with_its_lives() {
 }
 
 #[test]
-fn a_list_tells_health_and_state_in_words_for_people() {
+fn a_list_contains_health_and_state_as_text() {
     let engine = FakeEngine::start();
     engine.run(web().healthcheck());
     let status =
@@ -128,24 +128,24 @@ fn a_list_tells_health_and_state_in_words_for_people() {
 }
 
 #[test]
-fn a_url_without_a_version_or_of_one_that_is_not_spoken_is_refused() {
+fn a_url_without_a_version_or_with_an_unsupported_one_is_refused() {
     let engine = FakeEngine::start();
     let status = |path: &str| ask(engine.socket(), "GET", path).unwrap().0;
     assert_eq!(status("!/_ping"), 200);
-    assert!(engine.wrongly_asked().is_empty());
+    assert!(engine.invalid_requests().is_empty());
     assert_eq!(status("!/containers/json"), 400);
     assert_eq!(status("!/v1.48/containers/json"), 400);
     assert_eq!(status("!/v1.20/containers/json"), 400);
     assert_eq!(status("!/v1.24/containers/json"), 200);
-    assert_eq!(engine.wrongly_asked().len(), 3);
+    assert_eq!(engine.invalid_requests().len(), 3);
 }
 
 #[test]
-fn since_replays_what_is_remembered_and_no_more_than_256() {
+fn since_replays_remembered_events_up_to_256() {
     let engine = FakeEngine::start();
     engine.run(web());
     let start = Events::open(engine.socket(), "?since=0").unwrap().actions();
-    assert_eq!(start, (vec!["create".to_owned(), "start".to_owned()], Over::Silent));
+    assert_eq!(start, (vec!["create".to_owned(), "start".to_owned()], StreamEnd::Silent));
     let at = Events::open(engine.socket(), "?since=0").unwrap().next().unwrap()["timeNano"].as_i64().unwrap();
     let since = |nano: i64| format!("?since={}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
     assert_eq!(Events::open(engine.socket(), &since(at)).unwrap().actions().0, ["create", "start"]);
@@ -153,19 +153,19 @@ fn since_replays_what_is_remembered_and_no_more_than_256() {
     let replay = format!("{}&until={}", since(at), at / 1_000_000_000 + 1);
     eventually("the second is over", WAIT_TIMEOUT, || {
         let (actions, over) = Events::open(engine.socket(), &replay).unwrap().actions();
-        over == Over::InOrder && actions == ["create", "start"]
+        over == StreamEnd::InOrder && actions == ["create", "start"]
     });
     engine.pull("busybox", 300);
     let only = "&filters=%7B%22type%22%3A%7B%22container%22%3Atrue%7D%7D";
     assert_eq!(Events::open(engine.socket(), "?since=0").unwrap().actions().0.len(), 256);
     assert!(Events::open(engine.socket(), &format!("?since=0{only}")).unwrap().actions().0.is_empty());
     assert!(Events::open(engine.socket(), "?since=5&until=4").is_err());
-    engine.restart(Lives::Stay);
+    engine.restart(OnEngineStop::Stay);
     assert!(Events::open(engine.socket(), "?since=0").unwrap().actions().0.is_empty());
 }
 
 #[test]
-fn events_can_be_lost_doubled_swapped_and_silenced_and_since_can_lie() {
+fn events_can_be_lost_duplicated_reordered_and_silenced_and_since_can_be_wrong() {
     let engine = FakeEngine::start();
     let id = engine.create(web());
     let lives = || {
@@ -178,17 +178,17 @@ fn events_can_be_lost_doubled_swapped_and_silenced_and_since_can_lie() {
     assert_eq!(honest.len(), 20);
     engine.fault(|faults| faults.lost = 100);
     assert!(events_of(&engine, lives).is_empty());
-    engine.mend();
+    engine.clear_faults();
     engine.fault(|faults| faults.doubled = 100);
     assert_eq!(events_of(&engine, lives).len(), 40);
-    engine.mend();
+    engine.clear_faults();
     engine.fault(|faults| faults.jitter = Duration::from_millis(200));
     let swapped = events_of(&engine, lives);
     assert!(swapped.len() == 20 && swapped != honest, "{swapped:?}");
-    engine.mend();
+    engine.clear_faults();
     engine.fault(|faults| faults.silent = true);
     assert!(events_of(&engine, lives).is_empty());
-    engine.mend();
+    engine.clear_faults();
     engine.fault(|faults| faults.since = Since::Nothing);
     assert!(Events::open(engine.socket(), "?since=0").unwrap().actions().0.is_empty());
     engine.fault(|faults| faults.since = Since::Everything);
@@ -196,9 +196,9 @@ fn events_can_be_lost_doubled_swapped_and_silenced_and_since_can_lie() {
 }
 
 #[test]
-fn streams_end_in_order_or_in_the_middle_of_a_line() {
+fn streams_end_properly_or_in_the_middle_of_a_line() {
     let engine = FakeEngine::start();
-    for (in_a_line, over) in [(false, Over::InOrder), (true, Over::Cut)] {
+    for (in_a_line, over) in [(false, StreamEnd::InOrder), (true, StreamEnd::Cut)] {
         let mut events = Events::open(engine.socket(), "").unwrap();
         engine.cut_streams(in_a_line);
         assert_eq!(events.actions(), (Vec::new(), over));
@@ -206,7 +206,7 @@ fn streams_end_in_order_or_in_the_middle_of_a_line() {
 }
 
 #[test]
-fn the_head_of_a_stream_can_wait_for_its_first_event() {
+fn the_head_of_a_stream_can_be_delayed_until_its_first_event() {
     let engine = FakeEngine::start();
     engine.fault(|faults| faults.late_head = true);
     assert!(Events::open(engine.socket(), "").is_err());
@@ -221,7 +221,7 @@ fn the_head_of_a_stream_can_wait_for_its_first_event() {
 }
 
 #[test]
-fn requests_fail_in_every_way_and_only_those_that_are_to() {
+fn requests_fail_in_every_way_and_only_the_selected_ones() {
     let engine = FakeEngine::start();
     engine.run(web());
     let list = || ask(engine.socket(), "GET", "/containers/json");
@@ -246,36 +246,36 @@ fn requests_fail_in_every_way_and_only_those_that_are_to() {
         String::from_utf8(old.unwrap().1).unwrap().contains("/web"),
         "an answer that is late is out of date"
     );
-    engine.mend();
+    engine.clear_faults();
     assert_eq!(list().unwrap().1, b"[]\n");
 }
 
 #[test]
-fn an_engine_that_is_down_refuses_and_what_happens_meanwhile_is_told_to_nobody() {
+fn a_stopped_engine_refuses_connections_and_sends_no_events_of_that_time() {
     let engine = FakeEngine::start();
     engine.run(web().always());
     engine.run(Container::new("job"));
     let mut events = Events::open(engine.socket(), "").unwrap();
     engine.down();
-    assert_eq!(events.actions(), (Vec::new(), Over::Cut));
+    assert_eq!(events.actions(), (Vec::new(), StreamEnd::Cut));
     assert!(ask(engine.socket(), "GET", "!/_ping").is_err());
     engine.die("web", 1);
     engine.up();
     assert!(Events::open(engine.socket(), "").unwrap().actions().0.is_empty());
     engine.begin("web");
     let before = engine.container("web").unwrap();
-    engine.restart(Lives::Stay);
+    engine.restart(OnEngineStop::Stay);
     assert_eq!(engine.container("web").unwrap().started_at, before.started_at);
-    engine.restart(Lives::End);
+    engine.restart(OnEngineStop::End);
     assert!(engine.container("web").unwrap().started_at > before.started_at);
     assert!(!engine.container("job").unwrap().up());
 }
 
 #[test]
-fn commands_in_containers_run_and_say_how_they_ended() {
+fn commands_in_containers_run_and_return_their_exit_code() {
     let engine = FakeEngine::start();
     engine.run(web().network("host"));
-    engine.commands(Told { code: 7, output: "it is ill\n".to_owned(), takes: NOW });
+    engine.commands(CommandResult { code: 7, output: "it is ill\n".to_owned(), takes: NOW });
     let url = engine.tcp_url();
     let address = url.strip_prefix("tcp://").unwrap();
     let post = |path: &str, body| {
@@ -294,7 +294,7 @@ fn commands_in_containers_run_and_say_how_they_ended() {
 
 /// Docker's client uses no other server than the fake engine.
 #[test]
-fn dockers_own_client_takes_it_for_an_engine() {
+fn dockers_own_client_accepts_it_as_an_engine() {
     let there = Command::new("docker").arg("--version").output().is_ok();
     if !there {
         Permitted::NoDocker.skip();
@@ -323,11 +323,11 @@ fn dockers_own_client_takes_it_for_an_engine() {
     let until = ["--until", &soon.to_string(), "--format", "{{.Action}}"];
     let events = docker(&[&["events", "--since", "1m"][..], &until].concat());
     assert_eq!(events.lines().collect::<Vec<_>>(), ["create", "start", "kill", "die", "stop"]);
-    assert!(engine.wrongly_asked().is_empty(), "{:?}", engine.wrongly_asked());
+    assert!(engine.invalid_requests().is_empty(), "{:?}", engine.invalid_requests());
 }
 
 #[test]
-fn what_is_said_by_tcp_is_said_by_the_same_engine() {
+fn the_same_engine_responds_over_tcp() {
     let engine = FakeEngine::start();
     engine.run(web());
     let url = engine.tcp_url();

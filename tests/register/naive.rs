@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::oracle::{Rules, services};
 use super::raw::get;
-use super::view::below_now;
+use super::store_view::below_now;
 use crate::support::fake_engine::Container;
 use crate::support::http::{encode, request};
 
@@ -43,20 +43,23 @@ pub(super) struct Naive {
 impl Naive {
     /// Runs until `over` returns true. For a thread that may block.
     pub(super) fn run(&self, over: impl Fn() -> bool) {
-        let (mut standing, mut known) = (None, BTreeMap::new());
+        let (mut current, mut known) = (None, BTreeMap::new());
         while !over() {
             // Everything below the prefix belongs to it.
-            if standing.is_none() {
-                standing = below_now(&self.store, &self.rules.prefix).ok().map(|seen| seen.keys);
+            if current.is_none() {
+                current = below_now(&self.store, &self.rules.prefix).ok().map(|seen| seen.keys);
             }
-            if let (Some(standing), Some(wanted)) = (&mut standing, self.look(&mut known)) {
-                self.write(standing, &wanted);
+            if let (Some(current), Some(wanted)) = (&mut current, self.expected_keys(&mut known)) {
+                self.write(current, &wanted);
             }
             sleep(Duration::from_millis(60));
         }
     }
 
-    fn look(&self, known: &mut BTreeMap<String, Vec<(String, String)>>) -> Option<BTreeMap<String, String>> {
+    fn expected_keys(
+        &self,
+        known: &mut BTreeMap<String, Vec<(String, String)>>,
+    ) -> Option<BTreeMap<String, String>> {
         let Some(list) = get(&self.socket, "/containers/json?all=1") else {
             return (self.bug == Bug::FailureMeansNone).then(BTreeMap::new);
         };
@@ -69,7 +72,7 @@ impl Naive {
                 }
                 return None;
             };
-            if !self.well(&seen) {
+            if !self.is_healthy(&seen) {
                 continue;
             }
             let fresh = services(&container(&seen), &self.rules);
@@ -79,34 +82,34 @@ impl Naive {
         Some(wanted)
     }
 
-    fn well(&self, seen: &Value) -> bool {
+    fn is_healthy(&self, seen: &Value) -> bool {
         let status = seen["State"]["Status"].as_str().unwrap_or_default();
         let health = seen["State"]["Health"]["Status"].as_str();
         (status == "running" || (status == "paused" && self.bug == Bug::Paused))
             && (self.bug == Bug::Health || health.is_none_or(|health| health == "healthy"))
     }
 
-    fn write(&self, standing: &mut BTreeMap<String, String>, wanted: &BTreeMap<String, String>) {
+    fn write(&self, current: &mut BTreeMap<String, String>, wanted: &BTreeMap<String, String>) {
         if self.bug == Bug::BreaksFirst {
-            self.remove(standing, wanted);
+            self.remove(current, wanted);
         }
         for (key, value) in wanted {
-            if standing.get(key) == Some(value) {
+            if current.get(key) == Some(value) {
                 continue;
             }
             let body = format!("value={}&ttl=600", encode(value, false));
             if self.done("PUT", key, Some(("application/x-www-form-urlencoded", &body))) {
-                standing.insert(key.clone(), value.clone());
+                current.insert(key.clone(), value.clone());
             }
         }
-        self.remove(standing, wanted);
+        self.remove(current, wanted);
     }
 
-    fn remove(&self, standing: &mut BTreeMap<String, String>, wanted: &BTreeMap<String, String>) {
-        let gone: Vec<_> = standing.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
+    fn remove(&self, current: &mut BTreeMap<String, String>, wanted: &BTreeMap<String, String>) {
+        let gone: Vec<_> = current.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
         for key in gone {
             if self.done("DELETE", &key, None) {
-                standing.remove(&key);
+                current.remove(&key);
             }
         }
     }

@@ -49,7 +49,7 @@ impl<'d> TestSite<'d> {
 }
 
 #[test]
-fn a_node_is_found_by_what_two_registrars_say_of_theirs() {
+fn a_node_is_chosen_from_the_records_of_two_registrars() {
     let dir = Dir::new();
     let site = TestSite::start(&dir);
     for (words, wanted) in [
@@ -80,7 +80,7 @@ fn a_node_is_found_by_what_two_registrars_say_of_theirs() {
 }
 
 #[test]
-fn each_zone_is_rendered_its_own_backends_first() {
+fn each_zone_renders_its_own_backends_first() {
     let dir = Dir::new();
     let site = TestSite::start(&dir);
     for (_, zone, _) in NODES {

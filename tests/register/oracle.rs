@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::fake_engine::{Container, Doing, Health};
+use crate::support::fake_engine::{Container, ContainerState, Health};
 
 /// Where one registrar writes, and what it writes there.
 #[derive(Clone, Debug)]
@@ -17,17 +17,17 @@ pub(super) struct Rules {
 
 /// Returns all keys and their values.
 pub(super) fn expected(containers: &[Container], rules: &Rules) -> BTreeMap<String, String> {
-    containers.iter().filter(|one| well(one)).flat_map(|one| services(one, rules)).collect()
+    containers.iter().filter(|one| is_healthy(one)).flat_map(|one| services(one, rules)).collect()
 }
 
-fn well(container: &Container) -> bool {
+fn is_healthy(container: &Container) -> bool {
     let healthy = matches!(container.health, None | Some(Health::Healthy));
-    container.doing == Doing::Running && !container.stopping && healthy
+    container.doing == ContainerState::Running && !container.stopping && healthy
 }
 
 /// Returns the services of one running container, healthy or not.
 pub(super) fn services(container: &Container, rules: &Rules) -> Vec<(String, String)> {
-    let said = said(container);
+    let said = service_settings(container);
     let word = |port: &str, what: &str| {
         let own = said.get(&format!("{port}_{what}")).filter(|value| !value.is_empty());
         own.or_else(|| said.get(what)).filter(|value| !value.is_empty())
@@ -58,7 +58,7 @@ pub(super) fn services(container: &Container, rules: &Rules) -> Vec<(String, Str
 }
 
 /// Returns all settings after `SERVICE_`; labels win.
-fn said(container: &Container) -> BTreeMap<String, String> {
+fn service_settings(container: &Container) -> BTreeMap<String, String> {
     let env = container.env.iter().filter_map(|pair| pair.split_once('='));
     let labels = container.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let all = env.chain(labels).filter_map(|(name, value)| Some((name.strip_prefix("SERVICE_")?, value)));

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::line::Mode;
-use crate::support::dice::Dice;
-use crate::support::fake_engine::{Container, Dialect, Endpoint, Failure, Health, Lives, Since};
+use super::faulty_link::Mode;
+use crate::support::fake_engine::{Container, Dialect, Endpoint, Failure, Health, OnEngineStop, Since};
+use crate::support::rng::TestRng;
 
 /// How many containers come and go in a script.
 pub(super) const SLOTS: usize = 6;
@@ -17,7 +17,7 @@ const STORE_BACK: u64 = 2500;
 /// One step.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Run(usize, Kind),
+    Run(usize, ContainerKind),
     Begin(usize),
     Stop(usize, Duration),
     Kill(usize, i32),
@@ -35,7 +35,7 @@ pub(super) enum Step {
     CutStreams { in_a_line: bool },
     EngineDown,
     EngineUp,
-    EngineRestart(Lives),
+    EngineRestart(OnEngineStop),
     StoreAway(Mode, Duration),
     Registrar { killed: bool },
 }
@@ -55,7 +55,7 @@ pub(super) enum Fault {
 
 /// The kind of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ContainerKind {
     One,
     Two,
     PortNamed,
@@ -70,22 +70,22 @@ pub(super) enum Kind {
     NoPorts,
 }
 
-const KINDS: [Kind; 12] = [
-    Kind::One,
-    Kind::Two,
-    Kind::PortNamed,
-    Kind::PortIgnored,
-    Kind::Ignored,
-    Kind::OneOfTwo,
-    Kind::Both,
-    Kind::Checked,
-    Kind::Unnamed,
-    Kind::Labelled,
-    Kind::Fixed,
-    Kind::NoPorts,
+const CONTAINER_KINDS: [ContainerKind; 12] = [
+    ContainerKind::One,
+    ContainerKind::Two,
+    ContainerKind::PortNamed,
+    ContainerKind::PortIgnored,
+    ContainerKind::Ignored,
+    ContainerKind::OneOfTwo,
+    ContainerKind::Both,
+    ContainerKind::Checked,
+    ContainerKind::Unnamed,
+    ContainerKind::Labelled,
+    ContainerKind::Fixed,
+    ContainerKind::NoPorts,
 ];
 
-impl Kind {
+impl ContainerKind {
     /// Returns a container of this kind; several share a service's name.
     pub(super) fn container(self, name: &str, slot: usize) -> Container {
         let plain = Container::new(name).image("registry.example:5000/team/app:3");
@@ -133,24 +133,24 @@ pub(super) struct Plan {
 impl Plan {
     /// Returns the script of a seed.
     pub(super) fn of(seed: u64) -> Self {
-        let mut dice = Dice::seeded(seed);
+        let mut rng = TestRng::seeded(seed);
         let mut plan = Self {
             seed,
-            dialect: if dice.one_in(4) { Dialect::Podman } else { Dialect::Docker },
-            suffix: dice.one_in(2),
-            short_grace: dice.one_in(4),
-            publish_node: dice.one_in(4),
+            dialect: if rng.one_in(4) { Dialect::Podman } else { Dialect::Docker },
+            suffix: rng.one_in(2),
+            short_grace: rng.one_in(4),
+            publish_node: rng.one_in(4),
             steps: Vec::new(),
         };
         // Engine crashes that kill all containers have their own scripts: no container is steady there.
-        let fatal = dice.one_in(6);
-        let (length, mut since_store) = (12 + dice.below(28), STORE_BACK);
+        let fatal = rng.one_in(6);
+        let (length, mut since_store) = (12 + rng.below(28), STORE_BACK);
         for slot in 0..3 {
-            plan.steps.push((Step::Run(slot, KINDS[dice.index(KINDS.len())]), 0));
+            plan.steps.push((Step::Run(slot, CONTAINER_KINDS[rng.index(CONTAINER_KINDS.len())]), 0));
         }
         for _ in 0..length {
-            let pause = [0, 0, 3, 10, 40, 120, 350][dice.index(7)];
-            let step = step(&mut dice, fatal, since_store >= STORE_BACK);
+            let pause = [0, 0, 3, 10, 40, 120, 350][rng.index(7)];
+            let step = step(&mut rng, fatal, since_store >= STORE_BACK);
             since_store += pause;
             if matches!(step, Step::StoreAway(..)) {
                 since_store = 0;
@@ -162,7 +162,7 @@ impl Plan {
 
     /// Returns whether containers that no step names are never changed.
     pub(super) fn has_steady(&self) -> bool {
-        !self.steps.iter().any(|(step, _)| matches!(step, Step::EngineRestart(Lives::End)))
+        !self.steps.iter().any(|(step, _)| matches!(step, Step::EngineRestart(OnEngineStop::End)))
     }
 
     /// Returns whether store and registrar work all the time: then nothing may be written twice.
@@ -185,45 +185,45 @@ impl fmt::Display for Plan {
     }
 }
 
-fn step(dice: &mut Dice, fatal: bool, store_may_go: bool) -> Step {
-    match dice.below(100) {
-        0..60 => life(dice),
-        60..80 => Step::Fault(fault(dice)),
+fn step(rng: &mut TestRng, fatal: bool, store_may_go: bool) -> Step {
+    match rng.below(100) {
+        0..60 => lifecycle_step(rng),
+        60..80 => Step::Fault(fault(rng)),
         80..86 => Step::Mend,
-        86..89 => Step::CutStreams { in_a_line: dice.one_in(2) },
+        86..89 => Step::CutStreams { in_a_line: rng.one_in(2) },
         89..91 => Step::EngineDown,
         91..93 => Step::EngineUp,
-        93..95 => Step::EngineRestart(if fatal { Lives::End } else { Lives::Stay }),
+        93..95 => Step::EngineRestart(if fatal { OnEngineStop::End } else { OnEngineStop::Stay }),
         95..98 if store_may_go => {
-            let mode = if dice.one_in(2) { Mode::Closed } else { Mode::Held };
-            Step::StoreAway(mode, Duration::from_millis(50 + dice.below(STORE_AWAY - 50)))
+            let mode = if rng.one_in(2) { Mode::Closed } else { Mode::Held };
+            Step::StoreAway(mode, Duration::from_millis(50 + rng.below(STORE_AWAY - 50)))
         }
-        95..98 => life(dice),
-        _ => Step::Registrar { killed: dice.one_in(2) },
+        95..98 => lifecycle_step(rng),
+        _ => Step::Registrar { killed: rng.one_in(2) },
     }
 }
 
-fn life(dice: &mut Dice) -> Step {
-    let slot = dice.index(SLOTS);
-    let wait = Duration::from_millis([0, 1, 20, 100, 400][dice.index(5)]);
-    match dice.below(24) {
-        0..6 => Step::Run(slot, KINDS[dice.index(KINDS.len())]),
+fn lifecycle_step(rng: &mut TestRng) -> Step {
+    let slot = rng.index(SLOTS);
+    let wait = Duration::from_millis([0, 1, 20, 100, 400][rng.index(5)]);
+    match rng.below(24) {
+        0..6 => Step::Run(slot, CONTAINER_KINDS[rng.index(CONTAINER_KINDS.len())]),
         6..8 => Step::Begin(slot),
         8..10 => Step::Stop(slot, wait),
-        10 => Step::Kill(slot, [1, 9, 10, 15][dice.index(4)]),
-        11 => Step::Die(slot, [0, 1, 137][dice.index(3)]),
+        10 => Step::Kill(slot, [1, 9, 10, 15][rng.index(4)]),
+        11 => Step::Die(slot, [0, 1, 137][rng.index(3)]),
         12..14 => Step::Crash(slot, wait),
         14..16 => Step::Restart(slot, wait),
         16 => Step::Pause(slot),
         17 => Step::Unpause(slot),
-        18..21 => Step::Probe(slot, [Health::Healthy, Health::Healthy, Health::Unhealthy][dice.index(3)]),
+        18..21 => Step::Probe(slot, [Health::Healthy, Health::Healthy, Health::Unhealthy][rng.index(3)]),
         21 => Step::Rename(slot),
         22 => Step::Remove(slot),
-        _ => Step::Pull([1, 30, 300][dice.index(3)]),
+        _ => Step::Pull([1, 30, 300][rng.index(3)]),
     }
 }
 
-fn fault(dice: &mut Dice) -> Fault {
+fn fault(rng: &mut TestRng) -> Fault {
     const ENDPOINTS: [Option<Endpoint>; 7] = [
         None,
         Some(Endpoint::List),
@@ -233,24 +233,24 @@ fn fault(dice: &mut Dice) -> Fault {
         Some(Endpoint::Events),
         Some(Endpoint::Ping),
     ];
-    let wait = Duration::from_millis([5, 30, 150, 600][dice.index(4)]);
-    match dice.below(15) {
-        0..2 => Fault::Lost([30, 100][dice.index(2)]),
+    let wait = Duration::from_millis([5, 30, 150, 600][rng.index(4)]);
+    match rng.below(15) {
+        0..2 => Fault::Lost([30, 100][rng.index(2)]),
         2 => Fault::Doubled(50),
         3 => Fault::Late(wait),
         4..6 => Fault::Jitter(wait),
         6 => Fault::Silent,
         14 => Fault::LateHead,
-        7 => Fault::Since(if dice.one_in(2) { Since::Nothing } else { Since::Everything }),
+        7 => Fault::Since(if rng.one_in(2) { Since::Nothing } else { Since::Everything }),
         _ => {
-            let failure = match dice.below(6) {
+            let failure = match rng.below(6) {
                 0..2 => Failure::Error,
                 2 => Failure::Hang,
                 3 => Failure::Truncate,
                 4 => Failure::Reset,
                 _ => Failure::Slow(wait),
             };
-            Fault::Request(ENDPOINTS[dice.index(ENDPOINTS.len())], failure, [20, 60, 100][dice.index(3)])
+            Fault::Request(ENDPOINTS[rng.index(ENDPOINTS.len())], failure, [20, 60, 100][rng.index(3)])
         }
     }
 }

@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use retune::client::Trust;
 use retune::client::cluster::{Cluster, Options};
 use retune::registrar::{
-    self, EngineAt, Lease, RegistrarError, Rules, RunEnd, Settings, StatusBoard, Suffix,
+    self, EngineEndpoint, Lease, RegistrarError, Rules, RunEnd, Settings, StatusBoard, Suffix,
 };
 use retune::stop::Stop;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::line::{FaultyLink, Mode};
+use super::faulty_link::{FaultyLink, Mode};
 use super::naive::{Bug, Naive};
 use super::oracle::{self, expected};
-use super::plan::{Fault, Kind, Plan, SLOTS, Step};
-use super::view::{below, first_touch};
+use super::plan::{ContainerKind, Fault, Plan, SLOTS, Step};
+use super::store_view::{below, first_change};
 use crate::support::fake_engine::{Container, FakeEngine, Health, runtime};
-use crate::support::patient;
+use crate::support::scaled;
 
 const RELIST_INTERVAL: Duration = Duration::from_millis(300);
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
@@ -31,7 +31,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_millis(300);
 const SETTLE_MARGIN: Duration = Duration::from_millis(2500);
 /// The registrar under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum RegistrarKind {
     /// The program's own.
     Ours,
     /// The program's own, with lists disabled.
@@ -53,9 +53,9 @@ fn address() -> (String, bool) {
     }
 }
 
-struct Scene<'p> {
+struct TestBed<'p> {
     plan: &'p Plan,
-    who: Who,
+    who: RegistrarKind,
     engine: FakeEngine,
     down: bool,
     line: FaultyLink,
@@ -83,21 +83,21 @@ impl Drop for Watcher {
 }
 
 /// Runs it; returns how long the store took to become right after all faults were repaired.
-pub(super) async fn play(plan: &Plan, who: Who, store: &str) -> Result<Duration, String> {
-    let mut scene = Scene::set(plan, who, store).await;
+pub(super) async fn play(plan: &Plan, who: RegistrarKind, store: &str) -> Result<Duration, String> {
+    let mut scene = TestBed::set(plan, who, store).await;
     let done = scene.play().await;
     if let Some(registrar) = &scene.registrar {
         registrar.stop.request();
         registrar.task.abort();
     }
-    done.map_err(|why| scene.story(&why))
+    done.map_err(|why| scene.describe(&why))
 }
 
-impl<'p> Scene<'p> {
-    async fn set(plan: &'p Plan, who: Who, store: &str) -> Self {
+impl<'p> TestBed<'p> {
+    async fn set(plan: &'p Plan, who: RegistrarKind, store: &str) -> Self {
         let (ip, _) = address();
         let rules = oracle::Rules {
-            prefix: format!("/{}-{}", if who == Who::Ours { "script" } else { "other" }, plan.seed),
+            prefix: format!("/{}-{}", if who == RegistrarKind::Ours { "script" } else { "other" }, plan.seed),
             node: format!("node-{}", plan.seed),
             ip,
             suffix: plan.suffix,
@@ -119,22 +119,22 @@ impl<'p> Scene<'p> {
     async fn play(&mut self) -> Result<Duration, String> {
         let steady = self.steady().await;
         self.register();
-        self.right("before the script", patient(Duration::from_secs(15))).await?;
+        self.right("before the script", scaled(Duration::from_secs(15))).await?;
         let seen = below(&self.store, &self.rules.prefix).await.map_err(|error| error.to_string())?;
         let (address, prefix) = (self.store.clone(), self.rules.prefix.clone());
-        let calm = self.plan.calm() && self.who == Who::Ours;
+        let calm = self.plan.calm() && self.who == RegistrarKind::Ours;
         let mut watch =
-            runtime().spawn(async move { first_touch(&address, &prefix, &steady, calm, seen.index).await });
+            runtime().spawn(async move { first_change(&address, &prefix, &steady, calm, seen.index).await });
         let _watcher = Watcher(watch.abort_handle());
         let judged = async {
             for (step, pause) in &self.plan.steps {
                 self.step(step).await?;
                 sleep(Duration::from_millis(*pause)).await;
             }
-            let took = self.mended().await?;
+            let took = self.repair().await?;
             // It must stay right: no request in transit may make it wrong.
             sleep(RELIST_INTERVAL * 2).await;
-            self.right("a while after it was right", patient(SETTLE_MARGIN)).await?;
+            self.right("a while after it was right", scaled(SETTLE_MARGIN)).await?;
             Ok::<_, String>(took)
         };
         let took = tokio::select! {
@@ -142,7 +142,7 @@ impl<'p> Scene<'p> {
             touch = &mut watch => return Err(touch.unwrap_or_else(|error| error.to_string())),
         };
         self.end().await?;
-        match self.engine.wrongly_asked().first() {
+        match self.engine.invalid_requests().first() {
             Some(asked) => Err(format!("the engine was asked what it must not be asked: {asked}")),
             None => Ok(took),
         }
@@ -152,7 +152,7 @@ impl<'p> Scene<'p> {
     async fn steady(&mut self) -> BTreeMap<String, String> {
         let (ip, there) = address();
         let mut containers = Vec::new();
-        for (name, kind) in [("steady-0", Kind::One), ("steady-1", Kind::Two)] {
+        for (name, kind) in [("steady-0", ContainerKind::One), ("steady-1", ContainerKind::Two)] {
             let mut container = kind.container(name, 0).env("SERVICE_NAME", "steady").always();
             for (_, host) in &mut container.publish {
                 if there && self.plan.short_grace {
@@ -188,7 +188,7 @@ impl<'p> Scene<'p> {
 
     fn register(&mut self) {
         let (stop, status_board) = (Stop::new(), Arc::new(StatusBoard::new()));
-        let task = if let Who::Naive(bug) = self.who {
+        let task = if let RegistrarKind::Naive(bug) = self.who {
             let (socket, store) = (self.engine.socket().to_owned(), self.line.address().to_owned());
             let naive = Naive { socket, store, rules: self.rules.clone(), bug };
             let stop = stop.clone();
@@ -205,7 +205,7 @@ impl<'p> Scene<'p> {
 
     fn settings(&self) -> Settings {
         let mut settings = Settings {
-            engine: EngineAt { url: self.engine.url(), trust: Trust::default(), tls: false },
+            engine: EngineEndpoint { url: self.engine.url(), trust: Trust::default(), tls: false },
             node: Some(self.rules.node.clone()),
             publish_node: self.plan.publish_node,
             rules: Rules {
@@ -215,7 +215,11 @@ impl<'p> Scene<'p> {
                 ..Rules::default()
             },
             lease: Lease { ttl: Some(LEASE_TTL), refresh: REFRESH_INTERVAL },
-            relist: if self.who == Who::WithoutLists { Duration::from_secs(3600) } else { RELIST_INTERVAL },
+            relist: if self.who == RegistrarKind::WithoutLists {
+                Duration::from_secs(3600)
+            } else {
+                RELIST_INTERVAL
+            },
             grace: Duration::from_millis(if self.plan.short_grace { 500 } else { 60_000 }),
             ..Settings::default()
         };
@@ -228,7 +232,7 @@ impl<'p> Scene<'p> {
     async fn end(&mut self) -> Result<(), String> {
         let Some(registrar) = self.registrar.take() else { return Ok(()) };
         registrar.stop.request();
-        match timeout(patient(Duration::from_secs(8)), registrar.task).await {
+        match timeout(scaled(Duration::from_secs(8)), registrar.task).await {
             Ok(Ok(Ok(RunEnd::Done))) => Ok(()),
             Ok(other) => Err(format!("it ended with {other:?}")),
             Err(_) => Err("it does not end when it is told to".to_owned()),
@@ -241,7 +245,7 @@ impl<'p> Scene<'p> {
         }
         match step {
             Step::Fault(fault) => self.fault(fault),
-            Step::Mend => self.engine.mend(),
+            Step::Mend => self.engine.clear_faults(),
             Step::CutStreams { in_a_line } => self.engine.cut_streams(*in_a_line),
             Step::Pull(times) => self.engine.pull("busybox:latest", *times),
             Step::EngineDown if !self.down => {
@@ -250,8 +254,8 @@ impl<'p> Scene<'p> {
             }
             Step::EngineUp => self.engine_up(),
             Step::EngineDown => {}
-            Step::EngineRestart(lives) => {
-                self.engine.restart(*lives);
+            Step::EngineRestart(on_stop) => {
+                self.engine.restart(*on_stop);
                 self.down = false;
             }
             Step::StoreAway(mode, span) => {
@@ -268,15 +272,15 @@ impl<'p> Scene<'p> {
     /// Stops one and starts another, whatever the engine does meanwhile. The simplest one knows nothing of its
     /// predecessor, so for that one the engine works.
     async fn another_registrar(&mut self, killed: bool) -> Result<(), String> {
-        if matches!(self.who, Who::Naive(_)) {
-            self.engine.mend();
+        if matches!(self.who, RegistrarKind::Naive(_)) {
+            self.engine.clear_faults();
             self.engine_up();
         }
         if !killed {
             self.end().await?;
         } else if let Some(registrar) = self.registrar.take() {
             // A thread can only be asked to stop.
-            if matches!(self.who, Who::Naive(_)) {
+            if matches!(self.who, RegistrarKind::Naive(_)) {
                 registrar.stop.request();
             }
             registrar.task.abort();
@@ -339,7 +343,7 @@ impl<'p> Scene<'p> {
     }
 
     /// Repairs everything; returns how long it takes until the store is right.
-    async fn mended(&mut self) -> Result<Duration, String> {
+    async fn repair(&mut self) -> Result<Duration, String> {
         let wait = Instant::now();
         while !self.engine.settled() {
             if wait.elapsed() > Duration::from_secs(5) {
@@ -347,9 +351,9 @@ impl<'p> Scene<'p> {
             }
             sleep(Duration::from_millis(10)).await;
         }
-        self.engine.mend();
+        self.engine.clear_faults();
         self.engine_up();
-        self.right("after everything was mended", RELIST_INTERVAL + CHECK_INTERVAL + patient(SETTLE_MARGIN))
+        self.right("after everything was mended", RELIST_INTERVAL + CHECK_INTERVAL + scaled(SETTLE_MARGIN))
             .await
     }
 
@@ -358,11 +362,11 @@ impl<'p> Scene<'p> {
         let start = Instant::now();
         let wanted = expected(&self.engine.containers(), &self.rules);
         // Only where nobody was killed between two writes.
-        let tidy = self.who == Who::Ours && self.plan.calm();
+        let tidy = self.who == RegistrarKind::Ours && self.plan.calm();
         loop {
             let wrong = match below(&self.store, &self.rules.prefix).await {
                 Ok(seen) => {
-                    let mut wrong = seen.differs(&wanted);
+                    let mut wrong = seen.differences(&wanted);
                     if tidy {
                         wrong.extend(seen.empty.iter().map(|dir| format!("{dir} is empty and stands there")));
                     }
@@ -387,7 +391,7 @@ impl<'p> Scene<'p> {
     }
 
     /// Returns all information that helps to find the cause.
-    fn story(&self, why: &str) -> String {
+    fn describe(&self, why: &str) -> String {
         let containers = self.engine.containers().into_iter().map(|one| {
             let health = one.health.map_or("", Health::word);
             format!("  {} {:?} {health} {:?} {}\n", one.name, one.doing, one.bindings, &one.id[..12])

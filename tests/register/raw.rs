@@ -63,7 +63,7 @@ pub(super) struct Events {
 
 /// Why there is no next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
+pub(super) enum StreamEnd {
     /// The last chunk came.
     InOrder,
     /// The connection broke in the middle.
@@ -84,35 +84,35 @@ impl Events {
     }
 
     /// Returns the next event.
-    pub(super) fn next(&mut self) -> Result<Value, Over> {
+    pub(super) fn next(&mut self) -> Result<Value, StreamEnd> {
         loop {
             if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.text.drain(..=end).collect();
-                return serde_json::from_slice(&line).map_err(|_| Over::Cut);
+                return serde_json::from_slice(&line).map_err(|_| StreamEnd::Cut);
             }
-            self.piece()?;
+            self.read_chunk()?;
         }
     }
 
-    fn piece(&mut self) -> Result<(), Over> {
+    fn read_chunk(&mut self) -> Result<(), StreamEnd> {
         let over = |error: io::Error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Over::Silent,
-            _ => Over::Cut,
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => StreamEnd::Silent,
+            _ => StreamEnd::Cut,
         };
         let mut size = String::new();
         self.reader.read_line(&mut size).map_err(over)?;
-        let size = usize::from_str_radix(size.trim(), 16).map_err(|_| Over::Cut)?;
+        let size = usize::from_str_radix(size.trim(), 16).map_err(|_| StreamEnd::Cut)?;
         let mut bytes = vec![0; size + 2];
         self.reader.read_exact(&mut bytes).map_err(over)?;
         if size == 0 {
-            return Err(if self.text.is_empty() { Over::InOrder } else { Over::Cut });
+            return Err(if self.text.is_empty() { StreamEnd::InOrder } else { StreamEnd::Cut });
         }
         self.text.extend_from_slice(&bytes[..size]);
         Ok(())
     }
 
     /// Returns the actions of all events until the end, and how it ended.
-    pub(super) fn actions(&mut self) -> (Vec<String>, Over) {
+    pub(super) fn actions(&mut self) -> (Vec<String>, StreamEnd) {
         let mut actions = Vec::new();
         loop {
             match self.next() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::naive::Bug;
-use super::plan::{Fault, Kind, Plan, Step};
-use super::play::{Who, play};
+use super::plan::{ContainerKind, Fault, Plan, Step};
+use super::play::{RegistrarKind, play};
 use crate::support::Store;
 use crate::support::fake_engine::{Dialect, Endpoint, Failure, Health, runtime};
 use crate::support::http::get;
@@ -16,7 +16,7 @@ use crate::support::http::get;
 /// How many seeds, unless the environment sets it.
 const SEEDS: u64 = 120;
 /// How many failures are shown.
-const SHOWN: usize = 3;
+const MAX_SHOWN_FAILURES: usize = 3;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -30,12 +30,12 @@ fn seeds(usual: u64) -> Range<u64> {
 }
 
 /// Runs all of these, several at a time; returns the failures, and how long each of the others took to become right.
-async fn play_all(plans: Vec<Plan>, who: Who, store: &str) -> (Vec<String>, Vec<Duration>) {
+async fn play_all(plans: Vec<Plan>, who: RegistrarKind, store: &str) -> (Vec<String>, Vec<Duration>) {
     let at_once = usize::try_from(number("RETUNE_TEST_AT_ONCE").unwrap_or(12)).unwrap();
     let (mut failed, mut took, mut running) = (Vec::new(), Vec::new(), JoinSet::new());
     let mut plans = plans.into_iter();
     loop {
-        while running.len() < at_once && failed.len() < SHOWN {
+        while running.len() < at_once && failed.len() < MAX_SHOWN_FAILURES {
             let Some(plan) = plans.next() else { break };
             let store = store.to_owned();
             running.spawn(async move { play(&plan, who, &store).await });
@@ -49,7 +49,7 @@ async fn play_all(plans: Vec<Plan>, who: Who, store: &str) -> (Vec<String>, Vec<
     }
 }
 
-fn played(plans: Vec<Plan>, who: Who) -> (Vec<String>, Vec<Duration>) {
+fn run_plans(plans: Vec<Plan>, who: RegistrarKind) -> (Vec<String>, Vec<Duration>) {
     let store = Store::start();
     let address = store.address();
     let (mut failed, took) = runtime().block_on(async move {
@@ -63,10 +63,10 @@ fn played(plans: Vec<Plan>, who: Who) -> (Vec<String>, Vec<Duration>) {
 }
 
 #[test]
-fn after_any_script_the_store_is_as_the_engine_is_and_nothing_steady_was_touched() {
+fn after_any_script_the_store_matches_the_engine_and_no_steady_key_was_touched() {
     let seeds = seeds(SEEDS);
     let count = seeds.end - seeds.start;
-    let (failed, mut took) = played(seeds.map(Plan::of).collect(), Who::Ours);
+    let (failed, mut took) = run_plans(seeds.map(Plan::of).collect(), RegistrarKind::Ours);
     let again =
         "to play one again: RETUNE_TEST_SEED=… cargo nextest run --test it register::scripts::after_any";
     assert!(failed.is_empty(), "\n{}\n{again}", failed.join("\n"));
@@ -85,59 +85,71 @@ fn script(seed: u64, steps: Vec<(Step, u64)>) -> Plan {
     Plan { seed, dialect: Dialect::Docker, suffix: true, short_grace: false, publish_node: false, steps }
 }
 
-fn found_out(who: Who, plan: Plan, words: &str) {
-    let (failed, _) = played(vec![plan], who);
+fn assert_detected(who: RegistrarKind, plan: Plan, words: &str) {
+    let (failed, _) = run_plans(vec![plan], who);
     let told = failed.first().unwrap_or_else(|| panic!("nothing was found wrong with {who:?}"));
     assert!(told.contains(words), "{who:?} failed for another reason:\n{told}");
 }
 
 #[test]
-fn the_simplest_right_registrar_passes_so_the_scripts_ask_nothing_impossible() {
-    let (failed, _) = played(seeds(16).map(Plan::of).collect(), Who::Naive(Bug::None));
+fn the_simplest_correct_registrar_passes_so_the_scripts_are_satisfiable() {
+    let (failed, _) = run_plans(seeds(16).map(Plan::of).collect(), RegistrarKind::Naive(Bug::None));
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
 
 #[test]
-fn a_registrar_that_hears_no_events_and_makes_no_lists_is_found_out() {
-    let steps = vec![(Step::Fault(Fault::Lost(100)), 50), (Step::Run(0, Kind::One), 100)];
-    found_out(Who::WithoutLists, script(1, steps), "after everything was mended");
+fn a_registrar_that_ignores_events_and_lists_is_detected() {
+    let steps = vec![(Step::Fault(Fault::Lost(100)), 50), (Step::Run(0, ContainerKind::One), 100)];
+    assert_detected(RegistrarKind::WithoutLists, script(1, steps), "after everything was mended");
 }
 
 #[test]
-fn a_registrar_that_takes_a_failed_list_for_an_empty_one_is_found_out() {
+fn a_registrar_that_treats_a_failed_list_as_empty_is_detected() {
     let fail = Fault::Request(Some(Endpoint::List), Failure::Error, 100);
     let steps = vec![(Step::Fault(fail), 400), (Step::Mend, 100)];
-    found_out(Who::Naive(Bug::FailureMeansNone), script(1, steps), "although nothing ever happened");
+    assert_detected(
+        RegistrarKind::Naive(Bug::FailureMeansNone),
+        script(1, steps),
+        "although nothing ever happened",
+    );
 }
 
 #[test]
-fn a_registrar_that_takes_half_a_list_for_a_list_is_found_out() {
+fn a_registrar_that_treats_a_partial_list_as_complete_is_detected() {
     let fail = Fault::Request(Some(Endpoint::List), Failure::Truncate, 100);
     let steps = vec![(Step::Fault(fail), 400), (Step::Mend, 100)];
-    found_out(Who::Naive(Bug::FailureMeansNone), script(1, steps), "although nothing ever happened");
+    assert_detected(
+        RegistrarKind::Naive(Bug::FailureMeansNone),
+        script(1, steps),
+        "although nothing ever happened",
+    );
 }
 
 #[test]
-fn a_registrar_that_takes_a_failed_inspection_for_a_dead_container_is_found_out() {
+fn a_registrar_that_treats_a_failed_inspection_as_a_dead_container_is_detected() {
     let fail = Fault::Request(Some(Endpoint::Inspect), Failure::Reset, 100);
     let steps = vec![(Step::Fault(fail), 400), (Step::Mend, 100)];
-    found_out(Who::Naive(Bug::FailureMeansGone), script(1, steps), "although nothing ever happened");
+    assert_detected(
+        RegistrarKind::Naive(Bug::FailureMeansGone),
+        script(1, steps),
+        "although nothing ever happened",
+    );
 }
 
 #[test]
-fn a_registrar_that_keeps_paused_containers_is_found_out() {
-    let steps = vec![(Step::Run(0, Kind::One), 300), (Step::Pause(0), 0)];
-    found_out(Who::Naive(Bug::Paused), script(1, steps), "should not be");
+fn a_registrar_that_keeps_paused_containers_is_detected() {
+    let steps = vec![(Step::Run(0, ContainerKind::One), 300), (Step::Pause(0), 0)];
+    assert_detected(RegistrarKind::Naive(Bug::Paused), script(1, steps), "should not be");
 }
 
 #[test]
-fn a_registrar_that_does_not_look_at_healthchecks_is_found_out() {
-    let steps = vec![(Step::Run(0, Kind::Checked), 100), (Step::Probe(0, Health::Unhealthy), 0)];
-    found_out(Who::Naive(Bug::Health), script(1, steps), "should not be");
+fn a_registrar_that_ignores_healthchecks_is_detected() {
+    let steps = vec![(Step::Run(0, ContainerKind::Checked), 100), (Step::Probe(0, Health::Unhealthy), 0)];
+    assert_detected(RegistrarKind::Naive(Bug::Health), script(1, steps), "should not be");
 }
 
 #[test]
-fn a_registrar_that_remembers_the_port_of_an_earlier_life_is_found_out() {
-    let steps = vec![(Step::Run(0, Kind::One), 400), (Step::Crash(0, Duration::ZERO), 100)];
-    found_out(Who::Naive(Bug::Cached), script(1, steps), "should be");
+fn a_registrar_that_keeps_the_port_of_an_earlier_run_is_detected() {
+    let steps = vec![(Step::Run(0, ContainerKind::One), 400), (Step::Crash(0, Duration::ZERO), 100)];
+    assert_detected(RegistrarKind::Naive(Bug::Cached), script(1, steps), "should be");
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::naive::{Bug, Naive};
 use super::oracle::Rules;
-use crate::support::dice::Dice;
 use crate::support::fake_engine::{Container, FakeEngine};
-use crate::support::states::{Must, States, holds, lacking};
+use crate::support::key_states::{KeyStates, RequiredService, first_missing, holds};
+use crate::support::rng::TestRng;
 use crate::support::{Dir, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const PREFIX: &str = "/seen";
@@ -18,26 +18,26 @@ const MOVERS: usize = 4;
 /// How many changes happen.
 const STEPS: usize = 25;
 
-struct Scene {
+struct TestBed {
     engine: FakeEngine,
     store: Store,
-    states: States,
-    dice: Dice,
+    states: KeyStates,
+    rng: TestRng,
     movers: Vec<String>,
-    musts: Vec<Must>,
+    required: Vec<RequiredService>,
     made: usize,
     /// Whether containers are registered at their own addresses.
     internal: bool,
 }
 
-impl Scene {
+impl TestBed {
     fn new(seed: u64, internal: bool) -> Self {
         let store = Store::start();
-        let states = States::watch(&store.address(), PREFIX);
+        let states = KeyStates::watch(&store.address(), PREFIX);
         let engine = FakeEngine::start_as(crate::support::fake_engine::Dialect::Docker, seed);
-        let dice = Dice::seeded(seed);
-        let (movers, musts) = (Vec::new(), Vec::new());
-        Self { engine, store, states, dice, movers, musts, made: 0, internal }
+        let rng = TestRng::seeded(seed);
+        let (movers, required) = (Vec::new(), Vec::new());
+        Self { engine, store, states, rng, movers, required, made: 0, internal }
     }
 
     fn address(&self, id: &str) -> String {
@@ -53,7 +53,7 @@ impl Scene {
         let container = Container::new(name).env("SERVICE_NAME", "web").publish("80/tcp", None);
         let id = self.engine.run(container);
         let address = self.address(&id);
-        self.musts.push(Must { who: id.clone(), addresses: vec![address], until: None });
+        self.required.push(RequiredService { who: id.clone(), addresses: vec![address], until: None });
         id
     }
 
@@ -65,9 +65,9 @@ impl Scene {
     }
 
     /// Notes that from now on it may be missing.
-    fn may_go(&mut self, id: &str) {
+    fn no_longer_required(&mut self, id: &str) {
         let index = self.states.index();
-        let must = self.musts.iter_mut().rev().find(|must| must.who == id).unwrap();
+        let must = self.required.iter_mut().rev().find(|must| must.who == id).unwrap();
         must.until = Some(index);
     }
 
@@ -88,14 +88,14 @@ impl Scene {
 
     /// Makes one change; `only_names`: only to names.
     fn step(&mut self, only_names: bool) {
-        let one = self.movers[self.dice.index(MOVERS)].clone();
-        match self.dice.below(if only_names { 2 } else { 5 }) {
+        let one = self.movers[self.rng.index(MOVERS)].clone();
+        match self.rng.below(if only_names { 2 } else { 5 }) {
             0 => {
                 let (name, before) = (self.fresh(), self.engine.container(&one).unwrap().name);
                 self.engine.rename(&one, &name);
                 // And back, while its consequences are in transit.
-                if self.dice.one_in(2) {
-                    sleep(Duration::from_millis(self.dice.below(30)));
+                if self.rng.one_in(2) {
+                    sleep(Duration::from_millis(self.rng.below(30)));
                     self.engine.rename(&one, &before);
                 }
             }
@@ -103,12 +103,12 @@ impl Scene {
             2 if self.internal => {
                 self.engine.readdress(&one);
                 let address = self.address(&one);
-                self.musts.iter_mut().find(|must| must.who == one).unwrap().addresses.push(address);
+                self.required.iter_mut().find(|must| must.who == one).unwrap().addresses.push(address);
             }
             2 | 3 => self.replace(),
             _ => self.restart(),
         }
-        sleep(Duration::from_millis(self.dice.below(60)));
+        sleep(Duration::from_millis(self.rng.below(60)));
     }
 
     fn swap(&mut self, one: &str) {
@@ -116,8 +116,8 @@ impl Scene {
         let name = |id: &str| self.engine.container(id).unwrap().name;
         let (first, second, between) = (name(one), name(&other), self.fresh());
         self.engine.rename(one, &between);
-        if self.dice.one_in(2) {
-            sleep(Duration::from_millis(self.dice.below(20)));
+        if self.rng.one_in(2) {
+            sleep(Duration::from_millis(self.rng.below(20)));
         }
         self.engine.rename(&other, &first);
         self.engine.rename(one, &second);
@@ -130,10 +130,10 @@ impl Scene {
         self.is_there(&old);
         let new = self.run(&new);
         self.is_there(&new);
-        self.may_go(&old);
+        self.no_longer_required(&old);
         self.engine.stop(&old, Duration::ZERO);
         self.engine.remove(&old);
-        self.may_go(&new);
+        self.no_longer_required(&new);
         self.engine.remove(&new);
     }
 
@@ -141,24 +141,28 @@ impl Scene {
         let name = self.fresh();
         let id = self.run(&name);
         self.is_there(&id);
-        self.may_go(&id);
+        self.no_longer_required(&id);
         self.engine.restart_container(&id, Duration::ZERO);
         eventually("it runs again", WAIT_TIMEOUT, || {
             self.engine.container(&id).is_some_and(|one| one.up() && one.life == 2)
         });
-        self.musts.push(Must { who: id.clone(), addresses: vec![self.address(&id)], until: None });
+        self.required.push(RequiredService {
+            who: id.clone(),
+            addresses: vec![self.address(&id)],
+            until: None,
+        });
         self.is_there(&id);
-        self.may_go(&id);
+        self.no_longer_required(&id);
         self.engine.remove(&id);
     }
 
     /// Returns the first error, if any, and the number of states.
-    fn judged(self) -> (Option<String>, usize) {
+    fn check(self) -> (Option<String>, usize) {
         for id in &self.movers {
             self.is_there(id);
         }
         let states = self.states.end();
-        (lacking(&states, &self.musts), states.len())
+        (first_missing(&states, &self.required), states.len())
     }
 }
 
@@ -167,11 +171,11 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn no_state_that_a_watcher_sees_lacks_a_container_that_is_well_all_the_while() {
+fn no_healthy_container_is_missing_in_any_state_that_a_watcher_sees() {
     let first = number("RETUNE_TEST_SEED", 1);
     for seed in first..first + number("RETUNE_TEST_SEEDS", 2) {
         let dir = Dir::new();
-        let mut scene = Scene::new(seed, seed % 2 == 1);
+        let mut scene = TestBed::new(seed, seed % 2 == 1);
         let (engine, store) = (scene.engine.url(), scene.store.url());
         let words =
             ["register", "--engine", &engine, "--etcd", &store, "--prefix", PREFIX, "--node-name", "n1"];
@@ -183,7 +187,7 @@ fn no_state_that_a_watcher_sees_lacks_a_container_that_is_well_all_the_while() {
         for _ in 0..STEPS {
             scene.step(false);
         }
-        let (wrong, states) = scene.judged();
+        let (wrong, states) = scene.check();
         assert!(wrong.is_none(), "seed {seed}: {}\n{}", wrong.unwrap_or_default(), daemon.log());
         assert!(states > STEPS, "seed {seed}: only {states} states");
         daemon.terminate();
@@ -192,9 +196,9 @@ fn no_state_that_a_watcher_sees_lacks_a_container_that_is_well_all_the_while() {
 
 /// The same watch over the simplest registrar with the bug that it deletes before it writes.
 #[test]
-fn a_registrar_that_breaks_before_it_makes_is_found_out() {
+fn a_registrar_that_removes_keys_before_it_adds_new_ones_is_detected() {
     for (bug, found_out) in [(Bug::BreaksFirst, true), (Bug::None, false)] {
-        let mut scene = Scene::new(7, false);
+        let mut scene = TestBed::new(7, false);
         let over = Arc::new(AtomicBool::new(false));
         let rules = Rules {
             prefix: PREFIX.to_owned(),
@@ -208,16 +212,16 @@ fn a_registrar_that_breaks_before_it_makes_is_found_out() {
         let thread = std::thread::spawn(move || naive.run(|| ended.load(Ordering::Relaxed)));
         scene.begin();
         for _ in 0..10 {
-            let one = scene.movers[scene.dice.index(MOVERS)].clone();
+            let one = scene.movers[scene.rng.index(MOVERS)].clone();
             let name = scene.fresh();
             scene.engine.rename(&one, &name);
             let key = format!("{PREFIX}/web/n1:{name}:80");
             eventually("the new name is there", WAIT_TIMEOUT, || {
-                super::view::below_now(&scene.store.address(), PREFIX)
+                super::store_view::below_now(&scene.store.address(), PREFIX)
                     .is_ok_and(|seen| seen.keys.contains_key(&key))
             });
         }
-        let (wrong, _) = scene.judged();
+        let (wrong, _) = scene.check();
         over.store(true, Ordering::Relaxed);
         thread.join().unwrap();
         assert_eq!(wrong.is_some(), found_out, "{bug:?}: {wrong:?}");

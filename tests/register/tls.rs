@@ -4,22 +4,22 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use retune::tls::{Acceptor, Files};
+use retune::tls::{Acceptor, TlsFiles};
 use tokio::net::{TcpListener, UnixStream};
 
-use super::view::below_now;
+use super::store_view::below_now;
 use crate::support::fake_engine::{Container, FakeEngine, runtime};
 use crate::support::{Authority, Dir, Retune, Store, WAIT_TIMEOUT, eventually, stays};
 
 /// Returns a TLS port that leads to the engine; it requires a certificate that `authority` signed.
 fn port(engine: &FakeEngine, authority: &Authority<'_>) -> SocketAddr {
     let (cert, key) = authority.sign("server");
-    let files = Files {
+    let files = TlsFiles {
         cert: Some(cert.into()),
         key: Some(key.into()),
         trusted_ca: Some(authority.ca().into()),
         client_auth: true,
-        ..Files::default()
+        ..TlsFiles::default()
     };
     let (acceptor, socket) = (Acceptor::open(&files).unwrap(), PathBuf::from(engine.socket()));
     let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -38,7 +38,7 @@ fn port(engine: &FakeEngine, authority: &Authority<'_>) -> SocketAddr {
 }
 
 #[test]
-fn an_engine_over_tls_is_followed_with_the_certificates_that_docker_has() {
+fn an_engine_over_tls_is_followed_with_dockers_certificates() {
     let (dir, engine, store) = (Dir::new(), FakeEngine::start(), Store::start());
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let Some(other) = Authority::new(&dir, "other") else { return };

@@ -88,13 +88,13 @@ fn only_the_right_password_opens(backend: &str, address: &str, put: impl Fn(&str
     let words = ["--backend", backend, "--node", &url, "--log-level", "debug"];
     let render = || Retune::render(&dir).args(&words);
     let with = |password: &str| {
-        render().args(&["--username", "app", "--password", password]).run().keeps_quiet_about(password)
+        render().args(&["--username", "app", "--password", password]).run().does_not_say(password)
     };
     let shown = STANDARD.encode(format!("app:{WRONG}"));
-    with(WRONG).exits(2).says("refuses access").says(&url).keeps_quiet_about(&shown);
+    with(WRONG).exits(2).says("refuses access").says(&url).does_not_say(&shown);
     render().run().exits(2).says("refuses access");
     assert!(dir.outputs().is_empty(), "{:?}", dir.outputs());
-    with(RIGHT).exits(0).keeps_quiet_about(&STANDARD.encode(format!("app:{RIGHT}")));
+    with(RIGHT).exits(0).does_not_say(&STANDARD.encode(format!("app:{RIGHT}")));
     dir.assert_has("a.conf", "one\n");
 
     let file = ["--username", "app", "--password-file", &dir.text_path("right")];
@@ -103,14 +103,14 @@ fn only_the_right_password_opens(backend: &str, address: &str, put: impl Fn(&str
         put(address, "/app/x", value);
         eventually("the change", WAIT_TIMEOUT, || dir.has("a.conf", &format!("{value}\n")));
     }
-    assert!(daemon.lives() && !daemon.log().contains(RIGHT), "{}", daemon.log());
+    assert!(daemon.is_running() && !daemon.log().contains(RIGHT), "{}", daemon.log());
     daemon.terminate();
 
     // A key that the user may not read is a refusal that names the store, not a missing key.
     dir.resource("b", "{{ getv(\"/other/x\") }}\n", "keys = [\"/other\"]");
     let done = render().args(&file).run();
     assert_ne!(done.code, 0, "{done:?}");
-    done.says("refuses access").keeps_quiet_about("secret");
+    done.says("refuses access").does_not_say("secret");
     assert_eq!(dir.outputs(), ["a.conf"]);
 }
 
@@ -139,7 +139,7 @@ fn v3_with_tokens() {
 }
 
 #[test]
-fn v3_many_roots_of_a_user_who_may_not_read_what_lies_between() {
+fn v3_many_roots_of_a_user_who_may_not_read_between_them() {
     let Some(etcd) = Etcd::start() else { return };
     lock_v3(&etcd.address());
     let dir = site();
@@ -163,7 +163,7 @@ fn v3_many_roots_of_a_user_who_may_not_read_what_lies_between() {
 
 /// A daemon keeps trying, as after a password change in the store, and reports what is wrong.
 #[test]
-fn a_daemon_with_a_wrong_password_says_so_and_never_shows_it() {
+fn a_daemon_with_a_wrong_password_reports_it_and_never_shows_it() {
     for v3 in [false, true] {
         let Some(etcd) = Etcd::start() else { return };
         if v3 {

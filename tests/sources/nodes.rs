@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::port::Port;
-use crate::support::{Backend, Cable, Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, stays};
+use crate::support::{Backend, Dir, Etcd, Retune, TcpRelay, WAIT_TIMEOUT, eventually, stays};
 
 const BACKENDS: [&str; 2] = ["etcd", "etcdv3"];
 
@@ -25,7 +25,7 @@ fn put(etcd: &Etcd, backend: &str, value: &str) {
 }
 
 #[test]
-fn nodes_may_be_repeated_or_listed_and_the_dead_ones_are_passed_over() {
+fn nodes_may_be_repeated_or_listed_and_dead_ones_are_skipped() {
     let Some(etcd) = Etcd::start() else { return };
     let (dir, nobody) = (site(), Port::claim());
     let dead = format!("http://{}", nobody.address());
@@ -49,14 +49,14 @@ fn nodes_may_be_repeated_or_listed_and_the_dead_ones_are_passed_over() {
 }
 
 #[test]
-fn when_the_node_a_daemon_watches_dies_another_takes_over_without_losing_a_change() {
+fn when_the_watched_node_dies_another_takes_over_without_losing_a_change() {
     let Some(etcd) = Etcd::start() else { return };
     for backend in BACKENDS {
         let dir = site();
         put(&etcd, backend, "first");
         // Two addresses of one etcd, so that both nodes have the same data.
-        let ways = [Cable::to(&etcd.address()), Cable::to(&etcd.address())];
-        // A member learnt from the store would be a third address.
+        let ways = [TcpRelay::to(&etcd.address()), TcpRelay::to(&etcd.address())];
+        // A member synced from the store would be a third address.
         let words = ["--no-sync", "--backend", backend, "--node", &ways[0].url(), "--node", &ways[1].url()];
         let mut daemon = Retune::watch(&dir).args(&words).spawn();
         eventually("the first", WAIT_TIMEOUT, || dir.has("a.conf", "first\n"));
@@ -73,15 +73,15 @@ fn when_the_node_a_daemon_watches_dies_another_takes_over_without_losing_a_chang
             eventually("the other node is watched", WAIT_TIMEOUT, || {
                 dir.has("a.conf", &format!("{again}\n"))
             });
-            used.mend();
+            used.restore();
         }
-        assert!(daemon.lives());
+        assert!(daemon.is_running());
         daemon.terminate();
     }
 }
 
 #[test]
-fn a_node_that_is_a_web_page_is_told_from_a_store() {
+fn a_web_page_is_not_mistaken_for_a_store() {
     let dir = site();
     let page = Backend::start("<html>log in</html>");
     let url = format!("http://{}", page.address());
@@ -90,14 +90,14 @@ fn a_node_that_is_a_web_page_is_told_from_a_store() {
         done.exits(2).says(&url).says("<html>log in").within(Duration::from_secs(8));
         let mut daemon = Retune::watch(&dir).node(backend, &url).spawn();
         daemon.eventually_says("<html>log in");
-        assert!(daemon.lives());
+        assert!(daemon.is_running());
         daemon.terminate();
     }
     assert!(dir.outputs().is_empty(), "{:?}", dir.outputs());
 }
 
 #[test]
-fn a_hangup_with_nothing_changed_changes_nothing() {
+fn sighup_without_changes_changes_nothing() {
     let Some(etcd) = Etcd::start() else { return };
     let dir = Dir::new();
     let extra = "keys = [\"/app\"]\nreload_cmd = 'echo r >> {dir}/reloads'";
@@ -110,7 +110,7 @@ fn a_hangup_with_nothing_changed_changes_nothing() {
     let before = inode();
     for _ in 0..3 {
         daemon.signal(Signal::SIGHUP);
-        stays("the file", Duration::from_millis(400), || inode() == before && daemon.lives());
+        stays("the file", Duration::from_millis(400), || inode() == before && daemon.is_running());
     }
     assert_eq!(dir.lines("reloads").len(), 1);
     etcd.put("/app/x", "two");
@@ -119,7 +119,7 @@ fn a_hangup_with_nothing_changed_changes_nothing() {
 }
 
 #[test]
-fn files_that_come_and_go_in_a_watched_folder_are_followed() {
+fn files_added_or_removed_in_a_watched_folder_are_followed() {
     let dir = Dir::new();
     dir.resource("a", "{% for v in getvs(\"/app/*\") %}{{ v }} {% endfor %}\n", "keys = [\"/app\"]");
     dir.write("values/one.yaml", "app:\n  one: 1\n");

@@ -32,7 +32,7 @@ fn expected(backend: &str) -> &'static str {
 }
 
 #[test]
-fn a_server_of_a_named_authority_is_believed_and_no_other() {
+fn only_a_server_of_the_given_authority_is_trusted() {
     let dir = site();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let Some(etcd) = etcd(&authority, false) else { return };
@@ -62,7 +62,7 @@ fn a_server_of_a_named_authority_is_believed_and_no_other() {
 }
 
 #[test]
-fn a_server_that_wants_a_certificate_gets_it_or_says_so() {
+fn a_server_that_requires_a_certificate_gets_it_or_its_absence_is_reported() {
     let dir = site();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let Some(etcd) = etcd(&authority, true) else { return };

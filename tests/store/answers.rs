@@ -1,10 +1,10 @@
 //! Compares the responses of two servers; its tests show that differences are found.
 
-use super::json::{Regard, normal};
+use super::json::{Comparison, normalize};
 use super::wire::Reply;
 
 /// Headers that must be equal.
-const EQUAL: [&str; 9] = [
+const EQUAL_HEADERS: [&str; 9] = [
     "Content-Type",
     "X-Etcd-Index",
     "Allow",
@@ -16,30 +16,30 @@ const EQUAL: [&str; 9] = [
     "WWW-Authenticate",
 ];
 /// Headers that must be present on both or on neither.
-const PRESENT: [&str; 3] = ["X-Raft-Term", "X-Raft-Index", "X-Etcd-Cluster-Id"];
+const OPTIONAL_HEADERS: [&str; 3] = ["X-Raft-Term", "X-Raft-Index", "X-Etcd-Cluster-Id"];
 /// The two clocks are read slightly apart.
-const CLOCKS: i128 = 2_000_000_000;
+const MAX_CLOCK_DIFFERENCE: i128 = 2_000_000_000;
 
 /// Returns the difference, or `None`.
-pub fn difference(left: &Reply, right: &Reply, regard: Regard) -> Option<String> {
+pub fn difference(left: &Reply, right: &Reply, comparison: Comparison) -> Option<String> {
     if left.status != right.status {
         return Some(format!("status {} and {}", left.status, right.status));
     }
-    if let Some(name) = EQUAL.iter().find(|name| left.header(name) != right.header(name)) {
+    if let Some(name) = EQUAL_HEADERS.iter().find(|name| left.header(name) != right.header(name)) {
         return Some(format!("{name} {:?} and {:?}", left.header(name), right.header(name)));
     }
     let one_sided = |name: &&&str| left.header(name).is_some() != right.header(name).is_some();
-    if let Some(name) = PRESENT.iter().find(one_sided) {
+    if let Some(name) = OPTIONAL_HEADERS.iter().find(one_sided) {
         return Some(format!("{name} {:?} and {:?}", left.header(name), right.header(name)));
     }
     if left.complete != right.complete {
         return Some(format!("complete: {} and {}", left.complete, right.complete));
     }
-    let (one, other) = (normal(&left.body, regard), normal(&right.body, regard));
+    let (one, other) = (normalize(&left.body, comparison), normalize(&right.body, comparison));
     if one.text != other.text {
         return Some(format!("bodies\n    {}\n    {}", cut(&one.text), cut(&other.text)));
     }
-    let far = |pair: &(&i128, &i128)| (pair.0 - pair.1).abs() > CLOCKS;
+    let far = |pair: &(&i128, &i128)| (pair.0 - pair.1).abs() > MAX_CLOCK_DIFFERENCE;
     if let Some((one, other)) = one.expirations.iter().zip(&other.expirations).find(far) {
         return Some(format!("expirations {} s apart", (one - other) / 1_000_000_000));
     }
@@ -71,7 +71,7 @@ fn sample(body: &str) -> Reply {
 }
 
 #[test]
-fn what_two_right_servers_may_differ_in_is_no_difference() {
+fn permitted_differences_are_ignored() {
     let (first, second) = LISTING.split_once(r#"{"key":"/d/a""#).unwrap();
     let (a, rest) = second.split_once("},{").unwrap();
     let (b, end) = rest.split_once("}]").unwrap();
@@ -83,17 +83,17 @@ fn what_two_right_servers_may_differ_in_is_no_difference() {
         LISTING.replace("\"ttl\":100", "\"ttl\":99"),
         swapped,
     ] {
-        assert_eq!(difference(&sample(LISTING), &sample(&body), Regard::Unordered), None, "{body}");
+        assert_eq!(difference(&sample(LISTING), &sample(&body), Comparison::Unordered), None, "{body}");
     }
     let mut other = sample(LISTING);
     other.headers[2].1 = "77".to_owned();
     other.headers[4].1 = "def".to_owned();
     other.headers.push(("Date".to_owned(), "today".to_owned()));
-    assert_eq!(difference(&sample(LISTING), &other, Regard::Ordered), None);
+    assert_eq!(difference(&sample(LISTING), &other, Comparison::Ordered), None);
 }
 
 #[test]
-fn an_altered_body_is_noticed() {
+fn an_altered_body_is_detected() {
     let alterations: &[(&str, &str)] = &[
         ("\"get\"", "\"set\""),
         (r#""key":"/d/b""#, r#""key":"/d/c""#),
@@ -115,20 +115,20 @@ fn an_altered_body_is_noticed() {
     for (from, to) in alterations {
         let body = LISTING.replacen(from, to, 1);
         assert_ne!(body, LISTING, "{from}");
-        let found = difference(&sample(LISTING), &sample(&body), Regard::Unordered);
+        let found = difference(&sample(LISTING), &sample(&body), Comparison::Unordered);
         assert!(found.is_some(), "{from} as {to} goes unnoticed");
     }
     let (one, other) = (r#"{"nodes":[{"key":"a"},{"key":"b"}]}"#, r#"{"nodes":[{"key":"b"},{"key":"a"}]}"#);
-    assert!(difference(&sample(one), &sample(other), Regard::Ordered).is_some());
-    assert!(difference(&sample(one), &sample(other), Regard::Unordered).is_none());
+    assert!(difference(&sample(one), &sample(other), Comparison::Ordered).is_some());
+    assert!(difference(&sample(one), &sample(other), Comparison::Unordered).is_none());
 }
 
 #[test]
-fn an_altered_head_is_noticed() {
+fn an_altered_head_is_detected() {
     let altered = |alter: fn(&mut Reply)| {
         let mut reply = sample("");
         alter(&mut reply);
-        difference(&sample(""), &reply, Regard::Unordered)
+        difference(&sample(""), &reply, Comparison::Unordered)
     };
     let alterations: &[fn(&mut Reply)] = &[
         |reply| reply.status = 201,
@@ -147,13 +147,13 @@ fn an_altered_head_is_noticed() {
 }
 
 #[test]
-fn of_a_shape_only_names_and_kinds_count() {
+fn where_only_the_shape_matters_names_and_types_are_compared() {
     let one = r#"{"id":"a1","n":[{"x":1}],"ok":true}"#;
     let same = r#"{"id":"b","n":[{"x":-2.5}],"ok":false}"#;
-    assert_eq!(difference(&sample(one), &sample(same), Regard::Shape), None);
+    assert_eq!(difference(&sample(one), &sample(same), Comparison::Shape), None);
     for other in
         [r#"{"id":1,"n":[{"x":1}],"ok":true}"#, r#"{"n":[{"x":1}],"id":"a","ok":true}"#, r#"{"id":"a1"}"#]
     {
-        assert!(difference(&sample(one), &sample(other), Regard::Shape).is_some(), "{other}");
+        assert!(difference(&sample(one), &sample(other), Comparison::Shape).is_some(), "{other}");
     }
 }

@@ -14,7 +14,7 @@ use super::pair::Pair;
 use super::plans::Step;
 use super::requests::{FORM, asked, chance, pick};
 use super::wire::Request;
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 
 const ROOT: &str = "root:of all";
 const USERS: [&str; 7] = ["root", "bob", "bob", "carl", "carl", "ü<", "_hid"];
@@ -36,7 +36,7 @@ const LOGINS: [&str; 12] = [
     "bob:",
 ];
 /// An `Authorization` header without a valid login.
-const GARBLED: [&str; 7] =
+const INVALID_LOGINS: [&str; 7] =
     ["Basic", "Basic !!", "Bearer abc", "Basic Ym9i", "basic Ym9iOm9uZQ==", "Basic Ym9iOm9uZQ", "x"];
 
 fn as_user(login: &str, request: Request) -> Request {
@@ -48,7 +48,7 @@ fn with(authorization: String, mut request: Request) -> Request {
     request
 }
 
-fn sent(method: &'static str, path: &str, body: &Value) -> Request {
+fn json_request(method: &'static str, path: &str, body: &Value) -> Request {
     let mut request = asked(method, path, &[]);
     request.headers.push(("Content-Type", "application/json".to_owned()));
     request.body = Some(body.to_string());
@@ -56,11 +56,11 @@ fn sent(method: &'static str, path: &str, body: &Value) -> Request {
 }
 
 /// Signs a request as the usual user; sometimes without a login, with a malformed one, or as another user.
-fn signed(random: &mut StdRng, usual: &str, request: Request) -> Request {
+fn with_login(random: &mut StdRng, usual: &str, request: Request) -> Request {
     match random.random_range(0..100) {
         0..60 => as_user(usual, request),
         60..75 => request,
-        75..80 => with(pick(random, &GARBLED).to_owned(), request),
+        75..80 => with(pick(random, &INVALID_LOGINS).to_owned(), request),
         _ => as_user(pick(random, &LOGINS), request),
     }
 }
@@ -114,7 +114,7 @@ fn user(random: &mut StdRng) -> Request {
         90..93 => {}
         _ => return asked("GET", "/v2/auth/users", &[]),
     }
-    sent("PUT", &path, &body)
+    json_request("PUT", &path, &body)
 }
 
 fn role(random: &mut StdRng) -> Request {
@@ -135,7 +135,7 @@ fn role(random: &mut StdRng) -> Request {
         90..93 => {}
         _ => return asked("GET", "/v2/auth/roles", &[]),
     }
-    sent("PUT", &path, &body)
+    json_request("PUT", &path, &body)
 }
 
 fn key(random: &mut StdRng) -> Request {
@@ -148,8 +148,8 @@ fn key(random: &mut StdRng) -> Request {
         55..60 => asked("GET", &path, &["quorum=true".to_owned()]),
         60..64 => asked("GET", &path, &[vec!["wait=true".to_owned()], recursive].concat()),
         64..75 => asked("DELETE", &path, &recursive),
-        dice => {
-            let mut request = asked(if dice < 95 { "PUT" } else { "POST" }, &path, &[]);
+        roll => {
+            let mut request = asked(if roll < 95 { "PUT" } else { "POST" }, &path, &[]);
             request.headers.push(("Content-Type", FORM.to_owned()));
             request.body = Some("value=x".to_owned());
             request
@@ -157,7 +157,7 @@ fn key(random: &mut StdRng) -> Request {
     }
 }
 
-fn odd(random: &mut StdRng) -> Request {
+fn unusual(random: &mut StdRng) -> Request {
     const PATHS: [&str; 14] = [
         "/v2/auth",
         "/v2/auth/",
@@ -214,7 +214,7 @@ fn odd(random: &mut StdRng) -> Request {
 /// The start of a plan: no users, no roles, authentication disabled.
 fn reset() -> Vec<Step> {
     let mut requests = vec![
-        sent("PUT", "/v2/auth/users/root", &json!({ "user": "root", "password": "of all" })),
+        json_request("PUT", "/v2/auth/users/root", &json!({ "user": "root", "password": "of all" })),
         asked("DELETE", "/v2/auth/enable", &[]),
     ];
     let delete = |kind: &str, name: &str| asked("DELETE", &format!("/v2/auth/{kind}/{}", named(name)), &[]);
@@ -238,39 +238,39 @@ fn plan(seed: u64) -> Vec<Step> {
     for role in ["r1", "r2"] {
         let mut three = || json!([(); 3].map(|()| pick(random, &PATTERNS[..7])));
         let permissions = json!({ "kv": { "read": three(), "write": three() } });
-        ask(sent(
+        ask(json_request(
             "PUT",
             &format!("/v2/auth/roles/{role}"),
             &json!({ "role": role, "permissions": permissions }),
         ));
     }
     let bob = json!({ "user": "bob", "password": "one", "roles": ["zz", pick(random, &["r1", "r2"])] });
-    ask(sent("PUT", "/v2/auth/users/bob", &bob));
+    ask(json_request("PUT", "/v2/auth/users/bob", &bob));
     for at in 0..random.random_range(50..80) {
         let request = match random.random_range(0..100) {
-            _ if at == 8 => as_user(ROOT, sent("PUT", "/v2/auth/users/root", &root)),
+            _ if at == 8 => as_user(ROOT, json_request("PUT", "/v2/auth/users/root", &root)),
             _ if at == 9 => as_user(ROOT, asked("PUT", "/v2/auth/enable", &[])),
             0..4 => as_user(ROOT, asked("PUT", "/v2/auth/enable", &[])),
             4..6 => as_user(ROOT, asked("DELETE", "/v2/auth/enable", &[])),
             6..8 => {
                 let request = asked(["GET", "PUT", "DELETE"][at % 3], "/v2/auth/enable", &[]);
-                signed(random, ROOT, request)
+                with_login(random, ROOT, request)
             }
             8..28 => {
                 let request = user(random);
-                signed(random, ROOT, request)
+                with_login(random, ROOT, request)
             }
             28..48 => {
                 let request = role(random);
-                signed(random, ROOT, request)
+                with_login(random, ROOT, request)
             }
             48..55 => {
-                let request = odd(random);
-                signed(random, ROOT, request)
+                let request = unusual(random);
+                with_login(random, ROOT, request)
             }
             _ => {
                 let request = key(random);
-                signed(random, "bob:one", request)
+                with_login(random, "bob:one", request)
             }
         };
         ask(request);
@@ -284,23 +284,23 @@ fn plan(seed: u64) -> Vec<Step> {
 }
 
 #[test]
-fn two_etcds_answer_alike_and_keep_people_out() {
-    if need("etcd") {
+fn two_etcds_respond_alike_and_deny_access() {
+    if need_program("etcd") {
         let met = compare(two_etcds, seeds(1), plan);
         assert!(met.contains("110") && met.contains("get") && met.contains("set"), "{met:?}");
     }
 }
 
 #[test]
-fn the_store_answers_about_users_and_roles_as_etcd_does() {
-    if need("etcd") {
+fn the_store_responds_about_users_and_roles_as_etcd_does() {
+    if need_program("etcd") {
         compare(etcd_and_store, seeds(6), plan);
     }
 }
 
 /// The steps after which bob may read below `/a` and guests may not write.
 fn lock() -> Vec<Step> {
-    let put = |path: &str, body: Value| Step::Ask(sent("PUT", path, &body));
+    let put = |path: &str, body: Value| Step::Ask(json_request("PUT", path, &body));
     vec![
         put("/v2/auth/users/root", json!({ "user": "root", "password": "of all" })),
         put("/v2/auth/roles/r1", json!({ "role": "r1", "permissions": { "kv": { "read": ["/a/*"] } } })),
@@ -313,8 +313,8 @@ fn lock() -> Vec<Step> {
 }
 
 #[test]
-fn a_restarted_store_still_keeps_people_out_as_a_restarted_etcd_does() {
-    if !need("etcd") {
+fn a_restarted_store_still_denies_access_as_a_restarted_etcd_does() {
+    if !need_program("etcd") {
         return;
     }
     let (mut pair, (mut etcd, mut store)) = etcd_and_store();
@@ -329,11 +329,11 @@ fn a_restarted_store_still_keeps_people_out_as_a_restarted_etcd_does() {
             get("bob:two", "/v2/keys/a/x"),
             get(ROOT, "/v2/auth/users"),
             get(ROOT, "/v2/auth/roles"),
-            Step::Ask(as_user(ROOT, sent("PUT", "/v2/keys/a/x", &json!({})))),
+            Step::Ask(as_user(ROOT, json_request("PUT", "/v2/keys/a/x", &json!({})))),
             Step::Ask(asked("PUT", "/v2/keys/b", &[])),
             Step::Ask(asked("GET", "/v2/auth/enable", &[])),
             // Its own directories already exist, and are not counted again.
-            Step::Ask(as_user(ROOT, sent("PUT", "/v2/auth/roles/r9", &json!({ "role": "r9" })))),
+            Step::Ask(as_user(ROOT, json_request("PUT", "/v2/auth/roles/r9", &json!({ "role": "r9" })))),
             Step::Ask(as_user(ROOT, asked("DELETE", "/v2/auth/roles/r9", &[]))),
             get(ROOT, "/v2/keys"),
         ];
@@ -344,8 +344,8 @@ fn a_restarted_store_still_keeps_people_out_as_a_restarted_etcd_does() {
 }
 
 #[test]
-fn a_store_that_lets_too_much_through_is_told_from_an_equal_one() {
-    if !need("etcd") {
+fn a_store_that_grants_too_much_is_detected() {
+    if !need_program("etcd") {
         return;
     }
     let (mut pair, etcds) = two_etcds();

@@ -1,4 +1,4 @@
-//! Saving a running or a stopped store to a file, and founding a new one from the file.
+//! Saving a running or a stopped store to a file, and starting a new one from the file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::http::{get, request};
 use crate::support::port::Port;
 use crate::support::programs::need_mounts;
-use crate::support::retune::Done;
+use crate::support::retune::FinishedRun;
 use crate::support::{Dir, Mount, Retune, Store, WAIT_TIMEOUT, eventually};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -51,7 +51,7 @@ fn started_from(dir: &Dir, mut store: Store, file: &str) -> Store {
 }
 
 #[test]
-fn what_was_acknowledged_before_backups_began_is_in_each_of_them_and_nothing_is_half() {
+fn each_backup_has_every_earlier_acknowledged_write_and_no_partial_one() {
     let (dir, store) = (Dir::new(), Store::start());
     let address = store.address();
     let (over, done) = (AtomicBool::new(false), [const { AtomicU64::new(0) }; 3]);
@@ -100,7 +100,7 @@ fn what_was_acknowledged_before_backups_began_is_in_each_of_them_and_nothing_is_
 }
 
 #[test]
-fn lives_history_and_index_go_on_in_a_restored_store() {
+fn leases_history_and_index_continue_in_a_restored_store() {
     let (dir, store) = (Dir::new(), Store::start());
     let address = store.address();
     put(&address, "/plain", "value=%00%01raw");
@@ -124,7 +124,7 @@ fn lives_history_and_index_go_on_in_a_restored_store() {
 }
 
 #[test]
-fn a_stopped_members_folder_can_be_saved_and_a_running_ones_cannot() {
+fn the_folder_of_a_stopped_member_can_be_saved_and_that_of_a_running_one_cannot() {
     let (dir, mut store) = (Dir::new(), Store::start());
     put(&store.address(), "/k", "value=v");
     let data = store.data_dir().to_string_lossy().into_owned();
@@ -140,7 +140,7 @@ fn a_stopped_members_folder_can_be_saved_and_a_running_ones_cannot() {
 }
 
 #[test]
-fn a_damaged_file_and_a_folder_that_holds_something_are_refused() {
+fn a_damaged_file_and_a_nonempty_folder_are_refused() {
     let (dir, store) = (Dir::new(), Store::start());
     put(&store.address(), "/k", "value=v");
     backup(&dir, &store, "saved").run().exits(0);
@@ -165,7 +165,7 @@ fn a_damaged_file_and_a_folder_that_holds_something_are_refused() {
 }
 
 #[test]
-fn what_is_no_store_of_ours_or_nobody_at_all_is_said() {
+fn another_server_or_none_is_reported() {
     let dir = Dir::new();
     let nobody = ["store", "backup", "--endpoints", "http://127.0.0.1:1", "saved"];
     Retune::new(&dir, &nobody).run().exits(2).says("http://127.0.0.1:1");
@@ -184,7 +184,7 @@ fn fresh_volume(dir: &Dir, name: &str) -> String {
 }
 
 #[test]
-fn a_store_starts_and_is_restored_in_a_fresh_volume_by_the_same_rule() {
+fn the_first_start_and_a_restore_accept_the_same_fresh_volumes() {
     let (dir, store) = (Dir::new(), Store::start());
     put(&store.address(), "/k", "value=v");
     backup(&dir, &store, "saved").run().exits(0);
@@ -215,7 +215,7 @@ fn peer_words<'w>(more: &[&'w str]) -> Vec<&'w str> {
 
 /// Fails unless it was refused with one error that names the cause once, and nothing was left behind.
 #[track_caller]
-fn refused(done: &Done, to: &Path, cause: &str) {
+fn refused(done: &FinishedRun, to: &Path, cause: &str) {
     let errors = done.stderr.lines().filter(|line| line.contains(" ERROR ")).count();
     assert_eq!(
         (done.code, errors, done.stderr.matches(cause).count()),
@@ -229,7 +229,7 @@ fn refused(done: &Done, to: &Path, cause: &str) {
 }
 
 #[test]
-fn whatever_hinders_a_restore_is_named_once_and_nothing_is_left() {
+fn any_obstacle_to_a_restore_is_reported_once_and_nothing_is_left() {
     let (dir, store) = (Dir::new(), Store::start());
     for number in 0..8 {
         put(&store.address(), &format!("/k/{number}"), &format!("value={}", "v".repeat(50_000)));

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::pair::Pair;
-use super::plans::{Step, expiry, plan, recall};
+use super::plans::{Step, after_restart, expiry, plan};
 use super::requests::{FORM, asked};
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 use crate::support::{Etcd, Store};
 
 /// How many different failures are printed.
-const SHOWN: usize = 4;
+const MAX_SHOWN_DIFFERENCES: usize = 4;
 /// Runs a plan; the error contains the steps up to the first difference.
 fn run(pair: &mut Pair, seed: u64, steps: &[Step]) -> Result<(), String> {
     pair.clean().map_err(|found| format!("seed {seed}, before its first step\n{found}"))?;
@@ -53,7 +53,7 @@ pub(super) fn compare<S>(
     for seed in seeds {
         if let Err(text) = run(&mut pair, seed, &plan(seed)) {
             found.push(text);
-            if found.len() >= SHOWN {
+            if found.len() >= MAX_SHOWN_DIFFERENCES {
                 break;
             }
             drop((pair, servers));
@@ -88,8 +88,8 @@ pub(super) fn restart(etcd: &mut Etcd, store: &mut Store, kill: bool) {
 }
 
 #[test]
-fn two_etcds_answer_alike_and_the_plans_leave_no_kind_of_answer_out() {
-    if !need("etcd") {
+fn two_etcds_respond_alike_and_the_plans_cover_every_kind_of_response() {
+    if !need_program("etcd") {
         return;
     }
     let seeds = seeds(16);
@@ -109,30 +109,30 @@ fn two_etcds_answer_alike_and_the_plans_leave_no_kind_of_answer_out() {
 }
 
 #[test]
-fn two_etcds_let_keys_expire_alike() {
-    if need("etcd") {
+fn two_etcds_expire_keys_alike() {
+    if need_program("etcd") {
         let met = compare(two_etcds, seeds(2), expiry);
         assert!(met.contains("watched expire"), "{met:?}");
     }
 }
 
 #[test]
-fn the_store_answers_as_etcd_does() {
-    if need("etcd") {
+fn the_store_responds_as_etcd_does() {
+    if need_program("etcd") {
         compare(etcd_and_store, seeds(40), plan);
     }
 }
 
 #[test]
-fn the_store_lets_keys_expire_as_etcd_does() {
-    if need("etcd") {
+fn the_store_expires_keys_as_etcd_does() {
+    if need_program("etcd") {
         compare(etcd_and_store, seeds(4), expiry);
     }
 }
 
 #[test]
-fn a_restarted_store_remembers_what_a_restarted_etcd_does() {
-    if !need("etcd") {
+fn a_restarted_store_has_the_data_of_a_restarted_etcd() {
+    if !need_program("etcd") {
         return;
     }
     let (mut pair, (mut etcd, mut store)) = etcd_and_store();
@@ -141,7 +141,7 @@ fn a_restarted_store_remembers_what_a_restarted_etcd_does() {
         done = done.and_then(|()| play(&mut pair, seed, &plan(seed)));
         restart(&mut etcd, &mut store, seed % 8 == 1);
         pair = pair.again();
-        done = done.and_then(|()| play(&mut pair, seed, &recall(seed)));
+        done = done.and_then(|()| play(&mut pair, seed, &after_restart(seed)));
     }
     drop((etcd, store));
     assert!(done.is_ok(), "\n{}\n", done.unwrap_err());
@@ -150,7 +150,7 @@ fn a_restarted_store_remembers_what_a_restarted_etcd_does() {
 #[test]
 fn the_store_has_etcds_limits() {
     const MOST: usize = 10 << 20;
-    if !need("etcd") {
+    if !need_program("etcd") {
         return;
     }
     let (mut pair, _servers) = etcd_and_store();
@@ -174,8 +174,8 @@ fn the_store_has_etcds_limits() {
 }
 
 #[test]
-fn a_lagging_server_is_told_from_an_equal_one() {
-    if !need("etcd") {
+fn a_lagging_server_is_detected() {
+    if !need_program("etcd") {
         return;
     }
     let (mut pair, etcds) = two_etcds();

@@ -9,7 +9,7 @@ enum Json<'t> {
 
 /// A body without the parts that may differ, and those parts.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Normal {
+pub struct Normalized {
     pub text: String,
     /// Nanoseconds since 1970, in text order.
     pub expirations: Vec<i128>,
@@ -19,7 +19,7 @@ pub struct Normal {
 
 /// The compared parts of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Regard {
+pub enum Comparison {
     /// Everything, including the order of `nodes`.
     Ordered,
     /// Everything but the order of `nodes`.
@@ -31,9 +31,9 @@ pub enum Regard {
 }
 
 /// Removes times from every line that is JSON; other lines are unchanged.
-pub fn normal(body: &[u8], regard: Regard) -> Normal {
-    let mut normal = Normal::default();
-    if regard == Regard::Nothing {
+pub fn normalize(body: &[u8], comparison: Comparison) -> Normalized {
+    let mut normal = Normalized::default();
+    if comparison == Comparison::Nothing {
         return normal;
     }
     let text = String::from_utf8_lossy(body);
@@ -41,10 +41,10 @@ pub fn normal(body: &[u8], regard: Regard) -> Normal {
         let (content, end) = line.strip_suffix('\n').map_or((line, ""), |content| (content, "\n"));
         match parse(content) {
             Some(mut json) => {
-                if regard == Regard::Unordered {
+                if comparison == Comparison::Unordered {
                     json.sort();
                 }
-                json.write(&mut normal, regard == Regard::Shape);
+                json.write(&mut normal, comparison == Comparison::Shape);
             }
             None => normal.text.push_str(content),
         }
@@ -70,12 +70,12 @@ impl Json<'_> {
     }
 
     fn text(&self) -> String {
-        let mut normal = Normal::default();
+        let mut normal = Normalized::default();
         self.write(&mut normal, false);
         normal.text
     }
 
-    fn write(&self, out: &mut Normal, shape: bool) {
+    fn write(&self, out: &mut Normalized, shape: bool) {
         match self {
             Self::Object(members) => {
                 out.text.push('{');
@@ -104,7 +104,7 @@ impl Json<'_> {
         }
     }
 
-    fn write_member(&self, name: &str, out: &mut Normal, shape: bool) {
+    fn write_member(&self, name: &str, out: &mut Normalized, shape: bool) {
         let Self::Scalar(text) = self else { return self.write(out, shape) };
         let time = || text.trim_matches('"').parse::<jiff::Timestamp>().ok();
         match name {

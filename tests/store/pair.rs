@@ -6,11 +6,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::answers::difference;
-use super::json::Regard;
+use super::json::Comparison;
 use super::plans::Step;
 use super::requests::{FORM, NAMES, asked};
-use super::wire::{ClientConn, Conversation, Reply, Request};
-use crate::support::{WAIT_TIMEOUT, eventually, patient};
+use super::wire::{ClientConn, Exchange, Reply, Request};
+use crate::support::{WAIT_TIMEOUT, eventually, scaled};
 
 /// How long watches must be quiet before their events are considered complete.
 const QUIET_DELAY: Duration = Duration::from_millis(60);
@@ -20,7 +20,7 @@ struct Side {
     address: String,
     client_conn: ClientConn,
     /// The watches whose events are not collected yet.
-    watches: Vec<(Request, Conversation)>,
+    watches: Vec<(Request, Exchange)>,
 }
 
 impl Side {
@@ -141,21 +141,21 @@ impl Pair {
         let (left, right) = match (left, right) {
             (Some(left), Some(right)) => (left, right),
             (None, None) => return Ok(()),
-            (left, right) => return Err(story("only one answered", request, left, right)),
+            (left, right) => return Err(describe("only one answered", request, left, right)),
         };
-        match difference(&left, &right, regard(request)) {
+        match difference(&left, &right, comparison(request)) {
             None => {
                 self.met.extend(kind(&left));
                 Ok(())
             }
-            Some(what) => Err(story(&what, request, Some(left), Some(right))),
+            Some(what) => Err(describe(&what, request, Some(left), Some(right))),
         }
     }
 
     fn watch(&mut self, request: &Request) -> Result<(), String> {
         let mut heads = Vec::new();
         for side in [&mut self.left, &mut self.right] {
-            let mut talk = Conversation::start(&side.address, request).map_err(|error| error.to_string())?;
+            let mut talk = Exchange::start(&side.address, request).map_err(|error| error.to_string())?;
             heads.push(talk.until(|_| true).map(|reply| Reply {
                 body: Vec::new(),
                 complete: false,
@@ -169,7 +169,7 @@ impl Pair {
 
     /// Reads until both have received the same and nothing more arrives; returns the difference as an error.
     fn collect(&mut self) -> Result<(), String> {
-        let (start, limit) = (Instant::now(), patient(Duration::from_secs(3)));
+        let (start, limit) = (Instant::now(), scaled(Duration::from_secs(3)));
         let mut last_news = start;
         loop {
             let mut news = false;
@@ -195,11 +195,11 @@ impl Pair {
             let left = left.reply().map(|reply| self.left.hide(reply));
             let right = right.reply().map(|reply| self.right.hide(reply));
             let what = match (&left, &right) {
-                (Some(left), Some(right)) => difference(left, right, regard(request)),
+                (Some(left), Some(right)) => difference(left, right, comparison(request)),
                 _ => (left.is_some() != right.is_some()).then(|| "only one answered".to_owned()),
             };
             if let Some(what) = what {
-                return Err(story(&what, request, left, right));
+                return Err(describe(&what, request, left, right));
             }
             self.met.extend(left.as_ref().and_then(kind).map(|kind| format!("watched {kind}")));
         }
@@ -242,29 +242,29 @@ fn kind(reply: &Reply) -> Option<String> {
 }
 
 /// Returns which parts of the response to this request are compared.
-fn regard(request: &Request) -> Regard {
+fn comparison(request: &Request) -> Comparison {
     let path = request.target.trim_start_matches('/');
     if path.starts_with("metrics") || path.starts_with("debug") {
-        return Regard::Nothing;
+        return Comparison::Nothing;
     }
     if path.starts_with("v2/auth") {
-        return Regard::Ordered;
+        return Comparison::Ordered;
     }
     if !path.starts_with("v2/keys") && request.method == "GET" {
-        return Regard::Shape;
+        return Comparison::Shape;
     }
     let sorted = ["sorted=true", "sorted=1", "sorted=T"].iter().any(|word| request.target.contains(word));
-    if sorted { Regard::Ordered } else { Regard::Unordered }
+    if sorted { Comparison::Ordered } else { Comparison::Unordered }
 }
 
-fn story(what: &str, request: &Request, left: Option<Reply>, right: Option<Reply>) -> String {
+fn describe(what: &str, request: &Request, left: Option<Reply>, right: Option<Reply>) -> String {
     let shown = |reply: Option<Reply>| reply.map_or_else(|| "nothing".to_owned(), |reply| reply.to_string());
     let (left, right) = (shown(left), shown(right));
     format!("different: {what}\n  request: {request}\n  etcd: {left}\n  other: {right}")
 }
 
 #[test]
-fn tokens_become_indexes() {
+fn placeholders_become_indexes() {
     assert_eq!(fill("a{now-2}b{new+1}c{now+0}", 40), "a38b00000000000000000041c40");
     assert_eq!(fill("{now-9}", 4), "0");
 }

@@ -43,7 +43,7 @@ pub fn plan(seed: u64) -> Vec<Step> {
     let random = &mut StdRng::seed_from_u64(seed);
     let mut steps = match seed % 8 {
         0 => many(random, 60, &[(75, write), (25, read)]),
-        1 => many(random, 60, &[(60, narrow), (20, write), (20, read)]),
+        1 => many(random, 60, &[(60, few_keys), (20, write), (20, read)]),
         2 | 7 => watches(random),
         3 => many(random, 70, &[(80, nonsense), (20, write)]),
         4 => many(random, 60, &[(70, elsewhere), (15, write), (15, read)]),
@@ -55,16 +55,16 @@ pub fn plan(seed: u64) -> Vec<Step> {
     steps
 }
 
-type Kind = fn(&mut StdRng) -> Request;
+type RequestMaker = fn(&mut StdRng) -> Request;
 
-fn many(random: &mut StdRng, steps: usize, kinds: &[(u32, Kind)]) -> Vec<Step> {
+fn many(random: &mut StdRng, steps: usize, kinds: &[(u32, RequestMaker)]) -> Vec<Step> {
     let one = |random: &mut StdRng| {
-        let mut dice = random.random_range(0..100);
+        let mut roll = random.random_range(0..100);
         for (percent, kind) in kinds {
-            if dice < *percent {
+            if roll < *percent {
                 return step(kind(random));
             }
-            dice -= percent;
+            roll -= percent;
         }
         step(read(random))
     };
@@ -78,7 +78,7 @@ fn step(request: Request) -> Step {
 }
 
 /// Writes to very few keys, so that comparisons succeed and directories fill.
-fn narrow(random: &mut StdRng) -> Request {
+fn few_keys(random: &mut StdRng) -> Request {
     let path = pick(random, &["/v2/keys/a", "/v2/keys/a", "/v2/keys/d/_h", "/v2/keys/d", "/v2/keys/d/b/c"]);
     write_at(random, path)
 }
@@ -88,7 +88,7 @@ fn watches(random: &mut StdRng) -> Vec<Step> {
     for _ in 0..random.random_range(3..6) {
         steps.extend((0..random.random_range(1..6)).map(|_| Step::Watch(watch(random))));
         steps.extend(compared(random));
-        steps.extend(many(random, 8, &[(40, narrow), (50, write)]));
+        steps.extend(many(random, 8, &[(40, few_keys), (50, write)]));
         if chance(random, 30) {
             let gone =
                 asked("DELETE", pick(random, &["/v2/keys/a", "/v2/keys/d"]), &["recursive=true".to_owned()]);
@@ -123,9 +123,9 @@ fn compared(random: &mut StdRng) -> Vec<Step> {
 
 /// Watches that start in the past, partly before the history.
 fn history(random: &mut StdRng) -> Vec<Step> {
-    let mut steps = many(random, 20, &[(50, narrow), (50, write)]);
+    let mut steps = many(random, 20, &[(50, few_keys), (50, write)]);
     steps.push(Step::Flood(random.random_range(940..1030)));
-    steps.extend(many(random, 25, &[(50, narrow), (50, write)]));
+    steps.extend(many(random, 25, &[(50, few_keys), (50, write)]));
     for _ in 0..30 {
         let back = match random.random_range(0..4) {
             0 => random.random_range(996..1003),
@@ -150,7 +150,7 @@ fn history(random: &mut StdRng) -> Vec<Step> {
 }
 
 /// The checks after a restart: the tree, the past, and new writes.
-pub fn recall(seed: u64) -> Vec<Step> {
+pub fn after_restart(seed: u64) -> Vec<Step> {
     let random = &mut StdRng::seed_from_u64(seed);
     let everything = ["recursive=true".to_owned(), "sorted=true".to_owned()];
     let mut steps = vec![Step::Ask(asked("GET", "/v2/keys", &everything))];
@@ -160,7 +160,7 @@ pub fn recall(seed: u64) -> Vec<Step> {
         steps.push(Step::Watch(asked("GET", &path, &wait)));
     }
     steps.push(Step::Collect);
-    steps.extend(many(random, 20, &[(60, narrow), (20, write), (20, read)]));
+    steps.extend(many(random, 20, &[(60, few_keys), (20, write), (20, read)]));
     steps
 }
 
@@ -203,7 +203,7 @@ pub fn expiry(seed: u64) -> Vec<Step> {
             steps.push(Step::Ask(keep));
         }
     }
-    steps.push(Step::Ask(doomed(random)));
+    steps.push(Step::Ask(expiring_write(random)));
     steps.push(Step::Pause(Duration::from_millis(3300)));
     steps.push(Step::Collect);
     steps.push(Step::Ask(asked("GET", "/v2/keys", &["recursive=true".to_owned(), "sorted=true".to_owned()])));
@@ -220,7 +220,7 @@ pub fn expiry(seed: u64) -> Vec<Step> {
 }
 
 /// A write whose key expires at the server's next check, so that nothing may follow it.
-fn doomed(random: &mut StdRng) -> Request {
+fn expiring_write(random: &mut StdRng) -> Request {
     let path = pick(random, &["/v2/keys/a", "/v2/keys/foo", "/v2/keys/d"]);
     let ttl = pick(random, &["ttl=0", "ttl=10000000000", "ttl=9223372036", "ttl=18446744073709551615"]);
     let condition = pick(random, &["prevExist=true", "prevExist=true", "prevValue=x", "unknown="]);

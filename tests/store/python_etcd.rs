@@ -19,7 +19,7 @@ fn run(python: &Path, address: &str) -> Output {
 }
 
 #[test]
-fn python_etcd_does_the_same_with_the_store_as_with_etcd() {
+fn python_etcd_works_with_the_store_as_with_etcd() {
     let Some(python) = python("python-etcd-0.4.5", &PACKAGES) else { return };
     let Some(etcd) = Etcd::start() else { return };
     let store = Store::start();

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{WAIT_TIMEOUT, patient};
+use crate::support::{WAIT_TIMEOUT, scaled};
 
 /// A request; nothing in it is checked or corrected.
 #[derive(Clone, Debug, Default)]
@@ -83,14 +83,14 @@ impl fmt::Display for Reply {
 }
 
 /// One request and the response so far.
-pub struct Conversation {
+pub struct Exchange {
     stream: TcpStream,
     bytes: Vec<u8>,
     head_only: bool,
     ended: bool,
 }
 
-impl Conversation {
+impl Exchange {
     /// Connects and sends the request.
     pub fn start(address: &str, request: &Request) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
@@ -126,7 +126,7 @@ impl Conversation {
 
     /// Reads until the response satisfies `enough`; returns the response at the timeout otherwise.
     pub fn until(&mut self, enough: impl Fn(&Reply) -> bool) -> Option<Reply> {
-        let (start, limit) = (Instant::now(), patient(WAIT_TIMEOUT));
+        let (start, limit) = (Instant::now(), scaled(WAIT_TIMEOUT));
         loop {
             // A long response is not parsed again after each of its many pieces.
             let enough_for_now = self.bytes.len() + self.bytes.len() / 4;
@@ -157,17 +157,17 @@ impl ClientConn {
     /// Sends a request and waits for the complete response; `None` when none arrived.
     pub fn ask(&mut self, request: &Request) -> Option<Reply> {
         if let Some(stream) = self.idle.take()
-            && let Ok(talk) = Conversation::on(stream, &self.address, request)
+            && let Ok(talk) = Exchange::on(stream, &self.address, request)
             // A server may have closed it while it was idle; then nothing comes back.
             && let Some(reply) = self.finish(talk)
         {
             return Some(reply);
         }
-        let talk = Conversation::start(&self.address, request).ok()?;
+        let talk = Exchange::start(&self.address, request).ok()?;
         self.finish(talk)
     }
 
-    fn finish(&mut self, mut talk: Conversation) -> Option<Reply> {
+    fn finish(&mut self, mut talk: Exchange) -> Option<Reply> {
         let reply = talk.until(|reply| reply.complete)?;
         let closes = reply.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         if reply.complete && !closes && !talk.ended {

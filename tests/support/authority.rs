@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use super::Dir;
-use super::programs::need;
+use super::programs::need_program;
 
 /// An authority whose files lie in a test's folder.
 pub struct Authority<'d> {
@@ -35,7 +35,7 @@ extendedKeyUsage = clientAuth
 impl<'d> Authority<'d> {
     /// Creates a new authority; returns `None` where openssl is not installed.
     pub fn new(dir: &'d Dir, name: &str) -> Option<Self> {
-        if !need("openssl") {
+        if !need_program("openssl") {
             return None;
         }
         let authority = Self { dir, name: name.to_owned() };
@@ -91,7 +91,7 @@ impl<'d> Authority<'d> {
     }
 
     /// Creates a key of a kind that few programs support.
-    pub fn odd_key(&self) -> String {
+    pub fn uncommon_key(&self) -> String {
         let key = self.key("odd");
         openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp521r1", "-out", &key]);
         key

@@ -55,7 +55,7 @@ pub struct Container<'d> {
 
 impl Docker {
     /// Returns the engine, once no other test uses it; `None` where there is none, which the test reports.
-    pub fn there() -> Option<Self> {
+    pub fn acquire() -> Option<Self> {
         if !answers() {
             Permitted::NoDocker.skip();
             return None;
@@ -77,9 +77,9 @@ impl Docker {
             (&["network", "ls", "-q"], ["network", "rm"]),
         ];
         for (list, remove) in kinds {
-            let left = tried(&[list, &["--filter", &filter]].concat());
+            let left = run_docker(&[list, &["--filter", &filter]].concat());
             for id in String::from_utf8_lossy(&left.stdout).split_whitespace() {
-                tried(&[remove[0], remove[1], id]);
+                run_docker(&[remove[0], remove[1], id]);
             }
         }
     }
@@ -176,7 +176,7 @@ impl Container<'_> {
 
     /// Runs `docker WORDS… NAME`.
     #[track_caller]
-    pub fn told(&self, words: &[&str]) -> String {
+    pub fn docker_command(&self, words: &[&str]) -> String {
         docker(&[words, &[&self.name]].concat())
     }
 
@@ -188,7 +188,7 @@ impl Container<'_> {
 
     /// Returns the host's port that is mapped to this container port, if there is one.
     pub fn mapped(&self, port: u16) -> Option<u16> {
-        let out = said(&tried(&["port", &self.name, &format!("{port}/tcp")]));
+        let out = said(&run_docker(&["port", &self.name, &format!("{port}/tcp")]));
         out.lines().next()?.rsplit_once(':')?.1.trim().parse().ok()
     }
 }
@@ -196,9 +196,13 @@ impl Container<'_> {
 impl Drop for Container<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- {}'s log\n{}", self.name, said(&tried(&["logs", "--tail", "60", &self.name])));
+            eprintln!(
+                "--- {}'s log\n{}",
+                self.name,
+                said(&run_docker(&["logs", "--tail", "60", &self.name]))
+            );
         }
-        tried(&["rm", "-fv", &self.name]);
+        run_docker(&["rm", "-fv", &self.name]);
     }
 }
 
@@ -225,13 +229,13 @@ impl Container<'_> {
 
 impl Drop for Network<'_> {
     fn drop(&mut self) {
-        tried(&["network", "rm", &self.name]);
+        run_docker(&["network", "rm", &self.name]);
     }
 }
 
 impl Drop for Image<'_> {
     fn drop(&mut self) {
-        tried(&["rmi", "-f", &self.name]);
+        run_docker(&["rmi", "-f", &self.name]);
     }
 }
 
@@ -273,11 +277,11 @@ fn import(root: &Path, changes: &[String], name: &str) {
 /// Runs `docker WORDS…`, which must succeed, and returns its output.
 #[track_caller]
 fn docker(words: &[&str]) -> String {
-    let out = tried(words);
+    let out = run_docker(words);
     assert!(out.status.success(), "docker {}: {}", words.join(" "), said(&out));
     String::from_utf8_lossy(&out.stdout).trim().to_owned()
 }
 
-fn tried(words: &[&str]) -> Output {
+fn run_docker(words: &[&str]) -> Output {
     Command::new("docker").args(words).stdin(Stdio::null()).output().unwrap()
 }

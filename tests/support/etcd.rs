@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::http::{encode, request};
 use super::port::Port;
 use super::proc::Proc;
-use super::programs::need;
+use super::programs::need_program;
 use super::{WAIT_TIMEOUT, eventually};
 
 /// One member.
@@ -35,7 +35,7 @@ impl Etcd {
 
     /// Returns a member that has its address but does not run yet.
     pub fn prepare() -> Option<Self> {
-        if !need("etcd") {
+        if !need_program("etcd") {
             return None;
         }
         let data = tempfile::Builder::new().prefix("retune-etcd-").tempdir().unwrap();

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::http::{get, request};
 use super::port::Port;
 use super::proc::Proc;
-use super::programs::need;
+use super::programs::need_program;
 use super::{WAIT_TIMEOUT, eventually};
 
 /// Some members of one cluster.
@@ -34,7 +34,7 @@ impl Member {
 impl EtcdCluster {
     /// Starts three members; returns `None` where etcd is not installed.
     pub fn start() -> Option<Self> {
-        if !need("etcd") {
+        if !need_program("etcd") {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("retune-etcds-").tempdir().unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::programs::need;
+use super::programs::need_program;
 
 /// The clock of a process that runs with `env`.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct FakeTime {
 impl FakeTime {
     /// Returns a correct clock; `None` where libfaketime is not installed.
     pub fn new(folder: &Path) -> Option<Self> {
-        if !need("faketime") {
+        if !need_program("faketime") {
             return None;
         }
         let machine = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);

@@ -4,7 +4,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::load::{Class, Kind, Load, Record, RequestLog};
+use super::load::{Load, Record, RequestKind, RequestLog, ResponseClass};
 use super::{Backend, Daemon, Dir, Etcd, Retune, WAIT_TIMEOUT, eventually, http};
 
 /// What the program needs to know of a proxy.
@@ -129,7 +129,7 @@ impl<'d> TestSite<'d> {
     }
 
     /// Kills a server before the switch: the log of the requests must show it.
-    pub fn assert_a_careless_shutdown_shows(self) {
+    pub fn assert_an_abrupt_shutdown_is_detected(self) {
         let load = Load::start(self.front.port, 2);
         sleep(FAILURE_DELAY);
         self.blue.kill();
@@ -137,7 +137,7 @@ impl<'d> TestSite<'d> {
         self.add(&self.green);
         self.remove(&self.blue);
         let request_log = load.finish();
-        assert!(request_log.failures(Kind::Fresh) > 0, "{request_log}");
+        assert!(request_log.failures(RequestKind::Fresh) > 0, "{request_log}");
         self.finish();
     }
 
@@ -159,16 +159,16 @@ pub fn assert_totals_agree(request_log: &RequestLog, servers: [&Backend; 2]) {
     let times = |record: &Record| seen.iter().filter_map(|ids| ids.get(&record.id)).sum::<u32>();
     for record in &request_log.records {
         match record.class {
-            Class::Ok => assert_eq!(times(record), 1, "{record:?}"),
-            Class::ClosedReusedNoBytes => assert_eq!(times(record), 0, "safe to retry? {record:?}"),
+            ResponseClass::Ok => assert_eq!(times(record), 1, "{record:?}"),
+            ResponseClass::ClosedReusedNoBytes => assert_eq!(times(record), 0, "safe to retry? {record:?}"),
             _ => {}
         }
     }
 }
 
 /// Asserts that fresh connections saw no failure, with enough requests in flight to be significant.
-pub fn assert_fresh_saw_nothing(request_log: &RequestLog, reloads: &[Instant]) {
-    assert_eq!(request_log.failures(Kind::Fresh), 0, "{request_log}");
+pub fn assert_no_failure_on_new_connections(request_log: &RequestLog, reloads: &[Instant]) {
+    assert_eq!(request_log.failures(RequestKind::Fresh), 0, "{request_log}");
     let busy = reloads.iter().filter(|at| request_log.in_flight(**at) >= 2).count();
     assert!(
         busy * 10 >= reloads.len() * 8,
@@ -176,7 +176,7 @@ pub fn assert_fresh_saw_nothing(request_log: &RequestLog, reloads: &[Instant]) {
         reloads.len()
     );
     assert!(
-        request_log.count(Kind::Fresh, Class::Ok) > 500,
+        request_log.count(RequestKind::Fresh, ResponseClass::Ok) > 500,
         "too little load to prove anything: {request_log}"
     );
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::front::{Front, old_children};
 use super::port::Port;
 use super::proc::Proc;
-use super::programs::need;
+use super::programs::need_program;
 use super::{Dir, WAIT_TIMEOUT, eventually, http};
 
 /// One HAProxy: a master in the foreground and its workers.
@@ -19,7 +19,7 @@ pub struct Haproxy {
 impl Haproxy {
     /// Starts HAProxy with no server to pass requests to; returns `None` where HAProxy is not installed.
     pub fn start(dir: &Dir) -> Option<Self> {
-        if !need("haproxy") {
+        if !need_program("haproxy") {
             return None;
         }
         let (port, folder) = (Port::claim(), dir.text_path("haproxy"));

@@ -13,7 +13,7 @@ use super::backend::header;
 
 /// How a client uses its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum RequestKind {
     /// A new connection for each request.
     Fresh,
     /// One connection for many GETs.
@@ -24,7 +24,7 @@ pub enum Kind {
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum ResponseClass {
     /// 200 with the id in the body.
     Ok,
     /// Another status.
@@ -51,9 +51,9 @@ pub struct Record {
     /// The id it carried.
     pub id: String,
     /// Which kind of client sent it.
-    pub kind: Kind,
+    pub kind: RequestKind,
     /// How it ended.
-    pub class: Class,
+    pub class: ResponseClass,
     /// The server that responded, when it is `Ok`.
     pub by: String,
     /// When it started.
@@ -73,7 +73,7 @@ impl Load {
     /// Starts `each` clients of every kind against a port of this machine.
     pub fn start(port: u16, each: usize) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let kinds = [Kind::Fresh, Kind::KeepAliveGet, Kind::KeepAlivePost];
+        let kinds = [RequestKind::Fresh, RequestKind::KeepAliveGet, RequestKind::KeepAlivePost];
         let clients = kinds.into_iter().flat_map(|kind| (0..each).map(move |number| (kind, number)));
         let clients = clients
             .map(|(kind, number)| {
@@ -109,13 +109,13 @@ pub struct RequestLog {
 
 impl RequestLog {
     /// Returns how many requests of a kind ended in a class.
-    pub fn count(&self, kind: Kind, class: Class) -> usize {
+    pub fn count(&self, kind: RequestKind, class: ResponseClass) -> usize {
         self.records.iter().filter(|record| record.kind == kind && record.class == class).count()
     }
 
     /// Returns how many requests of a kind failed.
-    pub fn failures(&self, kind: Kind) -> usize {
-        self.records.iter().filter(|record| record.kind == kind && record.class != Class::Ok).count()
+    pub fn failures(&self, kind: RequestKind) -> usize {
+        self.records.iter().filter(|record| record.kind == kind && record.class != ResponseClass::Ok).count()
     }
 
     /// Returns how many requests were in flight over the whole of an instant.
@@ -137,7 +137,7 @@ impl fmt::Display for RequestLog {
 
 struct Client {
     port: u16,
-    kind: Kind,
+    kind: RequestKind,
     name: String,
     open: Option<TcpStream>,
 }
@@ -150,7 +150,7 @@ impl Client {
             sent.fetch_add(1, Ordering::SeqCst);
             let from = Instant::now();
             let (class, by) = match self.exchange(&id) {
-                Ok(by) => (Class::Ok, by),
+                Ok(by) => (ResponseClass::Ok, by),
                 Err(class) => {
                     self.open = None;
                     (class, String::new())
@@ -158,19 +158,19 @@ impl Client {
             };
             records.push(Record { id, kind: self.kind, class, by, from, to: Instant::now() });
             // A real client pauses too, and a refusing port must not get a million requests.
-            thread::sleep(Duration::from_millis(if class == Class::Ok { 1 } else { 5 }));
+            thread::sleep(Duration::from_millis(if class == ResponseClass::Ok { 1 } else { 5 }));
         }
         records
     }
 
-    fn exchange(&mut self, id: &str) -> Result<String, Class> {
+    fn exchange(&mut self, id: &str) -> Result<String, ResponseClass> {
         let (mut stream, reused) = match self.open.take() {
             Some(stream) => (stream, true),
             None => (self.connect()?, false),
         };
-        let closed = if reused { Class::ClosedReusedNoBytes } else { Class::ClosedFresh };
-        let (verb, body) = if self.kind == Kind::KeepAlivePost { ("POST", id) } else { ("GET", "") };
-        let end = if self.kind == Kind::Fresh { "close" } else { "keep-alive" };
+        let closed = if reused { ResponseClass::ClosedReusedNoBytes } else { ResponseClass::ClosedFresh };
+        let (verb, body) = if self.kind == RequestKind::KeepAlivePost { ("POST", id) } else { ("GET", "") };
+        let end = if self.kind == RequestKind::Fresh { "close" } else { "keep-alive" };
         let size = body.len();
         let request = format!(
             "{verb} /app HTTP/1.1\r\nHost: test\r\nX-Request-Id: {id}\r\nConnection: {end}\r\n\
@@ -179,22 +179,22 @@ impl Client {
         stream.write_all(request.as_bytes()).map_err(|_| closed)?;
         let reply = Reply::read(&mut stream, closed)?;
         if reply.status != 200 {
-            return Err(Class::Non200);
+            return Err(ResponseClass::Non200);
         }
-        let (name, echoed) = reply.body.split_once(' ').ok_or(Class::WrongBody)?;
+        let (name, echoed) = reply.body.split_once(' ').ok_or(ResponseClass::WrongBody)?;
         if echoed.trim_end() != id {
-            return Err(Class::WrongBody);
+            return Err(ResponseClass::WrongBody);
         }
-        if self.kind != Kind::Fresh && !reply.close {
+        if self.kind != RequestKind::Fresh && !reply.close {
             self.open = Some(stream);
         }
         Ok(name.to_owned())
     }
 
-    fn connect(&self) -> Result<TcpStream, Class> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(|_| Class::Refused)?;
-        stream.set_nodelay(true).map_err(|_| Class::ClosedFresh)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(|_| Class::ClosedFresh)?;
+    fn connect(&self) -> Result<TcpStream, ResponseClass> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(|_| ResponseClass::Refused)?;
+        stream.set_nodelay(true).map_err(|_| ResponseClass::ClosedFresh)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(|_| ResponseClass::ClosedFresh)?;
         Ok(stream)
     }
 }
@@ -206,20 +206,20 @@ struct Reply {
 }
 
 impl Reply {
-    fn read(stream: &mut TcpStream, closed: Class) -> Result<Self, Class> {
+    fn read(stream: &mut TcpStream, closed: ResponseClass) -> Result<Self, ResponseClass> {
         let mut bytes = Vec::new();
         let end = loop {
             if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end;
             }
-            let before = if bytes.is_empty() { closed } else { Class::ClosedPartial };
+            let before = if bytes.is_empty() { closed } else { ResponseClass::ClosedPartial };
             more(stream, &mut bytes, before)?;
         };
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let status = head.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
         let size: usize = header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         while bytes.len() < end + 4 + size {
-            more(stream, &mut bytes, Class::Truncated)?;
+            more(stream, &mut bytes, ResponseClass::Truncated)?;
         }
         let body = String::from_utf8_lossy(&bytes[end + 4..end + 4 + size]).into_owned();
         let close = header(&head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
@@ -227,7 +227,7 @@ impl Reply {
     }
 }
 
-fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>, closed: Class) -> Result<(), Class> {
+fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>, closed: ResponseClass) -> Result<(), ResponseClass> {
     let mut chunk = [0; 4096];
     match stream.read(&mut chunk) {
         Ok(0) => Err(closed),
@@ -236,7 +236,7 @@ fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>, closed: Class) -> Result<()
             Ok(())
         }
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            Err(Class::Timeout)
+            Err(ResponseClass::Timeout)
         }
         Err(_) => Err(closed),
     }

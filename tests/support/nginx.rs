@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::front::{Front, old_children};
 use super::port::Port;
 use super::proc::Proc;
-use super::programs::need;
+use super::programs::need_program;
 use super::{Dir, WAIT_TIMEOUT, eventually, http};
 
 /// One nginx: a master in the foreground and its workers.
@@ -19,7 +19,7 @@ pub struct Nginx {
 impl Nginx {
     /// Starts nginx with no server to pass requests to; returns `None` where nginx is not installed.
     pub fn start(dir: &Dir) -> Option<Self> {
-        if !need("nginx") {
+        if !need_program("nginx") {
             return None;
         }
         let (port, prefix) = (Port::claim(), dir.text_path("nginx"));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::patient;
+use super::scaled;
 
 /// A running child.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Proc {
 
     /// Waits for the end: returns the exit code, or 128 + the signal as a shell does; `None` past the limit.
     pub fn wait(&mut self, limit: Duration) -> Option<i32> {
-        let (start, limit) = (Instant::now(), patient(limit));
+        let (start, limit) = (Instant::now(), scaled(limit));
         loop {
             if let Some(status) = self.ended() {
                 return Some(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::skips::{Permitted, missing};
 
 /// Returns whether `program` is installed. Without it a test reports that and is skipped, but in CI that is a failure.
-pub fn need(program: &str) -> bool {
+pub fn need_program(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     let found = path.split(':').any(|dir| Path::new(dir).join(program).is_file());
     found
@@ -18,10 +18,10 @@ pub fn need(program: &str) -> bool {
 
 /// Returns whether the test may create hosts: network namespaces with filters.
 pub fn need_hosts() -> bool {
-    if Permitted::NoHosts.is_told() {
+    if Permitted::NoHosts.is_known_missing() {
         return Permitted::NoHosts.skip();
     }
-    if !need("ip") || !need("iptables") {
+    if !need_program("ip") || !need_program("iptables") {
         return false;
     }
     let probe = Command::new("unshare").args(["--net", "iptables", "-S"]).stdout(Stdio::null()).status();
@@ -63,7 +63,7 @@ pub fn need_root() -> bool {
 
 /// Returns the systemd that the test may boot in namespaces, or `None` where it may not.
 pub fn need_systemd() -> Option<PathBuf> {
-    if Permitted::NoSystemd.is_told() {
+    if Permitted::NoSystemd.is_known_missing() {
         Permitted::NoSystemd.skip();
         return None;
     }
@@ -72,5 +72,5 @@ pub fn need_systemd() -> Option<PathBuf> {
         missing("systemd is not installed", "apt-get install systemd");
         return None;
     };
-    (need_mounts() && need("ip") && need("nsenter")).then_some(program)
+    (need_mounts() && need_program("ip") && need_program("nsenter")).then_some(program)
 }

@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::programs::need;
+use super::programs::need_program;
 use super::skips::missing;
 
 /// Returns a Python with `packages`, created once and kept under `name`, or `None` where it is not available; then the
 /// test reports that, but fails in CI.
 pub fn python(name: &str, packages: &[&str]) -> Option<PathBuf> {
-    if !need("python3") {
+    if !need_program("python3") {
         return None;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

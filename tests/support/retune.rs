@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::proc::Proc;
-use super::{Dir, Etcd, WAIT_TIMEOUT, eventually, patient};
+use super::{Dir, Etcd, WAIT_TIMEOUT, eventually, scaled};
 
 /// A command line.
 pub struct Retune<'d> {
@@ -136,20 +136,20 @@ impl<'d> Retune<'d> {
 
     /// Runs to the end. Output goes to files: a pipe would wait for a command's background children.
     #[track_caller]
-    pub fn run(self) -> Done {
+    pub fn run(self) -> FinishedRun {
         let start = Instant::now();
         let limit = self.limit;
         let mut daemon = self.start();
         let code = daemon.proc.wait(limit);
-        let done = Done {
+        let done = FinishedRun {
             code: code.unwrap_or(-1),
             stdout: daemon.stdout(),
             stderr: daemon.log(),
             elapsed: start.elapsed(),
-            story: daemon.story(),
+            transcript: daemon.describe(),
         };
         daemon.told = true;
-        assert!(code.is_some(), "still running after {:?}\n{}", patient(limit), done.story);
+        assert!(code.is_some(), "still running after {:?}\n{}", scaled(limit), done.transcript);
         done
     }
 
@@ -185,7 +185,7 @@ impl<'d> Retune<'d> {
 
 /// The result of a finished run.
 #[derive(Debug)]
-pub struct Done {
+pub struct FinishedRun {
     /// The exit code, or 128 + the signal.
     pub code: i32,
     /// The results.
@@ -194,42 +194,47 @@ pub struct Done {
     pub stderr: String,
     /// How long it took.
     pub elapsed: Duration,
-    story: String,
+    transcript: String,
 }
 
-impl Done {
+impl FinishedRun {
     /// Asserts this exit code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "wrong exit code\n{}", self.story);
+        assert_eq!(self.code, code, "wrong exit code\n{}", self.transcript);
         self
     }
 
     /// Asserts that the log contains this.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text), "the log does not say {text:?}\n{}", self.story);
+        assert!(self.stderr.contains(text), "the log does not say {text:?}\n{}", self.transcript);
         self
     }
 
     /// Asserts that the log does not contain this.
     #[track_caller]
-    pub fn keeps_quiet_about(self, text: &str) -> Self {
-        assert!(!self.stderr.contains(text), "the log says {text:?}\n{}", self.story);
+    pub fn does_not_say(self, text: &str) -> Self {
+        assert!(!self.stderr.contains(text), "the log says {text:?}\n{}", self.transcript);
         self
     }
 
     /// Asserts that the result contains this.
     #[track_caller]
     pub fn prints(self, text: &str) -> Self {
-        assert!(self.stdout.contains(text), "the output lacks {text:?}\n{}", self.story);
+        assert!(self.stdout.contains(text), "the output lacks {text:?}\n{}", self.transcript);
         self
     }
 
     /// Asserts that it took less than this.
     #[track_caller]
     pub fn within(self, limit: Duration) -> Self {
-        assert!(self.elapsed < patient(limit), "took {:?}, allowed {limit:?}\n{}", self.elapsed, self.story);
+        assert!(
+            self.elapsed < scaled(limit),
+            "took {:?}, allowed {limit:?}\n{}",
+            self.elapsed,
+            self.transcript
+        );
         self
     }
 }
@@ -267,7 +272,7 @@ impl Daemon<'_> {
     }
 
     /// Returns whether it still runs.
-    pub fn lives(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.proc.ended().is_none()
     }
 
@@ -296,7 +301,7 @@ impl Daemon<'_> {
         assert_eq!(self.wait_exit(WAIT_TIMEOUT), Some(137));
     }
 
-    fn story(&self) -> String {
+    fn describe(&self) -> String {
         let (line, out, log) = (&self.line, self.stdout(), self.log());
         let tail = |text: &str| {
             text.lines().rev().take(80).collect::<Vec<_>>().into_iter().rev().fold(
@@ -320,7 +325,7 @@ impl Daemon<'_> {
 impl Drop for Daemon<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() && !self.told {
-            eprintln!("{}", self.story());
+            eprintln!("{}", self.describe());
         }
     }
 }

@@ -42,7 +42,7 @@ impl Permitted {
     }
 
     /// Returns whether the machine is known to lack it.
-    pub(crate) fn is_told(self) -> bool {
+    pub(crate) fn is_known_missing(self) -> bool {
         self.told().0.is_some_and(|variable| std::env::var_os(variable).is_some())
     }
 
@@ -53,7 +53,7 @@ impl Permitted {
 
     /// Skips the test where the machine is known to lack a right; elsewhere `what` is missing. Always returns `false`.
     pub(crate) fn skip_or_miss(self, what: &str, remedy: &str) -> bool {
-        if self.is_told() { self.skip() } else { missing(what, remedy) }
+        if self.is_known_missing() { self.skip() } else { missing(what, remedy) }
     }
 }
 

@@ -152,20 +152,20 @@ impl<'d> Machine<'d> {
     #[track_caller]
     pub fn eventually(&self, what: &str, probe: impl Fn() -> bool) {
         let start = std::time::Instant::now();
-        let limit = super::patient(WAIT_TIMEOUT * 2);
+        let limit = super::scaled(WAIT_TIMEOUT * 2);
         while !probe() {
-            assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}\n{}", self.story());
+            assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}\n{}", self.describe());
             sleep(Duration::from_millis(50));
         }
     }
 
-    fn story(&self) -> String {
-        let mut story = self.run("systemctl list-jobs; systemctl status --no-pager --lines=0 '*.service'").1;
+    fn describe(&self) -> String {
+        let mut report = self.run("systemctl list-jobs; systemctl status --no-pager --lines=0 '*.service'").1;
         for entry in fs::read_dir(self.dir.path("log")).unwrap().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            write!(story, "\n--- {name}\n{}", self.log(&name)).unwrap();
+            write!(report, "\n--- {name}\n{}", self.log(&name)).unwrap();
         }
-        story
+        report
     }
 }
 

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_has_its_arguments_and_its_answer() {
+    fn a_call_has_its_arguments_and_its_result() {
         let line =
             r#"7 openat(AT_FDCWD<\x2f\x72>, "\x61\x2c", O_RDWR|O_CREAT, 0666) = 13<\x2f\x72\x2f\x61\x2c>"#;
         let calls = parse(line).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_threads_cut_in_two_are_joined_by_thread() {
+    fn calls_split_by_thread_switches_are_joined() {
         let text = "1 fdatasync(3<\\x61> <unfinished ...>\n2 write(4<\\x62>, \"\\x41\", 1 <unfinished ...>\n\
                     1 <... fdatasync resumed>)          = 0\n2 <... write resumed>) = 1\n2 +++ exited with 0 +++";
         let calls = parse(text).unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ended_is_left_out_and_what_makes_no_sense_is_an_error() {
+    fn an_unfinished_call_is_skipped_and_an_invalid_line_is_an_error() {
         assert_eq!(parse("1 fsync(3<\\x61> <unfinished ...>\n1 --- SIGKILL ---"), Ok(vec![]));
         assert_eq!(parse("1 exit_group(0) = ?"), Ok(vec![]));
         assert!(parse("1 <... fsync resumed>) = 0").is_err());
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_buffers_are_joined_and_cut_strings_are_errors() {
+    fn buffer_lists_are_joined_and_truncated_strings_are_errors() {
         let list = r#"[{iov_base="\x41\x42", iov_len=2}, {iov_base="\x43", iov_len=1}]"#;
         assert_eq!(joined(list), Ok(b"ABC".to_vec()));
         assert!(bytes(r#""\x41"..."#).is_err());

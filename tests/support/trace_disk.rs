@@ -52,7 +52,7 @@ pub(super) struct Step {
 
 /// Which syncs count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Believe {
+pub enum HonoredSyncs {
     All,
     /// For showing that a check would notice a missing sync.
     NotFdatasync,
@@ -68,7 +68,7 @@ pub(super) struct Sync {
 
 /// What happens to changes that are not safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
+pub enum UnsyncedWrites {
     Lost,
     Kept,
     /// All up to some moment survive.
@@ -113,8 +113,8 @@ impl Recording {
     pub fn cut(
         &self,
         at: usize,
-        believe: Believe,
-        rest: Rest,
+        believe: HonoredSyncs,
+        rest: UnsyncedWrites,
         random: &mut dyn FnMut(usize) -> usize,
     ) -> Image {
         let mut names = self.initial_names.clone();
@@ -124,13 +124,13 @@ impl Recording {
             let safe = self.is_safe(step, at, believe);
             let kept = safe
                 || match rest {
-                    Rest::Lost => false,
-                    Rest::Kept => true,
-                    Rest::Prefix => step.end <= until,
-                    Rest::Random => random(2) == 0,
+                    UnsyncedWrites::Lost => false,
+                    UnsyncedWrites::Kept => true,
+                    UnsyncedWrites::Prefix => step.end <= until,
+                    UnsyncedWrites::Random => random(2) == 0,
                 };
             if kept {
-                let torn = !safe && rest == Rest::Random && random(2) == 0;
+                let torn = !safe && rest == UnsyncedWrites::Random && random(2) == 0;
                 apply(&step.change, &mut names, &mut data, torn.then_some(&mut *random));
             }
         }
@@ -139,11 +139,11 @@ impl Recording {
         image
     }
 
-    fn is_safe(&self, step: &Step, at: usize, believe: Believe) -> bool {
+    fn is_safe(&self, step: &Step, at: usize, believe: HonoredSyncs) -> bool {
         let synced = |inode: Inode| {
             let mut syncs = self.syncs.iter().filter(|sync| sync.inode == inode);
             syncs.any(|sync| {
-                let believed = believe == Believe::All || !sync.data_only;
+                let believed = believe == HonoredSyncs::All || !sync.data_only;
                 believed && sync.start >= step.end && sync.end <= at
             })
         };
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn lost(recording: &Recording, at: usize) -> Image {
-        recording.cut(at, Believe::All, Rest::Lost, &mut |_| 0)
+        recording.cut(at, HonoredSyncs::All, UnsyncedWrites::Lost, &mut |_| 0)
     }
 
     fn file(image: &Image, path: &str) -> Option<Vec<u8>> {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn data_are_safe_after_their_sync_and_names_after_their_folders() {
+    fn data_is_durable_after_a_sync_of_its_file_and_a_name_after_one_of_its_folder() {
         let recording = recorded(
             &[("d", None)],
             &[
@@ -256,14 +256,14 @@ mod tests {
         );
         assert_eq!(file(&lost(&recording, 3), "d/a"), None, "the folder was not synced");
         assert_eq!(file(&lost(&recording, 5), "d/a"), Some(b"new".to_vec()), "the last write was not synced");
-        let kept = recording.cut(5, Believe::All, Rest::Kept, &mut |_| 0);
+        let kept = recording.cut(5, HonoredSyncs::All, UnsyncedWrites::Kept, &mut |_| 0);
         assert_eq!(file(&kept, "d/a"), Some(b"nXw".to_vec()));
-        let doubted = recording.cut(5, Believe::NotFdatasync, Rest::Lost, &mut |_| 0);
+        let doubted = recording.cut(5, HonoredSyncs::NotFdatasync, UnsyncedWrites::Lost, &mut |_| 0);
         assert_eq!(file(&doubted, "d/a"), Some(Vec::new()), "a name whose data were never safe");
     }
 
     #[test]
-    fn a_sync_that_began_before_the_write_had_ended_does_not_cover_it() {
+    fn a_sync_that_began_before_the_write_ended_does_not_cover_it() {
         let text = "1 openat(AT_FDCWD, \"\\x2f\\x72\\x2f\\x61\", O_RDWR) = 3\n\
                     2 write(3, \"\\x41\", 1 <unfinished ...>\n\
                     1 fsync(3 <unfinished ...>\n\
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rename_is_there_or_not_and_a_hint_is_no_sync() {
+    fn a_rename_is_atomic_and_a_hint_is_no_sync() {
         let recording = recorded(
             &[("a", Some(b"old")), ("b", Some(b"new"))],
             &[
@@ -288,21 +288,22 @@ mod tests {
         );
         let image = lost(&recording, 4);
         assert_eq!((file(&image, "a"), file(&image, "b")), (Some(b"old".to_vec()), Some(b"new".to_vec())));
-        let image = recording.cut(2, Believe::All, Rest::Kept, &mut |_| 0);
+        let image = recording.cut(2, HonoredSyncs::All, UnsyncedWrites::Kept, &mut |_| 0);
         assert_eq!((file(&image, "a"), file(&image, "b")), (Some(b"New".to_vec()), None));
-        let image = recording.cut(4, Believe::All, Rest::Kept, &mut |_| 0);
+        let image = recording.cut(4, HonoredSyncs::All, UnsyncedWrites::Kept, &mut |_| 0);
         assert_eq!((file(&image, "a"), file(&image, "b")), (None, None));
     }
 
     #[test]
-    fn a_torn_write_is_torn_at_sectors() {
+    fn a_torn_write_is_split_at_sectors() {
         let long = "z".repeat(1100);
         let line = format!("pwrite64(3, '{long}', 1100, 500) = 1100");
         let recording =
             recorded(&[("a", Some(&[0; 2000]))], &["openat(AT_FDCWD, '/r/a', O_RDWR) = 3", &line]);
         // The first choice keeps the write, the second tears it, and every second sector survives.
         let mut answers = [0, 0, 0, 0, 1, 0].into_iter();
-        let image = recording.cut(1, Believe::All, Rest::Random, &mut |_| answers.next().unwrap_or(1));
+        let image =
+            recording.cut(1, HonoredSyncs::All, UnsyncedWrites::Random, &mut |_| answers.next().unwrap_or(1));
         let bytes = file(&image, "a").unwrap();
         let there: Vec<usize> = (0..2000).filter(|at| bytes[*at] == b'z').collect();
         assert_eq!((there[0], there.len()), (500, 12 + 512), "{there:?}");
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_the_model_does_not_know_is_an_error_when_it_touches_the_folder() {
+    fn an_unknown_call_that_touches_the_folder_is_an_error() {
         let calls = |path: &str| {
             let hex: String = path.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
             parse(&format!("1 link(\"{hex}\", \"{hex}\") = 0")).unwrap()

@@ -7,40 +7,40 @@ use std::time::{Duration, Instant};
 pub const WAIT_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// The result of a probe: `false` and `None` mean "not yet".
-pub trait Outcome {
+pub trait ProbeResult {
     /// The value that the wait returns.
     type Value;
     /// Returns the value, once there is one.
-    fn settled(self) -> Option<Self::Value>;
+    fn into_ready(self) -> Option<Self::Value>;
 }
 
-impl Outcome for bool {
+impl ProbeResult for bool {
     type Value = ();
-    fn settled(self) -> Option<()> {
+    fn into_ready(self) -> Option<()> {
         self.then_some(())
     }
 }
 
-impl<T> Outcome for Option<T> {
+impl<T> ProbeResult for Option<T> {
     type Value = T;
-    fn settled(self) -> Self {
+    fn into_ready(self) -> Self {
         self
     }
 }
 
 /// Returns `limit` stretched by `RETUNE_TEST_PATIENCE`, a factor such as `3` for a loaded machine.
-pub fn patient(limit: Duration) -> Duration {
+pub fn scaled(limit: Duration) -> Duration {
     let factor = std::env::var("RETUNE_TEST_PATIENCE").ok().and_then(|text| text.parse().ok());
     limit.mul_f64(factor.unwrap_or(1.0))
 }
 
 /// Calls `probe` until it settles; fails with `what` when the limit has passed.
 #[track_caller]
-pub fn eventually<O: Outcome>(what: &str, limit: Duration, mut probe: impl FnMut() -> O) -> O::Value {
-    let limit = patient(limit);
+pub fn eventually<O: ProbeResult>(what: &str, limit: Duration, mut probe: impl FnMut() -> O) -> O::Value {
+    let limit = scaled(limit);
     let start = Instant::now();
     loop {
-        if let Some(value) = probe().settled() {
+        if let Some(value) = probe().into_ready() {
             return value;
         }
         assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");

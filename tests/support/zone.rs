@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
 
 use super::proc::Proc;
-use super::programs::{need, need_hosts};
+use super::programs::{need_hosts, need_program};
 use super::{WAIT_TIMEOUT, eventually};
 
 const SCRIPT: &str = "set -e
@@ -30,7 +30,7 @@ exec sleep infinity";
 
 /// A DNS record.
 #[derive(Clone, Debug)]
-pub enum Record {
+pub enum DnsRecord {
     /// A host and a port.
     Srv(&'static str, u16),
     /// An address.
@@ -39,7 +39,7 @@ pub enum Record {
     Broken,
 }
 
-type Records = Arc<Mutex<BTreeMap<String, Vec<Record>>>>;
+type Records = Arc<Mutex<BTreeMap<String, Vec<DnsRecord>>>>;
 
 /// The network.
 pub struct Zone {
@@ -55,8 +55,8 @@ pub struct Zone {
 impl Zone {
     /// Creates a network whose name server knows these records; the thread is in it from now on. `None` where that is
     /// not possible.
-    pub fn new(records: &[(&str, Record)]) -> Option<Self> {
-        if !need_hosts() || !need("nsenter") {
+    pub fn new(records: &[(&str, DnsRecord)]) -> Option<Self> {
+        if !need_hosts() || !need_program("nsenter") {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("retune-zone-").tempdir().unwrap();
@@ -87,7 +87,7 @@ impl Zone {
     }
 
     /// Removes all records of a name.
-    pub fn forget(&self, name: &str) {
+    pub fn remove_records(&self, name: &str) {
         self.records.lock().unwrap().remove(name);
     }
 }
@@ -115,7 +115,7 @@ fn serve(socket: &UdpSocket, records: &Records, ended: &AtomicBool) {
 }
 
 /// Returns the response to a query of one question.
-fn answer(query: &[u8], records: &BTreeMap<String, Vec<Record>>) -> Option<Vec<u8>> {
+fn answer(query: &[u8], records: &BTreeMap<String, Vec<DnsRecord>>) -> Option<Vec<u8>> {
     let (mut at, mut labels) = (12, Vec::new());
     while let Some(length) = query.get(at).map(|length| usize::from(*length)).filter(|length| *length > 0) {
         labels.push(String::from_utf8_lossy(query.get(at + 1..at + 1 + length)?).to_lowercase());
@@ -123,12 +123,12 @@ fn answer(query: &[u8], records: &BTreeMap<String, Vec<Record>>) -> Option<Vec<u
     }
     let (question, kind) = (query.get(12..at + 5)?, query.get(at + 2)?);
     let found = records.get(&labels.join("."));
-    let broken = found.is_some_and(|found| found.iter().any(|record| matches!(record, Record::Broken)));
+    let broken = found.is_some_and(|found| found.iter().any(|record| matches!(record, DnsRecord::Broken)));
     let data: Vec<Vec<u8>> = found
         .into_iter()
         .flatten()
         .filter_map(|record| match (record, kind) {
-            (Record::Srv(host, port), 33) => {
+            (DnsRecord::Srv(host, port), 33) => {
                 let mut data = [&[0, 0, 0, 100], &port.to_be_bytes()[..]].concat();
                 for label in host.split('.') {
                     data.push(u8::try_from(label.len()).unwrap());
@@ -137,8 +137,8 @@ fn answer(query: &[u8], records: &BTreeMap<String, Vec<Record>>) -> Option<Vec<u
                 data.push(0);
                 Some(data)
             }
-            (Record::Address(address), 1) => Some(address.octets().to_vec()),
-            (Record::Srv(..) | Record::Address(_) | Record::Broken, _) => None,
+            (DnsRecord::Address(address), 1) => Some(address.octets().to_vec()),
+            (DnsRecord::Srv(..) | DnsRecord::Address(_) | DnsRecord::Broken, _) => None,
         })
         .collect();
     let code = if broken {

@@ -24,9 +24,9 @@ impl fmt::Debug for Login {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Credentials {
     /// None: a guest.
-    Nothing,
+    Missing,
     /// Malformed credentials.
-    Garbled,
+    Malformed,
     Login(Login),
 }
 
@@ -34,14 +34,14 @@ pub(super) enum Credentials {
 pub(super) fn read(headers: &HeaderMap) -> Credentials {
     let value = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
     if value.is_empty() {
-        return Credentials::Nothing;
+        return Credentials::Missing;
     }
-    let Some((scheme, coded)) = value.split_at_checked("Basic ".len()) else { return Credentials::Garbled };
+    let Some((scheme, coded)) = value.split_at_checked("Basic ".len()) else { return Credentials::Malformed };
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
-        return Credentials::Garbled;
+        return Credentials::Malformed;
     }
-    let Ok(pair) = STANDARD.decode(coded) else { return Credentials::Garbled };
-    let Some(colon) = pair.iter().position(|byte| *byte == b':') else { return Credentials::Garbled };
+    let Ok(pair) = STANDARD.decode(coded) else { return Credentials::Malformed };
+    let Some(colon) = pair.iter().position(|byte| *byte == b':') else { return Credentials::Malformed };
     let name = String::from_utf8_lossy(&pair[..colon]).into_owned();
     Credentials::Login(Login { name, password: pair[colon + 1..].to_vec() })
 }
@@ -59,23 +59,23 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_read_and_nothing_else_is_taken_for_one() {
+    fn valid_credentials_are_parsed_and_anything_else_is_rejected() {
         let login = |name: &str, password: &str| {
             Credentials::Login(Login { name: name.to_owned(), password: password.into() })
         };
-        assert_eq!(read(&HeaderMap::new()), Credentials::Nothing);
-        assert_eq!(credentials(""), Credentials::Nothing);
+        assert_eq!(read(&HeaderMap::new()), Credentials::Missing);
+        assert_eq!(credentials(""), Credentials::Missing);
         assert_eq!(credentials("Basic YTpi"), login("a", "b"));
         assert_eq!(credentials("bASIC YTpi"), login("a", "b"));
         assert_eq!(credentials("Basic YTpiOmM="), login("a", "b:c"));
         assert_eq!(credentials("Basic Og=="), login("", ""));
         for bad in ["Basic", "Basic ", "Basic YQ==", "Basic YTpiOmM", "Basic !", "Bearer YTpi", "BasicYTpi"] {
-            assert_eq!(credentials(bad), Credentials::Garbled, "{bad}");
+            assert_eq!(credentials(bad), Credentials::Malformed, "{bad}");
         }
     }
 
     #[test]
-    fn a_login_is_not_shown() {
+    fn debug_output_hides_the_credentials() {
         assert!(!format!("{:?}", credentials("Basic YTpi")).contains('b'), "a and b are secret");
     }
 }

@@ -12,7 +12,7 @@ use crate::protocol::{ErrorBody, ErrorCode};
 const DENIED: &str = "Insufficient credentials";
 
 /// Checks whether a request for a key is allowed.
-pub(in crate::api) async fn to_key(
+pub(in crate::api) async fn authorize_key(
     conn: &ConnState,
     headers: &HeaderMap,
     asked: KeyAccess<'_>,
@@ -20,37 +20,41 @@ pub(in crate::api) async fn to_key(
     let auth = conn.shared.handle.auth();
     let allowed = !auth.enabled()
         || match basic::read(headers) {
-            Credentials::Nothing => auth.allows_guests(asked),
-            Credentials::Garbled => false,
+            Credentials::Missing => auth.allows_guests(asked),
+            Credentials::Malformed => false,
             Credentials::Login(login) => {
-                known(conn, &auth, login).await?.is_some_and(|user| auth.allows(user, asked))
+                authenticate(conn, &auth, login).await?.is_some_and(|user| auth.allows(user, asked))
             }
         };
     if allowed {
         Ok(())
     } else {
-        Err(Rejection::Fault(ErrorBody::of_request(ErrorCode::UNAUTHORIZED, DENIED)))
+        Err(Rejection::Error(ErrorBody::of_request(ErrorCode::UNAUTHORIZED, DENIED)))
     }
 }
 
 /// Checks whether a request is allowed that needs the role root.
-pub(in crate::api) async fn to_root(conn: &ConnState, headers: &HeaderMap) -> Result<(), Rejection> {
-    if !conn.shared.handle.guarded() {
+pub(in crate::api) async fn authorize_root(conn: &ConnState, headers: &HeaderMap) -> Result<(), Rejection> {
+    if !conn.shared.handle.auth_enabled() {
         return Ok(());
     }
     let auth = conn.shared.handle.auth();
     let allowed = !auth.enabled()
         || match basic::read(headers) {
-            Credentials::Nothing | Credentials::Garbled => false,
+            Credentials::Missing | Credentials::Malformed => false,
             Credentials::Login(login) => {
-                known(conn, &auth, login).await?.is_some_and(|user| user.holds(ROOT))
+                authenticate(conn, &auth, login).await?.is_some_and(|user| user.holds(ROOT))
             }
         };
     if allowed { Ok(()) } else { Err(Rejection::Message(StatusCode::UNAUTHORIZED, DENIED.into())) }
 }
 
 /// Returns the user, if the login is valid.
-async fn known<'a>(conn: &ConnState, auth: &'a Auth, login: Login) -> Result<Option<&'a User>, Rejection> {
+async fn authenticate<'a>(
+    conn: &ConnState,
+    auth: &'a Auth,
+    login: Login,
+) -> Result<Option<&'a User>, Rejection> {
     let user = auth.user(&login.name);
     let hash = user.map(|user| user.hash.as_str());
     let right = conn.shared.passwords.check(&login.name, hash, login.password).await?;

@@ -1,7 +1,7 @@
 //! `/v2/auth`: users and roles, and access checks for other routes.
 //!
 //! Owns: the routes below `/v2/auth`, reading names and passwords from a request, hashing and checking passwords
-//! ([`passwords`]), and the decision whether a request is allowed ([`to_key`], [`to_root`]). Promises: while
+//! ([`passwords`]), and the decision whether a request is allowed ([`authorize_key`], [`authorize_root`]). Promises: while
 //! authentication is disabled, a request costs one check of a flag, and its `Authorization` is not read. A password
 //! is never stored or logged, and refusing an unknown name takes as long as refusing a wrong password. Leaves out:
 //! what users and roles are and what they allow (`keyspace::auth`).
@@ -9,8 +9,8 @@
 mod basic;
 mod guard;
 mod passwords;
+mod render;
 mod requests;
-mod words;
 
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
@@ -22,7 +22,7 @@ use crate::consensus::ProposeError;
 use crate::http::server::discard;
 use crate::keyspace::auth::{Auth, Change, Changed};
 
-pub(super) use guard::{to_key, to_root};
+pub(super) use guard::{authorize_key, authorize_root};
 pub(super) use passwords::Passwords;
 
 /// The subject of a path.
@@ -34,7 +34,7 @@ enum AuthRoute {
     Role,
     Enable,
     /// A path with more than a user or a role.
-    TooMuch,
+    TooLong,
 }
 
 impl AuthRoute {
@@ -42,7 +42,7 @@ impl AuthRoute {
         match self {
             Self::Users | Self::Roles => "GET",
             Self::User | Self::Role | Self::Enable => "GET,PUT,DELETE",
-            Self::TooMuch => "",
+            Self::TooLong => "",
         }
     }
 }
@@ -53,7 +53,7 @@ pub(super) async fn handle(conn: &ConnState, head: &Parts, body: Incoming, rest:
         discard(body).await;
         return respond::not_found();
     };
-    if about == AuthRoute::TooMuch {
+    if about == AuthRoute::TooLong {
         discard(body).await;
         return respond::message(StatusCode::BAD_REQUEST, b"Invalid path");
     }
@@ -62,7 +62,7 @@ pub(super) async fn handle(conn: &ConnState, head: &Parts, body: Incoming, rest:
         return respond::not_allowed(Some(about.allow()));
     }
     if (about != AuthRoute::Enable || head.method != Method::GET)
-        && let Err(refused) = to_root(conn, &head.headers).await
+        && let Err(refused) = authorize_root(conn, &head.headers).await
     {
         discard(body).await;
         return refused.to_response();
@@ -99,7 +99,7 @@ fn parse_route(rest: &[u8]) -> Option<(AuthRoute, &[u8])> {
     let name = name.strip_suffix(b"/").unwrap_or(name);
     Some(match name {
         b"" => (all, name),
-        _ if name.contains(&b'/') => (AuthRoute::TooMuch, name),
+        _ if name.contains(&b'/') => (AuthRoute::TooLong, name),
         _ => (one, name),
     })
 }
@@ -107,11 +107,11 @@ fn parse_route(rest: &[u8]) -> Option<(AuthRoute, &[u8])> {
 fn shown(auth: &Auth, about: AuthRoute, name: &str) -> Result<ApiResponse, Rejection> {
     let body = match about {
         AuthRoute::Enable => format!("{{\"enabled\":{}}}", auth.enabled()),
-        AuthRoute::Users => words::users(auth),
-        AuthRoute::User => words::user(auth, name)?,
-        AuthRoute::Roles => words::roles(auth),
-        AuthRoute::Role | AuthRoute::TooMuch => {
-            words::role(name, &auth.role(name).ok_or_else(|| words::no_role(name))?)
+        AuthRoute::Users => render::users(auth),
+        AuthRoute::User => render::user(auth, name)?,
+        AuthRoute::Roles => render::roles(auth),
+        AuthRoute::Role | AuthRoute::TooLong => {
+            render::role(name, &auth.role(name).ok_or_else(|| render::no_role(name))?)
         }
     };
     Ok(respond::json(StatusCode::OK, body + "\n"))
@@ -143,10 +143,10 @@ async fn put(
     };
     Ok(match change(conn, change_wanted, name).await? {
         Changed::User { roles, created } => {
-            respond::json(status(created), words::changed_user(name, roles.as_deref()) + "\n")
+            respond::json(status(created), render::changed_user(name, roles.as_deref()) + "\n")
         }
         Changed::Role { permissions, created } => {
-            respond::json(status(created), words::role(name, &permissions) + "\n")
+            respond::json(status(created), render::role(name, &permissions) + "\n")
         }
         Changed::Done => respond::json(StatusCode::OK, ""),
     })
@@ -156,7 +156,7 @@ async fn delete(conn: &ConnState, about: AuthRoute, name: &str) -> Result<ApiRes
     let wanted = match about {
         AuthRoute::Enable => Change::Disable,
         AuthRoute::Users | AuthRoute::User => Change::DeleteUser(name.to_owned()),
-        AuthRoute::Roles | AuthRoute::Role | AuthRoute::TooMuch => Change::DeleteRole(name.to_owned()),
+        AuthRoute::Roles | AuthRoute::Role | AuthRoute::TooLong => Change::DeleteRole(name.to_owned()),
     };
     change(conn, wanted, name).await?;
     Ok(respond::json(StatusCode::OK, ""))
@@ -166,7 +166,7 @@ async fn delete(conn: &ConnState, about: AuthRoute, name: &str) -> Result<ApiRes
 async fn change(conn: &ConnState, change: Change, name: &str) -> Result<Changed, Rejection> {
     let deletes = matches!(change, Change::DeleteUser(_) | Change::DeleteRole(_));
     match conn.shared.handle.change_auth(change).await {
-        Ok(result) => result.map_err(|refused| words::refused(refused, name, deletes)),
+        Ok(result) => result.map_err(|refused| render::refused(refused, name, deletes)),
         Err(ProposeError::Overloaded) => Err(Rejection::Message(
             StatusCode::SERVICE_UNAVAILABLE,
             "this member has too many writes waiting; try again later".into(),

@@ -40,7 +40,7 @@ pub(in crate::api) struct Passwords {
     key: [u8; 32],
     /// The digest of the last correct password, by user.
     digests: Mutex<HashMap<String, PasswordDigest>>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
@@ -54,8 +54,8 @@ impl fmt::Debug for Passwords {
 
 impl Passwords {
     pub(in crate::api) fn new() -> Self {
-        let turns = Arc::new(Semaphore::new(MAX_CONCURRENT_HASHES));
-        Self { key: rand::random(), digests: Mutex::default(), turns, waiting: AtomicUsize::new(0) }
+        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_HASHES));
+        Self { key: rand::random(), digests: Mutex::default(), permits, waiting: AtomicUsize::new(0) }
     }
 
     /// Returns the hash of a new password, as a PHC string.
@@ -106,7 +106,7 @@ impl Passwords {
             Rejection::Message(StatusCode::SERVICE_UNAVAILABLE, says.into())
         };
         let place = QueueSlot::take(&self.waiting).ok_or_else(busy)?;
-        let turn = timeout(QUEUE_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = timeout(QUEUE_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
         drop(place);
         // The permit moves into the work, which continues when it is abandoned.
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_that_nobody_has_costs_as_much_as_anybodys() {
+    fn checking_an_unknown_user_costs_as_much_as_a_known_one() {
         let nobody = PasswordHash::new(UNKNOWN_USER_HASH).unwrap();
         let own: PasswordHash = hasher().hash_password_with_salt(b"x", &[7; 16]).unwrap();
         assert_eq!((nobody.algorithm, nobody.version), (own.algorithm, own.version));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn right_is_right_and_remembered_and_wrong_is_neither() {
+    fn a_correct_password_is_cached_and_a_wrong_one_is_not() {
         block_on(async {
             let passwords = Passwords::new();
             let hash = passwords.hash(b"right".into()).await.unwrap();
@@ -213,19 +213,19 @@ mod tests {
     }
 
     #[test]
-    fn a_remembered_password_costs_no_hashing() {
+    fn a_cached_password_needs_no_hashing() {
         block_on(async {
             let passwords = Passwords::new();
             let hash = passwords.hash(b"right".into()).await.unwrap();
             assert!(passwords.check("u", Some(&hash), b"right".into()).await.unwrap());
-            passwords.turns.close();
+            passwords.permits.close();
             assert!(passwords.check("u", Some(&hash), b"right".into()).await.unwrap());
             assert!(passwords.check("u", Some(&hash), b"wrong".into()).await.is_err());
         });
     }
 
     #[test]
-    fn marks_are_bounded() {
+    fn the_cache_is_bounded() {
         let passwords = Passwords::new();
         for number in 0..MAX_CACHED_PASSWORDS + 10 {
             passwords.cache(&number.to_string(), passwords.digest("", "", b""));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_would_wait_behind_too_many_are_refused() {
+    fn requests_beyond_the_queue_limit_are_refused() {
         block_on(async {
             let passwords = Passwords::new();
             let conn_limit: Vec<_> =
@@ -248,12 +248,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_a_turn_without_end() {
+    async fn waiting_in_the_queue_has_a_timeout() {
         let passwords = Passwords::new();
-        let turns =
-            Arc::clone(&passwords.turns).acquire_many_owned(MAX_CONCURRENT_HASHES as u32).await.unwrap();
+        let permits =
+            Arc::clone(&passwords.permits).acquire_many_owned(MAX_CONCURRENT_HASHES as u32).await.unwrap();
         assert!(passwords.check("u", None, b"x".into()).await.is_err());
-        drop(turns);
+        drop(permits);
         assert_eq!(passwords.waiting.load(Relaxed), 0);
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn take(conn: &ConnState, body: Incoming) -> Result<BufferedBod
         BodyError::TooLarge => {
             bad(format!("a request about a user or a role may have {MAX_BODY_BYTES} bytes at most"))
         }
-        BodyError::NoRoom => Rejection::Message(
+        BodyError::MemoryLimit => Rejection::Message(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many large requests at once; try again later".into(),
         ),

@@ -12,7 +12,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use super::super::respond::{self, ApiResponse, Rejection};
-use super::directory::MemberEndpoint;
+use super::endpoint_list::MemberEndpoint;
 use super::forwarder::Forwarder;
 use super::headers;
 use super::hops;
@@ -27,18 +27,18 @@ pub(super) async fn forward(conn: &Arc<ConnState<Forwarder>>, head: Parts, body:
     let shared = &conn.shared;
     let (method, begun) = (head.method.clone(), Instant::now());
     shared.metrics.received(&method);
-    let taken = match server::take(body, shared.longest_body, &shared.context).await {
+    let taken = match server::take(body, shared.max_body_bytes, &shared.context).await {
         Ok(taken) => taken,
         Err(why) => return no_body(why),
     };
-    let endpoints = shared.directory.usable();
+    let endpoints = shared.endpoint_list.usable();
     let (watch, first) = (is_watch(&head), !hops::came_through_one(&head.headers));
     // If some endpoints are only down, that is the error to report. But an earlier proxy must get the loop error, so
     // that it tries its other endpoints.
-    let is_loop = |tried: &[_]| !first || shared.directory.all_loop(tried);
+    let is_loop = |tried: &[_]| !first || shared.endpoint_list.all_loop(tried);
     if endpoints.is_empty() {
         shared.metrics.dropped(&method, DropReason::NoEndpoint);
-        if let Some(url) = shared.directory.looped().filter(|_| is_loop(&[])) {
+        if let Some(url) = shared.endpoint_list.looped().filter(|_| is_loop(&[])) {
             return shared.hops.loop_detected(&format!("httpproxy: {}", hops::says(&url)));
         }
         return respond::message(
@@ -94,13 +94,13 @@ async fn first_response<'e>(
             Ok((response, _)) => {
                 shared.metrics.dropped(outgoing.method(), DropReason::NotSent);
                 if first || shared.hops.is_own(&response) {
-                    shared.directory.leads_back(endpoint);
+                    shared.endpoint_list.leads_back(endpoint);
                 }
                 no_response.looped = Some(&**endpoint);
             }
             Err(why) => {
                 shared.metrics.dropped(outgoing.method(), DropReason::NotSent);
-                shared.directory.failed(endpoint, &why);
+                shared.endpoint_list.failed(endpoint, &why);
                 no_response.failed = true;
             }
         }
@@ -150,8 +150,8 @@ fn is_watch(head: &Parts) -> bool {
 fn no_body(why: BodyError) -> ApiResponse {
     match why {
         // As a member would report it.
-        BodyError::TooLarge => Rejection::Fault(ErrorBody::form_too_large()).to_response(),
-        BodyError::NoRoom => respond::message(
+        BodyError::TooLarge => Rejection::Error(ErrorBody::form_too_large()).to_response(),
+        BodyError::MemoryLimit => respond::message(
             StatusCode::SERVICE_UNAVAILABLE,
             b"httpproxy: too many request bodies at once; try again later",
         ),

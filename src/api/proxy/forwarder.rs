@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::cors::Origins;
+use super::super::cors::AllowedOrigins;
 use super::super::error::ApiError;
-use super::directory::Directory;
+use super::endpoint_list::EndpointList;
 use super::hops::Hops;
 use super::metrics::ProxyMetrics;
 use super::settings::{ProxyMode, ProxySettings};
@@ -18,13 +18,13 @@ const MAX_EXCESS_BODY_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Forwarder {
     pub(super) context: Arc<ServerContext>,
-    pub(super) origins: Origins,
-    pub(super) way: ProxyMode,
-    pub(super) directory: Directory,
+    pub(super) origins: AllowedOrigins,
+    pub(super) mode: ProxyMode,
+    pub(super) endpoint_list: EndpointList,
     pub(super) pool: Pool,
     pub(super) metrics: ProxyMetrics,
     pub(super) hops: Hops,
-    pub(super) longest_body: usize,
+    pub(super) max_body_bytes: usize,
 }
 
 impl Forwarder {
@@ -33,13 +33,13 @@ impl Forwarder {
         Ok(Self {
             // Each connection of a client may need one to a member.
             context: Arc::new(ServerContext::new((connections / 2).max(8))),
-            origins: Origins::new(&settings.api.cors),
-            way: settings.way,
-            directory: Directory::new(settings.failure_wait),
+            origins: AllowedOrigins::new(&settings.api.cors),
+            mode: settings.mode,
+            endpoint_list: EndpointList::new(settings.failure_wait),
             pool: Pool::new(dialer),
             metrics: ProxyMetrics::default(),
             hops: Hops::new(),
-            longest_body: settings.api.max_request_bytes.saturating_add(MAX_EXCESS_BODY_BYTES),
+            max_body_bytes: settings.api.max_request_bytes.saturating_add(MAX_EXCESS_BODY_BYTES),
         })
     }
 }

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_added_to_those_it_came_through() {
+    fn the_client_is_appended_to_x_forwarded_for() {
         let client = Some("10.0.0.9".parse().unwrap());
         let got = of_request(map(&[("Accept", "x"), ("Content-Length", "3")]), client);
         assert_eq!(got, map(&[("Accept", "x"), ("X-Forwarded-For", "10.0.0.9")]));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_one_connection_does_not_cross() {
+    fn hop_by_hop_headers_are_not_forwarded() {
         let mut headers = map(&[
             ("Connection", "close, X-Mine"),
             ("X-Mine", "1"),

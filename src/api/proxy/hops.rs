@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_was_here_is_refused_and_so_is_one_that_was_at_many_places() {
+    fn a_request_that_looped_or_took_too_many_hops_is_refused() {
         let own = Hops::new();
         let mut headers = HeaderMap::new();
         assert!(own.refuse(&headers).is_none());

@@ -10,14 +10,14 @@
 //!
 //! Leaves out: listening, client connections and their limits, which this room shares among all ports.
 
-mod directory;
-mod folder;
+mod data_dir;
+mod endpoint_list;
 mod forward;
 mod forwarder;
 mod headers;
 mod hops;
+mod member_list;
 mod metrics;
-mod peers;
 mod refresh;
 mod response_stream;
 mod routes;
@@ -31,10 +31,10 @@ use super::error::ApiError;
 use super::server::{DRAIN_TIMEOUT, Server};
 use crate::stop::{Loops, Stop};
 
-pub use folder::{FolderOwner, held, knows_peers};
+pub use data_dir::{DataDirOwner, data_dir_owner, has_peer_urls};
 pub use settings::{ProxyMode, ProxySettings};
 
-use directory::MemberEndpoint;
+use endpoint_list::MemberEndpoint;
 use forwarder::Forwarder;
 use refresh::Refresh;
 
@@ -68,7 +68,7 @@ impl Proxy {
     /// Returns a handle that shows its state while it runs.
     #[must_use]
     pub fn handle(&self) -> ProxyHandle {
-        ProxyHandle { lists: self.forwarder.directory.follow(), forwarder: Arc::clone(&self.forwarder) }
+        ProxyHandle { lists: self.forwarder.endpoint_list.follow(), forwarder: Arc::clone(&self.forwarder) }
     }
 
     /// Fetches the members once, calls `serving`, then serves until `stop`.
@@ -104,7 +104,7 @@ impl ProxyHandle {
     /// Returns the members' client URLs in the order in which they are tried, without suspended ones.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.forwarder.directory.usable_urls()
+        self.forwarder.endpoint_list.usable_urls()
     }
 
     /// Waits until the list of members was read again, since the last call or since the handle was made.
@@ -115,6 +115,6 @@ impl ProxyHandle {
 
     /// Has the list of members read again at once.
     pub fn refresh(&self) {
-        self.forwarder.directory.wanted.notify_one();
+        self.forwarder.endpoint_list.wanted.notify_one();
     }
 }

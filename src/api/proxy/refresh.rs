@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::super::error::ApiError;
-use super::folder::ClusterFile;
+use super::data_dir::ClusterFile;
 use super::forwarder::Forwarder;
-use super::peers::{self, ClusterUrls};
+use super::member_list::{self, ClusterUrls};
 use super::settings::ProxySettings;
 use crate::disk;
 use crate::http::Endpoint;
@@ -26,24 +26,24 @@ pub(super) struct Refresh {
     dialer: Dialer,
     file: ClusterFile,
     /// The content of the file, once it has any.
-    kept: Option<Vec<String>>,
+    saved: Option<Vec<String>>,
     /// Why the file could not be written, as last logged.
-    unkept: Option<String>,
+    save_error: Option<String>,
     peer_urls: Vec<String>,
     client_urls: Vec<String>,
     interval: Duration,
     /// Whether the log line that tools wait for was written.
     announced: bool,
     /// Whether no member responded last time.
-    silent: bool,
+    unreachable: bool,
 }
 
 impl Refresh {
     /// Starts with the URLs in the folder, or else those in the settings.
     pub(super) fn open(settings: &ProxySettings, forwarder: Arc<Forwarder>) -> Result<Self, ApiError> {
         let dialer = settings.dialer(&settings.peer_tls, None)?;
-        let (file, kept) = ClusterFile::open(&settings.data_dir)?;
-        let peer_urls = match &kept {
+        let (file, saved) = ClusterFile::open(&settings.data_dir)?;
+        let peer_urls = match &saved {
             Some(urls) => {
                 tracing::info!("proxy: using peer urls {urls:?} from cluster file {}", file.path().display());
                 urls.clone()
@@ -57,13 +57,13 @@ impl Refresh {
             forwarder,
             dialer,
             file,
-            kept,
-            unkept: None,
+            saved,
+            save_error: None,
             peer_urls,
             client_urls: Vec::new(),
             interval: settings.refresh_interval,
             announced: false,
-            silent: false,
+            unreachable: false,
         })
     }
 
@@ -74,7 +74,7 @@ impl Refresh {
             let wait = if none { self.interval.min(NO_ENDPOINT_RETRY_DELAY) } else { self.interval };
             tokio::select! {
                 () = sleep(wait) => {}
-                () = self.forwarder.directory.wanted.notified() => {}
+                () = self.forwarder.endpoint_list.wanted.notified() => {}
                 () = stop.wait() => return Ok(()),
             }
             tokio::select! {
@@ -87,11 +87,11 @@ impl Refresh {
     /// Refreshes once. Until a member responds there is no endpoint, as in etcd's proxy.
     pub(super) async fn once(&mut self) {
         // An outage is logged once, not each second.
-        let loud = !self.silent;
-        let found = peers::fetch(&self.dialer, &self.peer_urls, loud).await;
-        self.silent = found.is_none();
+        let log_failures = !self.unreachable;
+        let found = member_list::fetch(&self.dialer, &self.peer_urls, log_failures).await;
+        self.unreachable = found.is_none();
         let found = found.unwrap_or_else(|| {
-            if loud {
+            if log_failures {
                 self.log_failure();
             }
             ClusterUrls { peer_urls: self.peer_urls.clone(), ..ClusterUrls::default() }
@@ -100,17 +100,17 @@ impl Refresh {
             tracing::info!("endpoints are now {:?}, were {:?}", found.client_urls, self.client_urls);
         }
         self.client_urls = found.client_urls;
-        let sites: Vec<Endpoint> = self.client_urls.iter().filter_map(|url| endpoint(url)).collect();
-        self.forwarder.pool.tidy(&sites);
-        self.forwarder.directory.replace(sites);
+        let endpoints: Vec<Endpoint> = self.client_urls.iter().filter_map(|url| endpoint(url)).collect();
+        self.forwarder.pool.remove_stale(&endpoints);
+        self.forwarder.endpoint_list.replace(endpoints);
         self.announce();
-        if !self.client_urls.is_empty() && self.kept.as_ref() != Some(&found.peer_urls) {
-            self.keep(found.peer_urls).await;
+        if !self.client_urls.is_empty() && self.saved.as_ref() != Some(&found.peer_urls) {
+            self.save(found.peer_urls).await;
         }
     }
 
     fn log_failure(&self) {
-        let advice = match &self.kept {
+        let advice = match &self.saved {
             Some(_) => format!(
                 "; if they are no longer the cluster's, stop the proxy, remove {} and name others with --initial-cluster",
                 self.file.path().display()
@@ -125,7 +125,7 @@ impl Refresh {
 
     /// Logs the line that tools wait for.
     fn announce(&mut self) {
-        let endpoints = self.forwarder.directory.usable();
+        let endpoints = self.forwarder.endpoint_list.usable();
         if !self.announced && !endpoints.is_empty() {
             self.announced = true;
             let urls: Vec<String> =
@@ -134,22 +134,22 @@ impl Refresh {
         }
     }
 
-    async fn keep(&mut self, peer_urls: Vec<String>) {
+    async fn save(&mut self, peer_urls: Vec<String>) {
         let (file, urls) = (self.file.clone(), peer_urls.clone());
-        let kept = tokio::task::spawn_blocking(move || file.keep(&urls)).await;
+        let saved = tokio::task::spawn_blocking(move || file.save(&urls)).await;
         let path = self.file.path().display();
-        match kept.map_err(std::io::Error::other).and_then(|kept| kept) {
+        match saved.map_err(std::io::Error::other).and_then(|saved| saved) {
             Ok(()) => {
-                if self.kept.is_some() {
+                if self.saved.is_some() {
                     let was = &self.peer_urls;
                     tracing::info!("updated peer urls in cluster file from {was:?} to {peer_urls:?}");
                 }
-                self.kept = Some(peer_urls.clone());
-                self.unkept = None;
+                self.saved = Some(peer_urls.clone());
+                self.save_error = None;
             }
             Err(error) => {
                 let why = disk::explain(&error);
-                if self.unkept.replace(why.clone()).as_ref() != Some(&why) {
+                if self.save_error.replace(why.clone()).as_ref() != Some(&why) {
                     tracing::error!(
                         "proxy: {path}: keeping the members' URLs: {why}; until then the next start may not find them"
                     );

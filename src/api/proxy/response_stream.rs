@@ -11,7 +11,7 @@ use hyper::body::{Body as _, Incoming, SizeHint};
 use super::forwarder::Forwarder;
 use crate::http::Endpoint;
 use crate::http::client::Connection;
-use crate::http::server::{BodyStream, Broken, ConnPhase, ConnState};
+use crate::http::server::{BodyAborted, BodyStream, ConnPhase, ConnState};
 
 /// The rest of a response. If it is dropped early, because the client is gone, the connection to the member closes,
 /// and with it the watch there.
@@ -42,7 +42,7 @@ impl ResponseStream {
 }
 
 impl BodyStream for ResponseStream {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyAborted>>> {
         while !self.ended {
             let body = &mut self.body;
             let polled = match &mut self.connection {
@@ -63,7 +63,7 @@ impl BodyStream for ResponseStream {
                     let url = &self.endpoint.url;
                     tracing::debug!("the response of {url} broke off: {error}");
                     if !self.watch || self.passed || self.body.size_hint().exact().is_some() {
-                        return Poll::Ready(Some(Err(Broken)));
+                        return Poll::Ready(Some(Err(BodyAborted)));
                     }
                 }
             }

@@ -37,9 +37,9 @@ impl Service for Forwarder {
         if path == b"/metrics" {
             discard(body).await;
             let shared = &conn.shared;
-            return shared.metrics.page(shared.directory.usable().len(), shared.context.connections());
+            return shared.metrics.page(shared.endpoint_list.usable().len(), shared.context.connections());
         }
-        if conn.shared.way == ProxyMode::Reads && head.method != Method::GET {
+        if conn.shared.mode == ProxyMode::Reads && head.method != Method::GET {
             discard(body).await;
             return respond::empty(StatusCode::NOT_IMPLEMENTED);
         }
@@ -66,7 +66,7 @@ impl Service for Forwarder {
 /// The member's own CORS headers stay beside the proxy's.
 fn allow(response: &mut ApiResponse, origin: HeaderValue) {
     let theirs = std::mem::take(response.headers_mut());
-    cors::mark(response, origin);
+    cors::add_headers(response, origin);
     let mut last = None;
     for (name, value) in theirs {
         // A name is present once and applies to the values after it.
@@ -79,6 +79,6 @@ fn allow(response: &mut ApiResponse, origin: HeaderValue) {
 
 /// Returns the list of endpoints in use.
 fn endpoints(conn: &ConnState<Forwarder>) -> ApiResponse {
-    let body = serde_json::json!({ "endpoints": conn.shared.directory.usable_urls() }).to_string() + "\n";
+    let body = serde_json::json!({ "endpoints": conn.shared.endpoint_list.usable_urls() }).to_string() + "\n";
     respond::typed(StatusCode::OK, respond::TEXT, body)
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::settings::Settings;
-use crate::http::client::{Dialer, Limits};
-use crate::tls::{Connector, Files, TlsError};
+use crate::http::client::{Dialer, Timeouts};
+use crate::tls::{Connector, TlsError, TlsFiles};
 
 /// The timeout of a TLS handshake.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ pub struct ProxySettings {
     /// Where to listen and whom to serve.
     pub api: Settings,
     /// Which requests are forwarded.
-    pub way: ProxyMode,
+    pub mode: ProxyMode,
     /// The members' peer URLs, used while the data folder has none.
     pub peer_urls: Vec<String>,
     /// The folder that keeps the peer URLs for the next start.
@@ -41,20 +41,20 @@ pub struct ProxySettings {
     /// The timeout of a read from a member. It ends watches too.
     pub read_timeout: Option<Duration>,
     /// The certificate for members' client ports, and the authorities for theirs.
-    pub client_tls: Files,
+    pub client_tls: TlsFiles,
     /// The same for peer ports.
-    pub peer_tls: Files,
+    pub peer_tls: TlsFiles,
 }
 
 impl ProxySettings {
     /// Reads the TLS files, if any are given, so that a bad one is reported at the start.
-    pub(super) fn dialer(&self, files: &Files, read: Option<Duration>) -> Result<Dialer, TlsError> {
-        let limits = Limits {
+    pub(super) fn dialer(&self, files: &TlsFiles, read: Option<Duration>) -> Result<Dialer, TlsError> {
+        let timeouts = Timeouts {
             connect: self.dial_timeout,
             handshake: TLS_HANDSHAKE_TIMEOUT,
             write: self.write_timeout,
             read,
         };
-        Ok(Dialer::new(Connector::open(files)?, limits))
+        Ok(Dialer::new(Connector::open(files)?, timeouts))
     }
 }

@@ -29,7 +29,7 @@ fn lock(client: &mut Client) {
 }
 
 #[test]
-fn while_it_is_off_nobody_looks_at_a_login() {
+fn credentials_are_ignored_while_auth_is_off() {
     let server = Running::start();
     let mut client = server.connect();
     for login in ["", "nobody:x", "root:wrong"] {
@@ -40,7 +40,7 @@ fn while_it_is_off_nobody_looks_at_a_login() {
 }
 
 #[test]
-fn once_it_is_on_each_gets_what_their_roles_allow() {
+fn each_user_may_do_what_their_roles_allow_while_auth_is_on() {
     let server = Running::start();
     let mut client = server.connect();
     lock(&mut client);
@@ -76,7 +76,7 @@ fn once_it_is_on_each_gets_what_their_roles_allow() {
 }
 
 #[test]
-fn a_refusal_says_so_in_the_way_of_its_route() {
+fn a_refusal_has_the_format_of_its_route() {
     let server = Running::start();
     let mut client = server.connect();
     lock(&mut client);
@@ -96,7 +96,7 @@ fn a_refusal_says_so_in_the_way_of_its_route() {
 }
 
 #[test]
-fn a_changed_password_counts_at_once_and_the_old_one_no_more() {
+fn a_changed_password_takes_effect_at_once() {
     let server = Running::start();
     let mut client = server.connect();
     lock(&mut client);
@@ -114,7 +114,7 @@ fn a_changed_password_counts_at_once_and_the_old_one_no_more() {
 }
 
 #[test]
-fn what_is_kept_of_a_password_is_an_argon2id_hash() {
+fn a_password_is_stored_as_an_argon2id_hash() {
     let server = Running::start();
     lock(&mut server.connect());
     let auth = server.handle.auth();
@@ -124,7 +124,7 @@ fn what_is_kept_of_a_password_is_an_argon2id_hash() {
 }
 
 #[test]
-fn sizes_beyond_reason_are_refused_before_anything_is_proposed() {
+fn excessive_sizes_are_refused_before_anything_is_proposed() {
     let server = Running::start();
     let mut client = server.connect();
     let before = server.index();

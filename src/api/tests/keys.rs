@@ -54,7 +54,7 @@ fn a_write_shows_the_node_before_it() {
 }
 
 #[test]
-fn requests_are_the_operations_that_etcd_makes_of_them() {
+fn requests_become_the_operations_that_etcd_makes_of_them() {
     let server = Running::start();
     let mut client = server.connect();
     for (method, target, body, status, action) in [
@@ -79,7 +79,7 @@ fn requests_are_the_operations_that_etcd_makes_of_them() {
 }
 
 #[test]
-fn no_value_on_success_leaves_the_action() {
+fn no_value_on_success_keeps_the_action() {
     let server = Running::start();
     let reply = server.ask("PUT", "/v2/keys/a?noValueOnSuccess=true", "value=1");
     assert_eq!((reply.status, reply.text()), (201, "{\"action\":\"set\"}\n".to_owned()));
@@ -88,7 +88,7 @@ fn no_value_on_success_leaves_the_action() {
 }
 
 #[test]
-fn refusals_have_their_number_status_and_index() {
+fn errors_have_their_code_status_and_index() {
     let server = Running::start();
     let mut client = server.connect();
     let at = server.index() + 1;
@@ -131,7 +131,7 @@ fn refusals_have_their_number_status_and_index() {
 }
 
 #[test]
-fn listings_leave_out_what_is_hidden_and_stop_at_the_depth_asked_for() {
+fn listings_omit_hidden_keys_and_stop_at_the_requested_depth() {
     let server = Running::start();
     let mut client = server.connect();
     let empty = client.ask("GET", "/v2/keys", "").text();
@@ -202,7 +202,7 @@ fn a_tree_deeper_than_a_stack_is_listed() {
 }
 
 #[test]
-fn bodies_in_pieces_are_put_together() {
+fn chunked_bodies_are_joined() {
     let server = Running::start();
     let mut client = server.connect();
     client.send(

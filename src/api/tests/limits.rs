@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::shared::{ConnState, Shared};
-use super::super::{Info, Settings};
+use super::super::{ServerInfo, Settings};
 use super::{Client, Running};
 use crate::consensus::Handle;
 use crate::http::server::{ConnectionEnd, serve};
@@ -17,7 +17,7 @@ const TOO_LARGE: &str =
     "{\"errorCode\":210,\"message\":\"Invalid POST form\",\"cause\":\"http: POST too large\",\"index\":0}\n";
 
 #[test]
-fn the_largest_form_is_taken_and_one_byte_more_is_not() {
+fn the_largest_form_is_accepted_and_one_byte_more_is_refused() {
     let limit = 100_000;
     let server = Running::with(Settings { max_request_bytes: limit, ..Settings::default() }, |server| server);
     let mut client = server.connect();
@@ -50,7 +50,7 @@ fn ten_mebibytes_are_stored_and_read_back() {
 }
 
 #[test]
-fn a_head_beyond_the_limit_is_refused() {
+fn a_head_larger_than_the_limit_is_refused() {
     let server = Running::start();
     let mut client = server.connect();
     // The server may close the connection while the rest is still being sent.
@@ -62,7 +62,7 @@ fn a_head_beyond_the_limit_is_refused() {
 }
 
 #[test]
-fn connections_beyond_the_limit_are_refused_and_permits_become_free_again() {
+fn connections_beyond_the_limit_are_refused_and_permits_are_released() {
     let server = Running::with(Settings::default(), |server| server.connections(2));
     let mut held: Vec<Client> = (0..2).map(|_| server.connect()).collect();
     for client in &mut held {
@@ -87,7 +87,7 @@ fn connections_beyond_the_limit_are_refused_and_permits_become_free_again() {
 /// Returns how long a connection with the timeout `head_time` lasted, and its output.
 async fn until_cut(head_time: Duration, sent: &[&str]) -> (Duration, Vec<u8>) {
     let (mut near, far) = tokio::io::duplex(1 << 16);
-    let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), Info::default()));
+    let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), ServerInfo::default()));
     let conn = ConnState::new(shared, false).with_head_timeout(head_time);
     let begun = tokio::time::Instant::now();
     let client = async {
@@ -104,7 +104,7 @@ async fn until_cut(head_time: Duration, sent: &[&str]) -> (Duration, Vec<u8>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_dawdles_is_cut_off() {
+async fn a_slow_request_head_is_cut_off() {
     let patience = Duration::from_secs(30);
     let whole = "GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
     for sent in [&[][..], &["GET /ver"], &[whole, "GET /ver"], &["G", "E", "T", " ", "/", "v"]] {
@@ -116,7 +116,7 @@ async fn a_head_that_dawdles_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_may_rest_between_requests() {
+async fn a_connection_may_idle_between_requests() {
     let patience = Duration::from_secs(30);
     let resting = until_cut(patience, &["GET /version HTTP/1.1\r\nHost: x\r\n\r\n"]);
     assert!(tokio::time::timeout(patience * 100, resting).await.is_err(), "it was cut");
@@ -131,7 +131,7 @@ async fn with_a_large_value() -> (tokio::io::DuplexStream, impl Future<Output = 
     let (key, value) = (b"/a"[..].into(), vec![b'v'; 1 << 20].as_slice().into());
     let put = Operation::Set { key, dir: false, value, expires: None, refresh: false };
     handle.propose(put).await.unwrap();
-    let shared = Arc::new(Shared::new(&Settings::default(), 1, handle, Info::default()));
+    let shared = Arc::new(Shared::new(&Settings::default(), 1, handle, ServerInfo::default()));
     tokio::time::pause();
     (near, serve(far, ConnState::new(shared, false)))
 }
@@ -139,7 +139,7 @@ async fn with_a_large_value() -> (tokio::io::DuplexStream, impl Future<Output = 
 const GET: &[u8] = b"GET /v2/keys/a HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[tokio::test]
-async fn a_client_that_does_not_take_its_answer_is_cut_off() {
+async fn a_client_that_does_not_read_its_reply_is_cut_off() {
     let (mut near, serving) = with_a_large_value().await;
     near.write_all(GET).await.unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(300), serving).await;
@@ -147,7 +147,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_gets_its_answer_whole() {
+async fn a_slow_reader_gets_its_whole_reply() {
     let (mut near, serving) = with_a_large_value().await;
     let reading = async {
         near.write_all(GET).await.unwrap();

@@ -5,7 +5,7 @@ use super::Running;
 const JSON: &str = "Content-Type: application/json\r\n";
 
 #[test]
-fn the_group_is_listed() {
+fn the_members_are_listed() {
     let server = Running::start();
     let mut client = server.connect();
     let (id, cluster) = server.ids();
@@ -27,7 +27,7 @@ fn the_group_is_listed() {
 }
 
 #[test]
-fn only_json_is_taken_and_its_spelling_matters() {
+fn only_json_is_accepted_and_its_spelling_matters() {
     let server = Running::start();
     let mut client = server.connect();
     for (kind, status) in [

@@ -4,8 +4,8 @@ mod auth;
 mod keys;
 mod limits;
 mod members;
+mod routes;
 mod stopping;
-mod surface;
 mod tls;
 mod watches;
 
@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{ApiError, Info, Server, Settings};
+use super::{ApiError, Server, ServerInfo, Settings};
 use crate::consensus::Handle;
 use crate::stop::Stop;
 
@@ -45,7 +45,7 @@ impl Running {
                 let server = adapt(Server::bind(&settings).unwrap());
                 serving.ready().await;
                 told.send(server.client_urls().remove(0)).unwrap();
-                server.run(serving, Info::default(), stopping).await
+                server.run(serving, ServerInfo::default(), stopping).await
             })
         });
         let url = tell.recv_timeout(Duration::from_secs(20)).expect("a server that starts");

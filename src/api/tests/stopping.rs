@@ -6,7 +6,7 @@ use super::super::{ApiError, Server, Settings};
 use super::Running;
 
 #[test]
-fn a_stop_cuts_watches_and_resting_connections_at_once() {
+fn a_stop_closes_watches_and_idle_connections_at_once() {
     let server = Running::start();
     let mut resting = server.connect();
     resting.ask("GET", "/version", "");
@@ -23,7 +23,7 @@ fn a_stop_cuts_watches_and_resting_connections_at_once() {
 }
 
 #[test]
-fn a_request_that_never_ends_does_not_hold_up_the_stop() {
+fn an_endless_request_does_not_delay_the_stop() {
     let server = Running::start();
     let mut stuck = server.connect();
     stuck.send("PUT /v2/keys/a HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n");
@@ -35,7 +35,7 @@ fn a_request_that_never_ends_does_not_hold_up_the_stop() {
 }
 
 #[tokio::test]
-async fn urls_that_cannot_be_listened_on_are_named() {
+async fn unusable_listen_urls_are_named() {
     let bind = |url: &str| {
         let settings = Settings { listen_client_urls: vec![url.to_owned()], ..Settings::default() };
         Server::bind(&settings)
@@ -61,7 +61,7 @@ async fn urls_that_cannot_be_listened_on_are_named() {
 }
 
 #[tokio::test]
-async fn a_port_that_an_own_url_has_already_is_not_blamed_on_another_process() {
+async fn a_port_in_use_by_an_own_url_is_not_blamed_on_another_process() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let bind = |urls: &[String]| {
         Server::bind(&Settings { listen_client_urls: urls.to_vec(), ..Settings::default() })

@@ -15,7 +15,7 @@ fn watchers(server: &Running) -> u64 {
 }
 
 #[test]
-fn the_head_comes_at_once_and_the_event_as_one_chunk() {
+fn the_head_is_sent_at_once_and_the_event_as_one_chunk() {
     let server = Running::start();
     let mut watch = watching(&server, "/w?wait=true");
     let head = watch.head();
@@ -32,7 +32,7 @@ fn the_head_comes_at_once_and_the_event_as_one_chunk() {
 }
 
 #[test]
-fn a_stream_goes_on_and_is_dropped_when_its_client_goes() {
+fn a_stream_continues_until_its_client_disconnects() {
     let server = Running::start();
     let mut watch = watching(&server, "/d?wait=true&recursive=true&stream=true");
     watch.head();
@@ -47,7 +47,7 @@ fn a_stream_goes_on_and_is_dropped_when_its_client_goes() {
 }
 
 #[test]
-fn past_events_are_sent_at_once_and_those_forgotten_are_refused() {
+fn past_events_are_sent_at_once_and_cleared_ones_are_refused() {
     let server = Running::start();
     let written = server.ask("PUT", "/v2/keys/h", "value=1");
     let at: u64 = written.header("X-Etcd-Index").parse().unwrap();
@@ -65,7 +65,7 @@ fn past_events_are_sent_at_once_and_those_forgotten_are_refused() {
 }
 
 #[test]
-fn a_refused_watch_is_an_ordinary_answer() {
+fn a_refused_watch_gets_an_ordinary_reply() {
     let server = Running::start();
     for (method, target) in [("HEAD", "/v2/keys/w?wait=true"), ("GET", "/v2/keys/w?wait=true&waitIndex=x")] {
         let reply = server.ask(method, target, "");
@@ -87,7 +87,7 @@ fn http_1_0_watches_end_with_the_connection() {
 }
 
 #[test]
-fn many_watches_share_one_text() {
+fn many_watches_share_one_buffer() {
     let server = Running::start();
     let mut all: Vec<Client> = (0..300).map(|_| watching(&server, "/w?wait=true")).collect();
     for watch in &mut all {
@@ -103,7 +103,7 @@ fn many_watches_share_one_text() {
 }
 
 #[test]
-fn an_open_watch_outlives_the_time_a_head_may_take() {
+fn an_open_watch_is_not_cut_by_the_head_timeout() {
     let server = Running::start();
     let mut watch = watching(&server, "/w?wait=true");
     watch.head();

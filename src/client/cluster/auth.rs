@@ -50,7 +50,7 @@ pub struct Auth<'c> {
 
 /// A user as a request sends it.
 #[derive(Serialize, Default)]
-struct SentUser<'s> {
+struct UserRequest<'s> {
     user: &'s str,
     #[serde(skip_serializing_if = "str::is_empty")]
     password: &'s str,
@@ -62,36 +62,36 @@ struct SentUser<'s> {
 }
 
 #[derive(Clone, Serialize, Deserialize, Default)]
-struct Kv {
+struct KeyPermissions {
     #[serde(default)]
     kv: Permissions,
 }
 
 /// A role as a request sends it.
 #[derive(Serialize, Default)]
-struct SentRole<'s> {
+struct RoleRequest<'s> {
     role: &'s str,
-    permissions: Kv,
+    permissions: KeyPermissions,
     #[serde(skip_serializing_if = "Option::is_none")]
-    grant: Option<Kv>,
+    grant: Option<KeyPermissions>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    revoke: Option<Kv>,
+    revoke: Option<KeyPermissions>,
 }
 
 #[derive(Deserialize, Default)]
-struct SeenRole {
+struct RoleReply {
     #[serde(default)]
     role: String,
     #[serde(default)]
-    permissions: Kv,
+    permissions: KeyPermissions,
 }
 
 #[derive(Deserialize, Default)]
-struct SeenUser {
+struct UserReply {
     #[serde(default)]
     user: String,
     #[serde(default)]
-    roles: Option<Vec<SeenRole>>,
+    roles: Option<Vec<RoleReply>>,
 }
 
 impl<'c> Auth<'c> {
@@ -118,7 +118,7 @@ impl<'c> Auth<'c> {
         #[derive(Deserialize)]
         struct Listed {
             #[serde(default)]
-            users: Option<Vec<SeenUser>>,
+            users: Option<Vec<UserReply>>,
         }
         let reply = self.send(Method::GET, USERS.to_vec(), None, &[200]).await?;
         let listed: Listed = parse(&reply)?;
@@ -130,8 +130,8 @@ impl<'c> Auth<'c> {
     /// # Errors
     /// Any.
     pub async fn user(&self, name: &str) -> Result<User, RequestError> {
-        let reply = self.send(Method::GET, below(USERS, name), None, &[200]).await?;
-        let received: SeenUser = parse(&reply)?;
+        let reply = self.send(Method::GET, item_path(USERS, name), None, &[200]).await?;
+        let received: UserReply = parse(&reply)?;
         let roles = received.roles.into_iter().flatten().map(|role| role.role).collect();
         Ok(User { name: received.user, roles })
     }
@@ -141,7 +141,7 @@ impl<'c> Auth<'c> {
     /// # Errors
     /// Any.
     pub async fn add_user(&self, name: &str, password: &str) -> Result<(), RequestError> {
-        self.put_user(&SentUser { user: name, password, ..SentUser::default() }, &[200, 201]).await
+        self.put_user(&UserRequest { user: name, password, ..UserRequest::default() }, &[200, 201]).await
     }
 
     /// Changes a user's password.
@@ -149,16 +149,21 @@ impl<'c> Auth<'c> {
     /// # Errors
     /// Any. For a missing user it returns an error although the store creates that user.
     pub async fn change_password(&self, name: &str, password: &str) -> Result<(), RequestError> {
-        self.put_user(&SentUser { user: name, password, ..SentUser::default() }, &[200]).await
+        self.put_user(&UserRequest { user: name, password, ..UserRequest::default() }, &[200]).await
     }
 
     /// Grants roles to a user, or revokes them.
     ///
     /// # Errors
     /// Any.
-    pub async fn regrant(&self, name: &str, roles: &[String], grant: bool) -> Result<(), RequestError> {
+    pub async fn change_user_roles(
+        &self,
+        name: &str,
+        roles: &[String],
+        grant: bool,
+    ) -> Result<(), RequestError> {
         let (grant, revoke): (&[String], &[String]) = if grant { (roles, &[]) } else { (&[], roles) };
-        self.put_user(&SentUser { user: name, grant, revoke, ..SentUser::default() }, &[200]).await
+        self.put_user(&UserRequest { user: name, grant, revoke, ..UserRequest::default() }, &[200]).await
     }
 
     /// Deletes a user.
@@ -166,7 +171,7 @@ impl<'c> Auth<'c> {
     /// # Errors
     /// Any.
     pub async fn remove_user(&self, name: &str) -> Result<(), RequestError> {
-        self.send(Method::DELETE, below(USERS, name), None, &[200, 201]).await.map(drop)
+        self.send(Method::DELETE, item_path(USERS, name), None, &[200, 201]).await.map(drop)
     }
 
     /// Returns the names of all roles.
@@ -177,10 +182,10 @@ impl<'c> Auth<'c> {
         #[derive(Deserialize)]
         struct Listed {
             #[serde(default)]
-            roles: Option<Vec<SeenRole>>,
+            roles: Option<Vec<RoleReply>>,
         }
         let request = self.cluster.request(Method::GET, ROLES, "");
-        let reply = self.cluster.expect(&request, self.deadline, &[200]).await?;
+        let reply = self.cluster.expect_status(&request, self.deadline, &[200]).await?;
         let listed: Listed = parse(&reply)?;
         Ok(listed.roles.into_iter().flatten().map(|role| role.role).collect())
     }
@@ -190,7 +195,7 @@ impl<'c> Auth<'c> {
     /// # Errors
     /// Any.
     pub async fn role(&self, name: &str) -> Result<Role, RequestError> {
-        let reply = self.send(Method::GET, below(ROLES, name), None, &[200]).await?;
+        let reply = self.send(Method::GET, item_path(ROLES, name), None, &[200]).await?;
         role_of(&reply)
     }
 
@@ -199,16 +204,22 @@ impl<'c> Auth<'c> {
     /// # Errors
     /// Any.
     pub async fn add_role(&self, name: &str) -> Result<(), RequestError> {
-        self.put_role(&SentRole { role: name, ..SentRole::default() }, &[200, 201]).await.map(drop)
+        self.put_role(&RoleRequest { role: name, ..RoleRequest::default() }, &[200, 201]).await.map(drop)
     }
 
     /// Grants permissions to a role, or revokes them.
     ///
     /// # Errors
     /// Any.
-    pub async fn regrant_role(&self, name: &str, kv: Permissions, grant: bool) -> Result<Role, RequestError> {
-        let (grant, revoke) = if grant { (Some(Kv { kv }), None) } else { (None, Some(Kv { kv })) };
-        let sent = SentRole { role: name, grant, revoke, ..SentRole::default() };
+    pub async fn change_role_permissions(
+        &self,
+        name: &str,
+        kv: Permissions,
+        grant: bool,
+    ) -> Result<Role, RequestError> {
+        let (grant, revoke) =
+            if grant { (Some(KeyPermissions { kv }), None) } else { (None, Some(KeyPermissions { kv })) };
+        let sent = RoleRequest { role: name, grant, revoke, ..RoleRequest::default() };
         role_of(&self.put_role(&sent, &[200]).await?)
     }
 
@@ -217,17 +228,17 @@ impl<'c> Auth<'c> {
     /// # Errors
     /// Any.
     pub async fn remove_role(&self, name: &str) -> Result<(), RequestError> {
-        self.send(Method::DELETE, below(ROLES, name), None, &[200, 201]).await.map(drop)
+        self.send(Method::DELETE, item_path(ROLES, name), None, &[200, 201]).await.map(drop)
     }
 
-    async fn put_user(&self, user: &SentUser<'_>, wanted: &[u16]) -> Result<(), RequestError> {
+    async fn put_user(&self, user: &UserRequest<'_>, wanted: &[u16]) -> Result<(), RequestError> {
         let body = json(user)?;
-        self.send(Method::PUT, below(USERS, user.user), Some(body), wanted).await.map(drop)
+        self.send(Method::PUT, item_path(USERS, user.user), Some(body), wanted).await.map(drop)
     }
 
-    async fn put_role(&self, role: &SentRole<'_>, wanted: &[u16]) -> Result<Reply, RequestError> {
+    async fn put_role(&self, role: &RoleRequest<'_>, wanted: &[u16]) -> Result<Reply, RequestError> {
         let body = json(role)?;
-        self.send(Method::PUT, below(ROLES, role.role), Some(body), wanted).await
+        self.send(Method::PUT, item_path(ROLES, role.role), Some(body), wanted).await
     }
 
     /// Returns the response if its status is one of those expected; otherwise the error in it.
@@ -250,12 +261,12 @@ fn json(sent: &impl Serialize) -> Result<String, RequestError> {
     serde_json::to_string(sent).map_err(|error| RequestError::Refused(error.to_string()))
 }
 
-fn below(folder: &[u8], name: &str) -> Vec<u8> {
+fn item_path(folder: &[u8], name: &str) -> Vec<u8> {
     if name.is_empty() { folder.to_vec() } else { [folder, b"/", name.as_bytes()].concat() }
 }
 
 fn role_of(reply: &Reply) -> Result<Role, RequestError> {
-    let received: SeenRole = parse(reply)?;
+    let received: RoleReply = parse(reply)?;
     Ok(Role { name: received.role, permissions: received.permissions.kv })
 }
 

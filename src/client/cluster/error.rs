@@ -19,12 +19,12 @@ pub enum RequestError {
     #[error("{0}")]
     Etcd(EtcdError),
     /// All endpoints were tried.
-    #[error("client: etcd cluster is unavailable or misconfigured{}", listed(.0))]
-    All(Vec<EndpointError>),
+    #[error("client: etcd cluster is unavailable or misconfigured{}", numbered(.0))]
+    AllFailed(Vec<EndpointError>),
     /// The only endpoint that was tried failed. Whether the store applied the request is unknown, so no other was
     /// tried.
     #[error("{}", .0.text)]
-    One(EndpointError),
+    OneFailed(EndpointError),
     /// Another cluster replaced the watched one, as after a restore: its indexes are different.
     #[error("the store was replaced or restored while it was watched")]
     Replaced,
@@ -51,25 +51,25 @@ pub enum RequestError {
     Refused(String),
 }
 
-fn listed(faults: &[EndpointError]) -> String {
-    faults.iter().enumerate().map(|(number, fault)| format!("; error #{number}: {}\n", fault.text)).collect()
+fn numbered(errors: &[EndpointError]) -> String {
+    errors.iter().enumerate().map(|(number, error)| format!("; error #{number}: {}\n", error.text)).collect()
 }
 
 impl RequestError {
     /// Returns one line per endpoint, for an error of all of them.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
-        let Self::All(faults) = self else { return None };
-        let lines = faults.iter().enumerate();
-        Some(lines.map(|(number, fault)| format!("error #{number}: {}\n", fault.text)).collect())
+        let Self::AllFailed(errors) = self else { return None };
+        let lines = errors.iter().enumerate();
+        Some(lines.map(|(number, error)| format!("error #{number}: {}\n", error.text)).collect())
     }
 
     /// Returns whether missing connections were the only cause.
     #[must_use]
     pub fn is_connection(&self) -> bool {
         match self {
-            Self::All(faults) => faults.iter().all(|fault| fault.connection),
-            Self::One(fault) => fault.connection,
+            Self::AllFailed(errors) => errors.iter().all(|error| error.connection),
+            Self::OneFailed(error) => error.connection,
             Self::Deadline => true,
             Self::Etcd(_)
             | Self::Replaced

@@ -26,7 +26,7 @@ mod tests {
     use crate::protocol::escape;
 
     #[test]
-    fn escapes_are_those_of_go() {
+    fn escapes_match_gos() {
         assert_eq!(
             escape("/a b/ü%/?x!*'()$&+,:;=@".as_bytes()),
             "/a%20b/%C3%BC%25/%3Fx%21%2A%27%28%29$&+,:;=@"

@@ -84,7 +84,7 @@ impl<'c> Keys<'c> {
     /// Writes `value`, or creates a directory.
     ///
     /// # Errors
-    /// Any; `One` when the key must not exist, because a second attempt could find the key of the first.
+    /// Any; `OneFailed` when the key must not exist, because a second attempt could find the key of the first.
     pub async fn set(&self, key: &[u8], value: &[u8], how: &Set) -> Result<Event, RequestError> {
         let previous: &[u8] = if how.dir { b"" } else { &how.previous_value };
         let (mut query, mut form) = (conditions(previous, how.previous_index), Vec::new());
@@ -119,7 +119,7 @@ impl<'c> Keys<'c> {
     /// Deletes `key`.
     ///
     /// # Errors
-    /// Any; `One` when an endpoint failed, because a second attempt could miss what the first deleted.
+    /// Any; `OneFailed` when an endpoint failed, because a second attempt could miss what the first deleted.
     pub async fn delete(&self, key: &[u8], how: &Delete) -> Result<Event, RequestError> {
         let mut query = conditions(&how.previous_value, how.previous_index);
         if how.dir {

@@ -36,9 +36,9 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
     /// It serves writes.
-    Good,
+    Healthy,
     /// It responds that it does not serve writes.
-    Bad,
+    Unhealthy,
     /// It did not respond, for this reason.
     Unknown(String),
 }
@@ -85,7 +85,7 @@ impl<'c> Members<'c> {
     /// # Errors
     /// `Refused` before anything is sent if the URL is bad, or when the store rejects the request.
     pub async fn add(&self, peer: &str) -> Result<Member, RequestError> {
-        let reply = self.send(Method::POST, PATH, Some(body(&[peer])?), &[201, 409]).await?;
+        let reply = self.send(Method::POST, PATH, Some(peer_urls_body(&[peer])?), &[201, 409]).await?;
         if reply.status == 201 { parse(&reply) } else { Err(refusal(&reply)) }
     }
 
@@ -94,7 +94,8 @@ impl<'c> Members<'c> {
     /// # Errors
     /// As [`Members::add`].
     pub async fn update(&self, id: &str, peers: &[&str]) -> Result<(), RequestError> {
-        let reply = self.send(Method::PUT, &one(id), Some(body(peers)?), &[204, 404, 409]).await?;
+        let reply =
+            self.send(Method::PUT, &member_path(id), Some(peer_urls_body(peers)?), &[204, 404, 409]).await?;
         if reply.status == 204 { Ok(()) } else { Err(refusal(&reply)) }
     }
 
@@ -103,7 +104,7 @@ impl<'c> Members<'c> {
     /// # Errors
     /// Any.
     pub async fn remove(&self, id: &str) -> Result<(), RequestError> {
-        self.send(Method::DELETE, &one(id), None, &[204, 410]).await.map(drop)
+        self.send(Method::DELETE, &member_path(id), None, &[204, 410]).await.map(drop)
     }
 
     async fn send(
@@ -114,7 +115,7 @@ impl<'c> Members<'c> {
         wanted: &[u16],
     ) -> Result<Reply, RequestError> {
         let request = HttpRequest { body, ..self.cluster.request(method, path, "") };
-        self.cluster.expect(&request, self.deadline, wanted).await
+        self.cluster.expect_status(&request, self.deadline, wanted).await
     }
 
     /// Replaces the endpoints of the cluster value by the client URLs that the members publish.
@@ -138,22 +139,24 @@ impl<'c> Members<'c> {
             Err(why) => return Health::Unknown(why),
         };
         match serde_json::from_slice::<ErrorBody>(&body).map(|reported| reported.health) {
-            Ok(Value::Bool(true)) => Health::Good,
-            Ok(Value::String(text)) if text == "true" => Health::Good,
-            Ok(Value::Bool(_) | Value::String(_) | Value::Null) => Health::Bad,
+            Ok(Value::Bool(true)) => Health::Healthy,
+            Ok(Value::String(text)) if text == "true" => Health::Healthy,
+            Ok(Value::Bool(_) | Value::String(_) | Value::Null) => Health::Unhealthy,
             Ok(other) => Health::Unknown(format!("its health is neither true nor false but {other}")),
             Err(error) => Health::Unknown(error.to_string()),
         }
     }
 }
 
-fn one(id: &str) -> Vec<u8> {
+fn member_path(id: &str) -> Vec<u8> {
     [PATH, b"/", id.as_bytes()].concat()
 }
 
-fn body(peers: &[&str]) -> Result<(&'static str, Bytes), RequestError> {
-    let mut urls =
-        peers.iter().map(|url| checked(url).map_err(RequestError::Refused)).collect::<Result<Vec<_>, _>>()?;
+fn peer_urls_body(peers: &[&str]) -> Result<(&'static str, Bytes), RequestError> {
+    let mut urls = peers
+        .iter()
+        .map(|url| check_peer_url(url).map_err(RequestError::Refused))
+        .collect::<Result<Vec<_>, _>>()?;
     if urls.is_empty() {
         return Err(RequestError::Refused("no valid URLs given".into()));
     }
@@ -162,7 +165,7 @@ fn body(peers: &[&str]) -> Result<(&'static str, Bytes), RequestError> {
 }
 
 /// Checks a peer URL as a store does; error messages are the store's.
-fn checked(url: &str) -> Result<String, String> {
+fn check_peer_url(url: &str) -> Result<String, String> {
     let url = url.trim();
     let typed_scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     let address = Address::parse(url)?;
@@ -197,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_peer_urls_are_refused_in_the_words_of_the_store() {
+    fn invalid_peer_urls_are_refused_with_the_messages_of_the_store() {
         for (url, says) in [
             ("xx", "URL scheme must be http, https, unix, or unixs: xx"),
             ("", "URL scheme must be http, https, unix, or unixs: "),
@@ -206,9 +209,9 @@ mod tests {
             ("http://127.0.0.1:1/x", "URL must not contain a path: http://127.0.0.1:1/x"),
             (":foo", "parse \":foo\": missing protocol scheme"),
         ] {
-            assert_eq!(checked(url).unwrap_err(), says);
+            assert_eq!(check_peer_url(url).unwrap_err(), says);
         }
-        assert_eq!(checked(" http://h:1").unwrap(), "http://h:1");
-        assert_eq!(checked("https://[::1]:1").unwrap(), "https://[::1]:1");
+        assert_eq!(check_peer_url(" http://h:1").unwrap(), "http://h:1");
+        assert_eq!(check_peer_url("https://[::1]:1").unwrap(), "https://[::1]:1");
     }
 }

@@ -1,7 +1,7 @@
 //! A client of the v2 API that behaves like etcd's own command line client.
 //!
 //! Owns: the v2 keys, members and auth APIs with typed responses ([`keys`], [`watch`], [`members`], [`auth`]), and error
-//! messages with one reason per endpoint ([`error`], [`reason`]).
+//! messages with one reason per endpoint ([`error`], [`endpoint_error`]).
 //! Promises: error messages are those that scripts around etcdctl match, including Go's; parameters go where etcdctl
 //! puts them, value and TTL in the body and the rest in the query; a request that must not be repeated is sent to one
 //! endpoint only; every wait except a watch has a deadline. No error contains a password.
@@ -9,11 +9,11 @@
 //! snapshots with watches for a reloader (`v2`); proxies from the environment, so that no store is reached through one by accident.
 
 mod auth;
+mod endpoint_error;
 mod error;
 mod escape;
 mod keys;
 mod members;
-mod reason;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -38,7 +38,7 @@ pub(crate) async fn discover(domain: &str, limit: Duration) -> Result<Vec<String
             Ok(targets) => {
                 found.extend(targets.iter().map(|at| at.url(scheme)));
             }
-            Err(_) => errors.push(format!("lookup {record}{}: no such host", reason::name_server())),
+            Err(_) => errors.push(format!("lookup {record}{}: no such host", endpoint_error::name_server())),
         }
     }
     if found.is_empty() { Err(format!("dns lookup errors: {}", errors.join(" and "))) } else { Ok(found) }

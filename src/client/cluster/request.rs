@@ -8,12 +8,12 @@ use reqwest::header::HeaderValue;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::endpoint_error;
 use super::error::RequestError;
-use super::reason;
 use crate::client::address::Address;
 use crate::client::endpoints::{Endpoints, NodeUrl};
 use crate::client::http::Policy;
-use crate::client::request::{Attempts, Fault, HttpRequest, Reply, within};
+use crate::client::request::{Attempts, HttpRequest, NodeError, Reply, within};
 use crate::client::{Client, ClientError, Credentials, SetBy, Trust};
 use crate::protocol::{cleaned, escape, quoted};
 
@@ -35,7 +35,7 @@ pub struct Options {
     pub dial: Duration,
     /// Receives a line about each request, as a `curl` command.
     pub trace: Option<fn(&str)>,
-    /// Whether to learn the members from the cluster; the given endpoints remain as a fallback.
+    /// Whether to sync the list of members from the cluster; the given endpoints remain as a fallback.
     pub sync: bool,
 }
 
@@ -55,22 +55,25 @@ impl Cluster {
     /// `Refused` for an endpoint or a certificate file.
     pub fn new(options: Options) -> Result<Self, RequestError> {
         let Options { trust, dial, timeout, trace, .. } = &options;
-        let mut nodes = parsed(&options.endpoints)?;
+        let mut nodes = parse_endpoints(&options.endpoints)?;
         nodes.shuffle(&mut rand::rng());
-        let endpoints = Endpoints::of(nodes).learning(options.sync, trust);
+        let endpoints = Endpoints::of(nodes).with_member_sync(options.sync, trust);
         let connect = if dial.is_zero() { CONNECT_TIMEOUT } else { CONNECT_TIMEOUT.min(*dial) };
         let policy = Policy { connect, timeout: *timeout, etcdctl: true, trace: *trace };
-        let client = Client::with(endpoints, trust, policy)
-            .map_err(|error| RequestError::Refused(file_words(&error, trust.set_by)))?;
+        let client = Client::with_policy(endpoints, trust, policy)
+            .map_err(|error| RequestError::Refused(file_error_text(&error, trust.set_by)))?;
         let authorization = options.login.as_ref().map(Credentials::basic);
         Ok(Self { client, options, authorization })
     }
 
-    /// Returns a cluster whose requests go over `wire` instead of the network.
+    /// Returns a cluster whose requests go over `transport` instead of the network.
     #[cfg(test)]
-    pub(crate) fn over(wire: crate::client::wire::Wire, options: Options) -> Result<Self, RequestError> {
+    pub(crate) fn with_transport(
+        transport: crate::client::test_transport::TestTransport,
+        options: Options,
+    ) -> Result<Self, RequestError> {
         let mut cluster = Self::new(options)?;
-        cluster.client.wire = Some(wire);
+        cluster.client.transport = Some(transport);
         Ok(cluster)
     }
 
@@ -98,7 +101,7 @@ impl Cluster {
         if endpoints.is_empty() {
             return Err(RequestError::NoEndpoints);
         }
-        self.client.endpoints.replace(parsed(endpoints)?);
+        self.client.endpoints.replace(parse_endpoints(endpoints)?);
         Ok(())
     }
 
@@ -123,14 +126,14 @@ impl Cluster {
             Ok(None) => Err(self.failure(request, attempts).await),
             Err(_) => {
                 // Otherwise an endpoint that does not respond would delay every later request.
-                attempts.pass.last().inspect(|node| self.client.endpoints.failed(node));
+                attempts.failover.last().inspect(|node| self.client.endpoints.failed(node));
                 Err(RequestError::Deadline)
             }
         }
     }
 
     /// Returns the response, if it has one of these statuses.
-    pub(super) async fn expect(
+    pub(super) async fn expect_status(
         &self,
         request: &HttpRequest,
         deadline: Option<Instant>,
@@ -143,27 +146,29 @@ impl Cluster {
 
     /// Returns the error for a request that no endpoint has served.
     pub(super) async fn failure(&self, request: &HttpRequest, attempts: Attempts) -> RequestError {
-        let mut faults = attempts.faults;
-        if let Some((node, fault)) =
-            faults.pop_if(|(_, fault)| request.once && !matches!(fault, Fault::Unproven(_)))
+        let mut failed = attempts.errors;
+        if let Some((node, error)) =
+            failed.pop_if(|(_, error)| request.once && !matches!(error, NodeError::Unverified(_)))
         {
-            return RequestError::One(reason::of(&node, fault, &self.options.trust).await);
+            return RequestError::OneFailed(
+                endpoint_error::translate(&node, error, &self.options.trust).await,
+            );
         }
         // Only our own store names a reason, and that says more than what the others return.
-        let refused = faults.iter().find_map(|(node, fault)| match fault {
-            Fault::Status(reply) => Some(format!("{node} refused: {}", reply.header("x-retune-reason")?)),
+        let refused = failed.iter().find_map(|(node, error)| match error {
+            NodeError::Status(reply) => Some(format!("{node} refused: {}", reply.header("x-retune-reason")?)),
             _ => None,
         });
         if let Some(refused) = refused {
             return RequestError::Refused(refused);
         }
         let mut errors = Vec::new();
-        for (node, fault) in faults {
-            let error = reason::of(&node, fault, &self.options.trust).await;
+        for (node, error) in failed {
+            let error = endpoint_error::translate(&node, error, &self.options.trust).await;
             // An endpoint that was given twice counts twice, as in etcd's client.
             errors.extend(std::iter::repeat_n(error, self.times_given(&node).max(1)));
         }
-        if errors.is_empty() { RequestError::NoEndpoints } else { RequestError::All(errors) }
+        if errors.is_empty() { RequestError::NoEndpoints } else { RequestError::AllFailed(errors) }
     }
 
     fn times_given(&self, node: &NodeUrl) -> usize {
@@ -175,16 +180,16 @@ impl Cluster {
     pub(super) async fn fetch(&self, url: &str, limit: Duration) -> Result<Vec<u8>, String> {
         let address = Address::parse(url)?;
         let answer = within(Some(limit), async {
-            if let Some(why) = address.hopeless() {
-                return Err(Fault::Other(why));
+            if let Some(why) = address.unusable_reason() {
+                return Err(NodeError::Other(why));
             }
             let http = self.client.http(address.scheme == "https");
-            let http = http.map_err(|error| Fault::Other(error.to_string()))?;
-            self.client.whole(http.get(url).send().await.map_err(Fault::Http)?).await
+            let http = http.map_err(|error| NodeError::Other(error.to_string()))?;
+            self.client.read_body(http.get(url).send().await.map_err(NodeError::Http)?).await
         });
         let why = match answer.await {
             Ok(Ok(body)) => return Ok(body),
-            Ok(Err(fault)) => reason::of(&url.into(), fault, &self.options.trust).await.text,
+            Ok(Err(error)) => endpoint_error::translate(&url.into(), error, &self.options.trust).await.text,
             Err(_) => "context deadline exceeded".to_owned(),
         };
         Err(format!("Get {}: {why}", quoted(url)))
@@ -196,7 +201,7 @@ pub(super) fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, RequestErro
 }
 
 /// Describes a missing certificate file in Go's words for etcdctl, and other errors in ours.
-fn file_words(error: &ClientError, set_by: SetBy) -> String {
+fn file_error_text(error: &ClientError, set_by: SetBy) -> String {
     match error {
         ClientError::File { path, .. } if set_by == SetBy::Etcdctl && !path.exists() => {
             format!("open {}: no such file or directory", path.display())
@@ -206,7 +211,7 @@ fn file_words(error: &ClientError, set_by: SetBy) -> String {
 }
 
 /// Parses the base URLs; the result is spelt as Go prints them.
-fn parsed(endpoints: &[String]) -> Result<Vec<NodeUrl>, RequestError> {
+fn parse_endpoints(endpoints: &[String]) -> Result<Vec<NodeUrl>, RequestError> {
     let parse = |text: &String| Address::parse(text).map(|address| NodeUrl::from(address.text()));
     endpoints.iter().map(parse).collect::<Result<_, _>>().map_err(RequestError::Refused)
 }

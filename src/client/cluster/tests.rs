@@ -4,13 +4,13 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use super::{Cluster, Delete, Get, Keys, Members, Options, RequestError, Set};
-use crate::client::fake::{Fake, Reply, Request};
+use crate::client::fake_server::{FakeServer, Reply, Request};
 use crate::client::{Credentials, Trust};
 
 /// A server that sends the same response to every request.
-fn scripted(status: u16, headers: &str, body: &str) -> Fake {
+fn scripted(status: u16, headers: &str, body: &str) -> FakeServer {
     let (headers, body) = (headers.to_owned(), body.to_owned());
-    Fake::new(move |_, _| Reply::With(status, headers.clone(), body.clone()))
+    FakeServer::new(move |_, _| Reply::WithHeaders(status, headers.clone(), body.clone()))
 }
 
 const NODE: &str = r#"{"action":"get","node":{"key":"/a","value":"1","modifiedIndex":4,"createdIndex":4}}"#;
@@ -29,7 +29,7 @@ fn cluster(urls: &[&str]) -> Cluster {
 }
 
 #[tokio::test]
-async fn an_endpoint_without_a_leader_is_passed_over_and_the_good_one_is_remembered() {
+async fn an_endpoint_without_a_leader_is_skipped_and_the_good_one_is_remembered() {
     let (bad, good) = (scripted(503, "", "{}"), scripted(200, "X-Etcd-Index: 7\r\n", NODE));
     // The order is random; with twenty clusters, both orders occur.
     for _ in 0..20 {
@@ -44,7 +44,7 @@ async fn an_endpoint_without_a_leader_is_passed_over_and_the_good_one_is_remembe
 }
 
 #[tokio::test]
-async fn a_store_that_names_its_reason_is_not_said_to_have_no_leader() {
+async fn a_reason_header_replaces_the_no_leader_message() {
     let store = scripted(500, "X-Retune-Reason: nothing listens here\r\n", "{}");
     let cluster = cluster(&[&store.url]);
     let error = Members::new(&cluster, None).add("http://h:1").await.unwrap_err().to_string();
@@ -52,7 +52,7 @@ async fn a_store_that_names_its_reason_is_not_said_to_have_no_leader() {
 }
 
 #[tokio::test]
-async fn every_endpoint_has_its_line_when_all_fail_and_a_thing_to_do_once_stops_at_the_first() {
+async fn every_endpoint_has_its_line_when_all_fail_and_a_write_stops_at_the_first() {
     let (one, two) = (scripted(500, "", ""), scripted(502, "", ""));
     let cluster = cluster(&[&one.url, &two.url]);
     let keys = Keys::new(&cluster, None);
@@ -70,13 +70,13 @@ async fn every_endpoint_has_its_line_when_all_fail_and_a_thing_to_do_once_stops_
         keys.delete(b"/a", &Delete::default()).await.unwrap_err(),
         keys.set(b"/a", b"1", &Set { exists: Some(false), ..Set::default() }).await.unwrap_err(),
     ] {
-        assert!(matches!(once, RequestError::One(_)), "{once}");
+        assert!(matches!(once, RequestError::OneFailed(_)), "{once}");
     }
     assert_eq!(one.seen().len() + two.seen().len(), before + 2);
 }
 
 #[tokio::test]
-async fn a_redirect_is_followed_but_a_stranger_is_not_told_the_password() {
+async fn a_redirect_to_an_unknown_host_gets_no_password() {
     let stranger = scripted(200, "", NODE);
     let known = scripted(307, &format!("Location: {}/v2/keys/a\r\n", stranger.url), "");
     let event = Keys::new(&cluster(&[&known.url]), None).set(b"/a", b"1 2", &Set::default()).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_redirect_is_followed_but_a_stranger_is_not_told_the_password() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_no_store_is_told_as_such_and_no_password_is_shown() {
+async fn a_response_of_another_server_is_reported_without_the_password() {
     let page = scripted(404, "", "404 page not found\n");
     let cluster = cluster(&[&page.url]);
     let error = Keys::new(&cluster, None).get(b"/a", Get::default()).await.unwrap_err();
@@ -100,7 +100,7 @@ async fn a_page_that_is_no_store_is_told_as_such_and_no_password_is_shown() {
 }
 
 #[tokio::test]
-async fn a_store_that_says_nothing_is_left_after_its_time() {
+async fn a_silent_endpoint_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let cluster = Cluster::new(Options {

@@ -51,13 +51,14 @@ impl<'c> KeyWatch<'c> {
     /// Returns the next event.
     pub(super) async fn next(mut self) -> Result<Event, RequestError> {
         // Without other members to move to, the position does not matter.
-        let idle = if self.cluster.client.endpoints.learns() { IDLE_WATCH_INTERVAL } else { Duration::MAX };
+        let idle =
+            if self.cluster.client.endpoints.syncs_members() { IDLE_WATCH_INTERVAL } else { Duration::MAX };
         loop {
             match timeout(idle, self.event()).await {
                 // A proxy ended an idle watch; the delay prevents a tight loop when it does so at once.
                 Ok(Err(RequestError::Empty)) => sleep(WATCH_RETRY_DELAY).await,
                 Ok(event) => return event,
-                Err(_) => self.quiet(),
+                Err(_) => self.advance_idle(),
             }
         }
     }
@@ -74,15 +75,15 @@ impl<'c> KeyWatch<'c> {
             let Some(mut reply) = opened else { return Err(self.cluster.failure(&request, attempts).await) };
             let Some(rest) = reply.rest.take() else { return event(&reply) };
             self.accept(&reply);
-            match client.whole(rest).await {
+            match client.read_body(rest).await {
                 Ok(body) => return event(&Reply { body, ..reply }),
-                Err(fault) => {
+                Err(error) => {
                     client.endpoints.failed(&reply.node);
                     if self.accepted.take().is_some_and(|(_, since)| since.elapsed() >= MIN_WATCH_DURATION) {
                         // The watch was established for a while, so all other endpoints get a new try.
                         attempts = Attempts::new();
                     }
-                    attempts.faults.push((reply.node, fault));
+                    attempts.errors.push((reply.node, error));
                 }
             }
         }
@@ -114,7 +115,7 @@ impl<'c> KeyWatch<'c> {
 
     /// Notes that no event has come. If the endpoint accepted the watch long enough ago, its history had no event for
     /// it.
-    fn quiet(&mut self) {
+    fn advance_idle(&mut self) {
         if let Some((index, since)) = self.accepted
             && since.elapsed() >= HISTORY_REPLAY_TIMEOUT
         {

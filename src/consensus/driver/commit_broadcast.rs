@@ -41,7 +41,7 @@ impl CommitBroadcast {
 impl Driver {
     /// Sends the commit index to the others if one of them was not sent it yet.
     pub(super) fn broadcast_commit(&mut self) {
-        if !self.replica.leads() {
+        if !self.replica.is_leader() {
             self.commit_broadcast = CommitBroadcast::default();
             return;
         }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn each_commit_is_sent_at_once_and_once_however_soon_it_follows_the_one_before() {
+    fn each_commit_is_sent_at_once_and_only_once() {
         let mut broadcast = CommitBroadcast::default();
         for committed in 6..9 {
             assert!(due(&mut broadcast, committed));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_carry_it_and_one_that_was_left_out_counts() {
+    fn appends_carry_the_commit_index_and_a_member_left_out_still_needs_it() {
         let mut broadcast = CommitBroadcast::default();
         broadcast.sent(&[append(2, 7), append(3, 7)]);
         assert!(!due(&mut broadcast, 7));

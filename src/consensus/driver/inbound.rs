@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use raft::prelude::{Entry, EntryType, Message, MessageType};
 
-use super::super::entry::Order;
+use super::super::entry::RaftCommand;
 use super::super::error::MemberFailure;
 use super::super::log::LogId;
 use super::super::peers::Inbound;
@@ -14,7 +14,7 @@ use super::Driver;
 fn removes(message: &Message, id: u64) -> bool {
     let proposal = |entry: &Entry| {
         entry.get_entry_type() == EntryType::EntryConfChange
-            && Order::of(entry).is_ok_and(|order| order == Order::Remove { id })
+            && RaftCommand::of(entry).is_ok_and(|command| command == RaftCommand::Remove { id })
     };
     message.get_msg_type() == MessageType::MsgPropose && message.entries.iter().any(proposal)
 }
@@ -26,14 +26,18 @@ impl Driver {
             Inbound::Messages { from, time, messages } => {
                 for message in messages {
                     // As with its own removal, the next leader applies it; the proposer sends it again.
-                    if self.replica.leads() && !self.replica.alone() && removes(&message, self.replica.id()) {
-                        self.hand_over();
+                    if self.replica.is_leader()
+                        && !self.replica.is_single_voter()
+                        && removes(&message, self.replica.id())
+                    {
+                        self.transfer_leadership();
                         continue;
                     }
                     self.replica.step(message)?;
                 }
                 // Before the first message of a leader, any member's time is better than this host's.
-                if self.replica.leader() == from || !(self.shared.clock.settled() || self.replica.leads()) {
+                if self.replica.leader() == from || !(self.shared.clock.settled() || self.replica.is_leader())
+                {
                     self.shared.clock.adopt(time);
                 }
             }
@@ -51,7 +55,7 @@ impl Driver {
             }
             Inbound::Gone(id) => {
                 self.replica.unreachable(id);
-                if id == self.replica.leader() && !self.replica.leads() {
+                if id == self.replica.leader() && !self.replica.is_leader() {
                     self.leader_gone(id, now);
                 }
             }

@@ -29,7 +29,7 @@ use super::error::MemberFailure;
 use super::log::LogId;
 use super::outcome::ProposeError;
 use super::peers::PeerSender;
-use super::pending::{Pending, PendingProposal, ProposeResult};
+use super::pending::{PendingProposal, PendingProposals, ProposeResult};
 use super::replica::Replica;
 use super::request::{DriverRequest, Proposal};
 use super::roster::Roster;
@@ -37,7 +37,7 @@ use super::shared::Shared;
 use super::state::State;
 
 use commit_broadcast::CommitBroadcast;
-use reads::Reads;
+use reads::PendingReads;
 use timers::FastElection;
 
 /// Proposals per round: more gain nothing, and the state is locked while they are applied.
@@ -58,25 +58,25 @@ pub(super) struct PublishAttributes {
 pub(super) enum Outbox {
     /// To the threads that send them.
     PeerSender(PeerSender),
-    /// Kept for the caller, which takes them.
+    /// Buffered for the caller, which takes them.
     #[cfg(test)]
-    Kept(Vec<Message>),
+    Buffered(Vec<Message>),
 }
 
 impl Outbox {
     fn send(&mut self, messages: Vec<Message>) {
         match self {
-            Self::PeerSender(post) => post.send(messages),
+            Self::PeerSender(peer_sender) => peer_sender.send(messages),
             #[cfg(test)]
-            Self::Kept(kept) => kept.extend(messages),
+            Self::Buffered(buffer) => buffer.extend(messages),
         }
     }
 
     fn set_group(&self, roster: &Roster) {
         match self {
-            Self::PeerSender(post) => post.set_group(roster),
+            Self::PeerSender(peer_sender) => peer_sender.set_group(roster),
             #[cfg(test)]
-            Self::Kept(_) => {}
+            Self::Buffered(_) => {}
         }
     }
 }
@@ -85,7 +85,7 @@ impl Outbox {
 type Fetched = (LogId, Box<State>, PathBuf);
 
 /// The parts of a driver.
-pub(super) struct DriverParts {
+pub(super) struct DriverInit {
     pub(super) replica: Replica,
     pub(super) shared: Arc<Shared>,
     pub(super) requests: Receiver<DriverRequest>,
@@ -103,28 +103,28 @@ pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     pub(super) outbox: Outbox,
     requests: Receiver<DriverRequest>,
-    pending: Pending,
+    pending: PendingProposals,
     publish_attributes: PublishAttributes,
     heartbeat: Duration,
     election: Duration,
-    reads: Reads,
+    reads: PendingReads,
     commit_broadcast: CommitBroadcast,
     /// The first proposal that the current leader has not received.
     next_to_send: u64,
     /// The leader and the term to which proposals were last sent.
-    led: (u64, u64),
+    proposal_target: (u64, u64),
     /// How many proposals the last round had.
     last_round: usize,
     next_tick: Instant,
     next_expiry: Instant,
     expiring: bool,
-    introduced: bool,
+    publish_proposed: bool,
     /// This member's addresses were applied; handles that wait for this must be notified.
     published: bool,
     /// The leader is certainly gone: the election timeout is skipped.
     fast_election: Option<FastElection>,
     /// The commit index one tick ago.
-    committed_then: u64,
+    previous_committed: u64,
     /// Members that install a snapshot, and since when.
     offered: BTreeMap<u64, Instant>,
     /// This member was removed; the latest time at which it leaves.
@@ -134,8 +134,8 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(parts: DriverParts, now: Instant) -> Self {
-        let DriverParts {
+    pub(super) fn new(parts: DriverInit, now: Instant) -> Self {
+        let DriverInit {
             replica,
             shared,
             requests,
@@ -150,28 +150,28 @@ impl Driver {
             shared,
             outbox,
             requests,
-            pending: Pending::new(process),
+            pending: PendingProposals::new(process),
             publish_attributes,
             heartbeat,
             election,
-            reads: Reads::new(process),
+            reads: PendingReads::new(process),
             commit_broadcast: CommitBroadcast::default(),
             next_to_send: 1,
-            led: (0, 0),
+            proposal_target: (0, 0),
             last_round: 0,
             next_tick: now,
             next_expiry: now,
             expiring: false,
-            introduced: false,
+            publish_proposed: false,
             published: false,
             fast_election: None,
-            committed_then: u64::MAX,
+            previous_committed: u64::MAX,
             offered: BTreeMap::new(),
             leaving: None,
             fetched: None,
         };
         driver.outbox.set_group(&driver.shared.read().roster);
-        if driver.replica.alone() {
+        if driver.replica.is_single_voter() {
             // There is nobody else to wait for.
             driver.replica.campaign();
         }
@@ -194,7 +194,7 @@ impl Driver {
             }
         };
         for waiting in self.pending.drain(|_| true) {
-            answer(&self.shared, waiting, Err(ProposeError::Stopping));
+            send_reply(&self.shared, waiting, Err(ProposeError::Stopping));
         }
         result
     }
@@ -207,7 +207,7 @@ impl Driver {
         self.tick(now);
         self.send_proposals(now);
         self.handle_ready(now)?;
-        if !self.introduced {
+        if !self.publish_proposed {
             // Clients wait for it, and a tick is long.
             self.publish(now);
         }
@@ -238,7 +238,7 @@ impl Driver {
             count += 1;
             self.take(request, Instant::now())?;
             next = match count < MAX_ROUND_PROPOSALS && bytes < MAX_ROUND_BYTES {
-                true => self.requests.try_recv().ok().or_else(|| self.one_more(proposals)),
+                true => self.requests.try_recv().ok().or_else(|| self.next_in_batch(proposals)),
                 false => None,
             };
         }
@@ -252,14 +252,14 @@ impl Driver {
     /// As [`Driver::run`].
     pub(super) fn take(&mut self, request: DriverRequest, now: Instant) -> Result<(), MemberFailure> {
         match request {
-            DriverRequest::Propose(Proposal { order, reply, bytes }) => {
+            DriverRequest::Propose(Proposal { command, reply, bytes }) => {
                 self.pending.add(PendingProposal {
-                    order,
+                    command,
                     reply: Some(reply),
                     bytes,
                     since: now,
                     put: None,
-                    tries: 0,
+                    attempts: 0,
                 });
             }
             DriverRequest::Read(reply) => self.reads.add(reply),
@@ -271,9 +271,9 @@ impl Driver {
                 if !(busy && log.has_offer()) {
                     log.offer(offer);
                 }
-                log.cut_to(cut);
+                log.truncate_to(cut);
             }
-            DriverRequest::HandOver => self.hand_over(),
+            DriverRequest::TransferLeadership => self.transfer_leadership(),
             DriverRequest::Stop => {}
         }
         Ok(())
@@ -297,7 +297,7 @@ impl Driver {
 
     /// Under load, waits a moment for further requests: a fuller round costs no more syncs. A lone client never
     /// waits.
-    fn one_more(&self, gathered: usize) -> Option<DriverRequest> {
+    fn next_in_batch(&self, gathered: usize) -> Option<DriverRequest> {
         if gathered == 0 || gathered >= self.last_round {
             return None;
         }
@@ -307,7 +307,7 @@ impl Driver {
 }
 
 /// Sends the result to the receiver that waits for a proposal.
-fn answer(shared: &Shared, waiting: PendingProposal, outcome: ProposeResult) {
+fn send_reply(shared: &Shared, waiting: PendingProposal, outcome: ProposeResult) {
     if waiting.bytes > 0 {
         shared.queued.fetch_sub(waiting.bytes, Relaxed);
     }

@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::super::entry::{Order, ProposalId};
+use super::super::entry::{ProposalId, RaftCommand};
 use super::super::outcome::ProposeError;
 use super::super::pending::PendingProposal;
 use super::super::replica::SubmitResult;
-use super::{Driver, MAX_ROUND_BYTES, MAX_ROUND_PROPOSALS, answer};
+use super::{Driver, MAX_ROUND_BYTES, MAX_ROUND_PROPOSALS, send_reply};
 
 /// After this many election timeouts without a result, proposals are sent again.
 const RETRY_ELECTION_TIMEOUTS: u32 = 3;
@@ -17,14 +17,21 @@ struct QueuedProposal {
     number: u64,
     context: Vec<u8>,
     data: Vec<u8>,
-    /// The order, when it changes the list of members.
-    change: Option<Order>,
+    /// The command, when it changes the list of members.
+    change: Option<RaftCommand>,
 }
 
 impl Driver {
     /// Proposes a change whose result no client waits for.
-    pub(super) fn internal(&mut self, order: Order, now: Instant) {
-        self.pending.add(PendingProposal { order, reply: None, bytes: 0, since: now, put: None, tries: 0 });
+    pub(super) fn propose_internal(&mut self, command: RaftCommand, now: Instant) {
+        self.pending.add(PendingProposal {
+            command,
+            reply: None,
+            bytes: 0,
+            since: now,
+            put: None,
+            attempts: 0,
+        });
     }
 
     /// Marks all pending proposals to be sent again, since the leader may not have received them. Duplicates are
@@ -35,23 +42,23 @@ impl Driver {
 
     /// Sends the leader the proposals that it has not received, in order. Returns whether there were any.
     pub(super) fn send_proposals(&mut self, now: Instant) -> bool {
-        let led = (self.replica.leader(), self.replica.term());
-        if led != self.led {
-            self.led = led;
+        let proposal_target = (self.replica.leader(), self.replica.term());
+        if proposal_target != self.proposal_target {
+            self.proposal_target = proposal_target;
             self.resend_all();
         }
         let mut any = false;
         loop {
-            let batch = if led.0 == raft::INVALID_ID { Vec::new() } else { self.next_batch(now) };
+            let batch = if proposal_target.0 == raft::INVALID_ID { Vec::new() } else { self.next_batch(now) };
             if batch.is_empty() {
                 break;
             }
             let numbers: Vec<u64> = batch.iter().map(|item| item.number).collect();
             let after = numbers.last().map_or(self.next_to_send, |last| last + 1);
-            match self.put(batch) {
-                SubmitResult::Taken => (any, self.next_to_send) = (true, after),
+            match self.submit(batch) {
+                SubmitResult::Accepted => (any, self.next_to_send) = (true, after),
                 SubmitResult::NoLeader => break,
-                SubmitResult::TooMuch => {
+                SubmitResult::Overloaded => {
                     any = true;
                     self.refuse(&numbers);
                     self.next_to_send = after;
@@ -64,12 +71,12 @@ impl Driver {
 
     /// Returns the next proposals. One that changes the list of members is returned alone.
     fn next_batch(&mut self, now: Instant) -> Vec<QueuedProposal> {
-        let (next, term) = (self.next_to_send, self.led.1);
+        let (next, term) = (self.next_to_send, self.proposal_target.1);
         let mut batch = Vec::new();
         let mut bytes = 0;
         let floor = self.pending.proposal_id(0);
         for (number, waiting) in self.pending.iter_from(next) {
-            let change = waiting.order.conf_change().is_some().then(|| waiting.order.clone());
+            let change = waiting.command.conf_change().is_some().then(|| waiting.command.clone());
             if batch.len() >= MAX_ROUND_PROPOSALS
                 || bytes >= MAX_ROUND_BYTES
                 || (change.is_some() && !batch.is_empty())
@@ -77,10 +84,10 @@ impl Driver {
                 break;
             }
             let alone = change.is_some();
-            let data = if alone { Vec::new() } else { waiting.order.encode() };
+            let data = if alone { Vec::new() } else { waiting.command.encode() };
             bytes += data.len();
             waiting.put = Some((term, now));
-            waiting.tries += 1;
+            waiting.attempts += 1;
             let context = ProposalId { count: number, ..floor }.encode();
             batch.push(QueuedProposal { number, context, data, change });
             if alone {
@@ -90,18 +97,21 @@ impl Driver {
         batch
     }
 
-    fn put(&mut self, mut batch: Vec<QueuedProposal>) -> SubmitResult {
-        if let [QueuedProposal { context, change: Some(order), .. }] = &mut *batch {
+    fn submit(&mut self, mut batch: Vec<QueuedProposal>) -> SubmitResult {
+        if let [QueuedProposal { context, change: Some(command), .. }] = &mut *batch {
             let own = self.replica.id();
             if self.leaving.is_some() {
                 return SubmitResult::NoLeader;
             }
-            if *order == (Order::Remove { id: own }) && self.replica.leads() && !self.replica.alone() {
+            if *command == (RaftCommand::Remove { id: own })
+                && self.replica.is_leader()
+                && !self.replica.is_single_voter()
+            {
                 // The next leader applies it: a leader that leaves would lose the pending proposals.
-                self.hand_over();
+                self.transfer_leadership();
                 return SubmitResult::NoLeader;
             }
-            let change = order.conf_change().expect("only such orders come with themselves");
+            let change = command.conf_change().expect("only such commands come with themselves");
             return self.replica.propose_change(std::mem::take(context), &change);
         }
         let entries = batch.into_iter().map(|item| (item.context, item.data)).collect();
@@ -110,29 +120,29 @@ impl Driver {
 
     fn refuse(&mut self, numbers: &[u64]) {
         // A proposal that was sent before may have been applied, so it cannot be refused as "nothing was done".
-        let fresh = |waiting: &PendingProposal| waiting.tries <= 1;
+        let fresh = |waiting: &PendingProposal| waiting.attempts <= 1;
         for number in numbers {
             if !self.pending.get(*number).is_some_and(fresh) {
                 continue;
             }
             if let Some(waiting) = self.pending.remove(*number) {
-                self.note_lost(&waiting.order);
-                answer(&self.shared, waiting, Err(ProposeError::Overloaded));
+                self.internal_proposal_lost(&waiting.command);
+                send_reply(&self.shared, waiting, Err(ProposeError::Overloaded));
             }
         }
     }
 
     /// Stops waiting for a change that this member made itself.
-    fn note_lost(&mut self, order: &Order) {
-        match order {
-            Order::Publish { .. } => self.introduced = false,
-            Order::Key(_) => self.expiring = false,
-            Order::Version(_)
-            | Order::PeerUrls { .. }
-            | Order::Auth(_)
-            | Order::Add { .. }
-            | Order::Promote { .. }
-            | Order::Remove { .. } => {}
+    fn internal_proposal_lost(&mut self, command: &RaftCommand) {
+        match command {
+            RaftCommand::Publish { .. } => self.publish_proposed = false,
+            RaftCommand::Key(_) => self.expiring = false,
+            RaftCommand::Version(_)
+            | RaftCommand::PeerUrls { .. }
+            | RaftCommand::Auth(_)
+            | RaftCommand::Add { .. }
+            | RaftCommand::Promote { .. }
+            | RaftCommand::Remove { .. } => {}
         }
     }
 
@@ -145,9 +155,9 @@ impl Driver {
             let number = self.pending.first();
             let Some(waiting) = self.pending.remove(number) else { break };
             if waiting.reply.is_none() {
-                self.note_lost(&waiting.order);
+                self.internal_proposal_lost(&waiting.command);
             }
-            answer(&self.shared, waiting, Err(ProposeError::TimedOut));
+            send_reply(&self.shared, waiting, Err(ProposeError::TimedOut));
         }
         let late = self.pending.oldest().and_then(|oldest| oldest.put);
         if late.is_some_and(|(_, at)| {

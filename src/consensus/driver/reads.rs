@@ -5,47 +5,47 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// The pending reads.
-pub(super) struct Reads {
+pub(super) struct PendingReads {
     /// Distinguishes this process's requests from another member's.
     process: u64,
-    asked: u64,
-    asked_at: Option<Instant>,
+    last_request_id: u64,
+    requested_at: Option<Instant>,
     waiting: Vec<PendingRead>,
 }
 
 struct PendingRead {
     /// The request that it is part of; 0: not requested yet.
-    question: u64,
+    request_id: u64,
     /// The index that the state must reach.
     index: Option<u64>,
     reply: oneshot::Sender<()>,
 }
 
-impl Reads {
+impl PendingReads {
     pub(super) fn new(process: u64) -> Self {
-        Self { process, asked: 0, asked_at: None, waiting: Vec::new() }
+        Self { process, last_request_id: 0, requested_at: None, waiting: Vec::new() }
     }
 
     pub(super) fn add(&mut self, reply: oneshot::Sender<()>) {
-        self.waiting.push(PendingRead { question: 0, index: None, reply });
+        self.waiting.push(PendingRead { request_id: 0, index: None, reply });
         fault!(ReadNotAsked, self.waiting.iter_mut().for_each(|read| read.index = Some(0)));
     }
 
     /// Sends all reads that were not requested yet to the group in one request. `request` returns whether it could
     /// send it.
     pub(super) fn request(&mut self, now: Instant, request: impl FnOnce(Vec<u8>) -> bool) {
-        if !self.waiting.iter().any(|read| read.question == 0) {
+        if !self.waiting.iter().any(|read| read.request_id == 0) {
             return;
         }
-        let question = self.asked + 1;
-        let context = [self.process.to_le_bytes(), question.to_le_bytes()].concat();
+        let request_id = self.last_request_id + 1;
+        let context = [self.process.to_le_bytes(), request_id.to_le_bytes()].concat();
         if request(context) {
-            self.asked = question;
-            self.asked_at = Some(now);
+            self.last_request_id = request_id;
+            self.requested_at = Some(now);
             self.waiting
                 .iter_mut()
-                .filter(|read| read.question == 0)
-                .for_each(|read| read.question = question);
+                .filter(|read| read.request_id == 0)
+                .for_each(|read| read.request_id = request_id);
         }
     }
 
@@ -54,21 +54,21 @@ impl Reads {
     pub(super) fn retry(&mut self, now: Instant, timeout: Duration) {
         // Reads whose receiver is gone have timed out.
         self.waiting.retain(|read| !read.reply.is_closed());
-        if self.asked_at.is_some_and(|at| now.saturating_duration_since(at) < timeout) {
+        if self.requested_at.is_some_and(|at| now.saturating_duration_since(at) < timeout) {
             return;
         }
-        self.waiting.iter_mut().filter(|read| read.index.is_none()).for_each(|read| read.question = 0);
+        self.waiting.iter_mut().filter(|read| read.index.is_none()).for_each(|read| read.request_id = 0);
     }
 
     /// Handles the group's reply to a request.
     pub(super) fn confirmed(&mut self, context: &[u8], index: u64) {
-        let Some((process, question)) = context.split_first_chunk::<8>() else { return };
-        let question = question.try_into().map_or(0, u64::from_le_bytes);
-        if u64::from_le_bytes(*process) != self.process || question == 0 {
+        let Some((process, request_id)) = context.split_first_chunk::<8>() else { return };
+        let request_id = request_id.try_into().map_or(0, u64::from_le_bytes);
+        if u64::from_le_bytes(*process) != self.process || request_id == 0 {
             return;
         }
         // The reply to a later request is also new enough for an earlier one, whose own may be lost.
-        self.waiting.iter_mut().filter(|read| (1..=question).contains(&read.question)).for_each(|read| {
+        self.waiting.iter_mut().filter(|read| (1..=request_id).contains(&read.request_id)).for_each(|read| {
             read.index.get_or_insert(index);
         });
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use raft::prelude::{ConfChangeType, Entry, Message};
 
-use super::super::entry::Order;
+use super::super::entry::RaftCommand;
 use super::super::error::MemberFailure;
 use super::super::log::LogId;
 use super::super::outcome::ProposeError;
@@ -13,7 +13,7 @@ use super::super::replica::Effects;
 use super::super::request::Hint;
 use super::super::snapshot;
 use super::super::state::Applied;
-use super::{Driver, answer};
+use super::{Driver, send_reply};
 
 /// With this many unmirrored keys, the mirror is written at once: they take memory.
 const MAX_UNMIRRORED_KEYS: usize = 4096;
@@ -34,7 +34,7 @@ impl Driver {
                 broadcast.sent(&messages);
                 outbox.send(messages);
             };
-            if !self.replica.turn(&mut effects, &mut send).map_err(MemberFailure::Log)? {
+            if !self.replica.process_ready(&mut effects, &mut send).map_err(MemberFailure::Log)? {
                 self.broadcast_commit();
                 break;
             }
@@ -51,7 +51,7 @@ impl Driver {
             let roster_changed = self.apply(&effects.committed)? || effects.installed.is_some();
             self.replica.applied();
             if let Some(leader) = effects.leader {
-                self.led_by(leader);
+                self.leader_changed(leader);
             }
             if roster_changed || effects.leader.is_some() {
                 self.broadcast_status(now);
@@ -85,14 +85,14 @@ impl Driver {
                 continue;
             }
             let mine = self.pending.take(&entry.context);
-            let (applied, change) = state.apply(entry, mine.as_ref().map(|waiting| &waiting.order))?;
+            let (applied, change) = state.apply(entry, mine.as_ref().map(|waiting| &waiting.command))?;
             if let Some(change) = change {
                 // Raft cannot lead a group that it does not belong to; until another member leads, its list is one
                 // change behind.
                 let own =
                     change.node_id == self.replica.id() && change.change_type == ConfChangeType::RemoveNode;
-                if !(own && self.replica.leads()) {
-                    self.replica.changed(&change).map_err(MemberFailure::Group)?;
+                if !(own && self.replica.is_leader()) {
+                    self.replica.apply_conf_change(&change).map_err(MemberFailure::Raft)?;
                 }
                 regrouped = true;
             }
@@ -110,9 +110,9 @@ impl Driver {
         self.shared.set_auth(&state.auth);
         drop(state);
         if regrouped {
-            self.replica.keep_position().map_err(MemberFailure::Log)?;
+            self.replica.save_commit_index().map_err(MemberFailure::Log)?;
         }
-        self.shared.moved(self.replica.committed(), applied.index, applied.term);
+        self.shared.set_progress(self.replica.committed(), applied.index, applied.term);
         self.shared.counters.pending.store(self.pending.len() as u64, Relaxed);
         let position = self.shared.position();
         if roster_changed {
@@ -120,8 +120,8 @@ impl Driver {
             self.shared.set_members(&self.shared.read().roster, self.shared.members().leader);
         }
         for (waiting, applied) in outcomes {
-            self.published |= matches!(waiting.order, Order::Publish { .. });
-            answer(&self.shared, waiting, Ok((applied, position)));
+            self.published |= matches!(waiting.command, RaftCommand::Publish { .. });
+            send_reply(&self.shared, waiting, Ok((applied, position)));
         }
         self.hint(changed);
         Ok(roster_changed)
@@ -129,7 +129,7 @@ impl Driver {
 
     /// Notifies the persister that `changed` keys wait to be mirrored, and whether that is urgent.
     fn hint(&self, changed: usize) {
-        let hint = if changed >= MAX_UNMIRRORED_KEYS { Hint::Hurry } else { Hint::Changed };
+        let hint = if changed >= MAX_UNMIRRORED_KEYS { Hint::MirrorNow } else { Hint::Changed };
         if self.shared.hinted.fetch_max(hint as u8, Relaxed) < hint as u8 {
             // A full queue already holds enough hints.
             self.shared.hints.try_send(hint).ok();
@@ -139,7 +139,7 @@ impl Driver {
     /// Installs the state of a snapshot. Watches continue as far as its events reach back.
     fn install(&mut self, mark: LogId) -> Result<(), MemberFailure> {
         let Some((_, mut fresh, path)) = self.fetched.take().filter(|(fetched, ..)| *fetched == mark) else {
-            return Err(MemberFailure::Group(format!(
+            return Err(MemberFailure::Raft(format!(
                 "the state of the snapshot at entry {} is missing",
                 mark.index
             )));
@@ -158,7 +158,7 @@ impl Driver {
         drop(state);
         // Outside the lock: it may be large.
         drop(old);
-        self.shared.moved(self.replica.committed(), mark.index, mark.term);
+        self.shared.set_progress(self.replica.committed(), mark.index, mark.term);
         // The snapshot may include some of the pending proposals, but not their results.
         let sessions = self.shared.read().sessions.clone();
         let numbers: Vec<u64> = self.pending.iter_from(0).map(|(number, _)| number).collect();
@@ -167,22 +167,22 @@ impl Driver {
                 && let Some(waiting) = self.pending.remove(number)
             {
                 // This member's own proposals are done as well.
-                self.published |= matches!(waiting.order, Order::Publish { .. });
+                self.published |= matches!(waiting.command, RaftCommand::Publish { .. });
                 self.expiring &= waiting.reply.is_some();
-                answer(&self.shared, waiting, Err(ProposeError::TimedOut));
+                send_reply(&self.shared, waiting, Err(ProposeError::TimedOut));
             }
         }
         self.resend_all();
         tracing::info!("installed a snapshot at log index {}", mark.index);
-        self.shared.hints.try_send(Hint::Hurry).ok();
+        self.shared.hints.try_send(Hint::MirrorNow).ok();
         Ok(())
     }
 
-    fn led_by(&mut self, leader: u64) {
+    fn leader_changed(&mut self, leader: u64) {
         let counters = &self.shared.counters;
         let before = self.shared.members().leader;
         let leader = Some(leader).filter(|id| *id != raft::INVALID_ID);
-        let leads = self.replica.leads();
+        let leads = self.replica.is_leader();
         match (counters.leads.swap(leads, Relaxed), leads) {
             (false, true) => self.shared.clock.start_leading(self.heartbeat),
             (true, false) => self.shared.clock.stop_leading(),
@@ -201,7 +201,7 @@ impl Driver {
             }
             None => tracing::info!("raft: {own:x} lost its leader at term {term}"),
         }
-        self.shared.note_leader();
+        self.shared.record_leader_change();
     }
 
     /// Publishes the members and the leader to everything in this process.
@@ -225,7 +225,7 @@ impl Driver {
     pub(super) fn leave(&mut self, now: Instant) -> Result<(), MemberFailure> {
         match self.leaving {
             Some(until) if now >= until => return Err(MemberFailure::Removed),
-            Some(_) if self.replica.leads() => self.hand_over(),
+            Some(_) if self.replica.is_leader() => self.transfer_leadership(),
             _ => {}
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::entry::Order;
+use super::super::entry::RaftCommand;
 use super::super::replica::MemberProgress;
 use super::Driver;
 use crate::keyspace::{Command, Operation};
@@ -28,7 +28,7 @@ impl Driver {
     /// Returns how long only a request can cause work.
     pub(super) fn max_sleep(&self, now: Instant) -> Duration {
         let mut until = self.next_tick;
-        if !self.expiring && self.replica.leads() && self.next_expiry < until {
+        if !self.expiring && self.replica.is_leader() && self.next_expiry < until {
             until = self.next_expiry;
         }
         if let Some(fast_election) = &self.fast_election {
@@ -64,7 +64,7 @@ impl Driver {
     }
 
     fn expire(&mut self, now: Instant) {
-        if now < self.next_expiry || !self.replica.leads() || self.expiring {
+        if now < self.next_expiry || !self.replica.is_leader() || self.expiring {
             return;
         }
         let at = self.shared.clock.now();
@@ -72,7 +72,7 @@ impl Driver {
         let left = due.map_or(i64::MAX, |due| due.saturating_sub(at));
         if left <= 0 {
             self.expiring = true;
-            self.internal(Order::Key(Command { at, operation: Operation::Expire }), now);
+            self.propose_internal(RaftCommand::Key(Command { at, operation: Operation::Expire }), now);
         }
         // A key written meanwhile may expire sooner: check again at each heartbeat.
         let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
@@ -83,35 +83,35 @@ impl Driver {
     pub(super) fn publish(&mut self, now: Instant) {
         // The entries in a leader's log must be applied first, or the same would be published twice.
         let current = self.replica.is_current() && self.shared.applied() >= self.replica.committed();
-        let led = self.replica.leader() != raft::INVALID_ID;
-        if !led || (self.replica.leads() && !current) {
+        let has_leader = self.replica.leader() != raft::INVALID_ID;
+        if !has_leader || (self.replica.is_leader() && !current) {
             return;
         }
-        if !std::mem::replace(&mut self.introduced, true) {
+        if !std::mem::replace(&mut self.publish_proposed, true) {
             let own = &self.publish_attributes;
-            let order = Order::Publish {
+            let command = RaftCommand::Publish {
                 id: self.replica.id(),
                 name: own.name.clone(),
                 client_urls: own.client_urls.clone(),
                 incarnation: own.incarnation,
             };
-            self.internal(order, now);
+            self.propose_internal(command, now);
         }
         if current && self.shared.read().roster.version != self.publish_attributes.version {
-            let order = Order::Version(self.publish_attributes.version.clone());
-            if !self.pending.iter_from(0).any(|(_, waiting)| waiting.order == order) {
-                self.internal(order, now);
+            let command = RaftCommand::Version(self.publish_attributes.version.clone());
+            if !self.pending.iter_from(0).any(|(_, waiting)| waiting.command == command) {
+                self.propose_internal(command, now);
             }
         }
     }
 
     /// Gives members that have caught up their vote.
     fn promote(&mut self, now: Instant) {
-        if !self.replica.leads() {
+        if !self.replica.is_leader() {
             return;
         }
         // Under load they are always some rounds behind, so compare with the commit index of a tick ago.
-        let committed = std::mem::replace(&mut self.committed_then, self.replica.committed());
+        let committed = std::mem::replace(&mut self.previous_committed, self.replica.committed());
         let near = |progress: &MemberProgress| {
             progress.active && progress.matched.saturating_add(MAX_PROMOTION_LAG) >= committed
         };
@@ -125,10 +125,10 @@ impl Driver {
         let promoted = caught_up.into_iter().find(ready);
         drop(state);
         let Some(id) = promoted else { return };
-        let order = Order::Promote { id };
-        if !self.pending.iter_from(0).any(|(_, waiting)| waiting.order == order) {
+        let command = RaftCommand::Promote { id };
+        if !self.pending.iter_from(0).any(|(_, waiting)| waiting.command == command) {
             tracing::info!("member {id:x} has caught up and gets a vote");
-            self.internal(order, now);
+            self.propose_internal(command, now);
         }
     }
 
@@ -148,7 +148,7 @@ impl Driver {
 
     /// The leader's process is gone: the others need not wait until its lease has expired.
     pub(super) fn leader_gone(&mut self, gone: u64, now: Instant) {
-        if !self.replica.votes() {
+        if !self.replica.is_voter() {
             return;
         }
         self.replica.forget_leader();
@@ -180,13 +180,13 @@ impl Driver {
     }
 
     /// Transfers the leadership to the member with the longest log.
-    pub(super) fn hand_over(&mut self) {
+    pub(super) fn transfer_leadership(&mut self) {
         let voters = self.replica.voters();
         let able = self.replica.progress().into_iter();
         let able = able.filter(|(id, _)| voters.contains(id));
         // Once per election timeout raft resets who is active; until it learns it again, nobody seems to be.
         if let Some((id, _)) = able.max_by_key(|(_, progress)| (progress.active, progress.matched)) {
-            self.replica.hand_over(id);
+            self.replica.transfer_leadership(id);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every failed operation is recorded with its path and the system's error. The library panics when a sync fails, since
 //! what the kernel dropped cannot be written again. Here such a sync is recorded instead, every later operation fails,
-//! and the log checks [`Files::broken`] before it relies on a write. The end of a file that was durable is not cut
+//! and the log checks [`LogFileSystem::broken`] before it relies on a write. The end of a file that was durable is not cut
 //! (`wal_guard`), and each sync is timed.
 
 use std::fs::{File, OpenOptions};
@@ -18,18 +18,18 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
 
 use super::super::metrics::Counters;
-use super::super::wal_guard::{Tail, WalMarks, judge};
+use super::super::wal_guard::{TailState, WalMarks, classify_tail};
 use crate::disk;
 
 /// The file system of the log.
-pub(super) struct Files {
+pub(super) struct LogFileSystem {
     /// While the log is being opened.
     opening: AtomicBool,
-    common: Arc<FilesState>,
+    common: Arc<LogFileSystemState>,
 }
 
 /// Shared by all files.
-struct FilesState {
+struct LogFileSystemState {
     /// What was found at the end of files, and what was done about it.
     found: Mutex<Vec<TailFinding>>,
     marks: WalMarks,
@@ -49,10 +49,10 @@ pub(super) struct TailFinding {
     pub(super) refused: bool,
 }
 
-impl Files {
+impl LogFileSystem {
     pub(super) fn new(marks: WalMarks, counters: Arc<Counters>) -> Self {
         let (broken, failed) = (OnceLock::new(), Mutex::default());
-        let common = FilesState { found: Mutex::default(), marks, counters, broken, failed };
+        let common = LogFileSystemState { found: Mutex::default(), marks, counters, broken, failed };
         Self { opening: AtomicBool::new(true), common: Arc::new(common) }
     }
 
@@ -78,7 +78,7 @@ impl Files {
     }
 }
 
-impl FilesState {
+impl LogFileSystemState {
     /// Runs an operation and records why it failed; refuses it once a sync has failed.
     fn run<T>(&self, path: &Path, doing: &str, operation: impl FnOnce() -> Result<T>) -> Result<T> {
         if let Some(broken) = self.broken.get() {
@@ -91,7 +91,7 @@ impl FilesState {
     }
 }
 
-impl FileSystem for Files {
+impl FileSystem for LogFileSystem {
     type Handle = LogFile;
     type Reader = Cursor;
     type Writer = Cursor;
@@ -135,7 +135,7 @@ pub(super) struct LogFile {
     file: File,
     path: PathBuf,
     opening: bool,
-    common: Arc<FilesState>,
+    common: Arc<LogFileSystemState>,
 }
 
 impl LogFile {
@@ -157,13 +157,13 @@ impl LogFile {
 impl Handle for LogFile {
     fn truncate(&self, offset: usize) -> Result<()> {
         if self.opening {
-            let tail = judge(self.common.marks, &self.content()?, offset);
-            if tail != Tail::Empty {
-                let refused = tail == Tail::Durable;
+            let tail = classify_tail(self.common.marks, &self.content()?, offset);
+            if tail != TailState::Empty {
+                let refused = tail == TailState::Durable;
                 let finding = TailFinding { path: self.path.clone(), offset, refused };
                 self.common.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
             }
-            if tail == Tail::Durable {
+            if tail == TailState::Durable {
                 return Err(Error::new(ErrorKind::InvalidData, "damaged before its end"));
             }
         }

@@ -1,8 +1,8 @@
 //! The raft log on disk: entries, hard state and start of the log, one synced batch per round.
 
 mod files;
+mod purge;
 mod storage;
-mod tidy;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,16 +15,16 @@ use raft::Storage as _;
 use raft::prelude::{ConfState, Entry, HardState};
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize, RecoveryMode};
 
+use super::data_dir;
 use super::entry::FieldReader;
 use super::error::OpenError;
-use super::folder;
-use super::library;
 use super::metrics::Counters;
+use super::panics;
 use super::wal_guard::WalMarks;
 use crate::disk;
-use files::{Files, TailFinding};
-pub(super) use tidy::Purger;
-use tidy::remove_headerless;
+use files::{LogFileSystem, TailFinding};
+pub(super) use purge::Purger;
+use purge::remove_headerless;
 
 /// The log's library can hold many groups; here there is one.
 const RAFT_GROUP_ID: u64 = 1;
@@ -64,11 +64,11 @@ pub(super) struct LogId {
 
 /// The log of one member. Owned by the replica, whose raft reads it.
 pub(super) struct Log {
-    engine: Arc<Engine<Files>>,
-    files: Arc<Files>,
+    engine: Arc<Engine<LogFileSystem>>,
+    files: Arc<LogFileSystem>,
     /// The error of a read, on which raft would panic.
-    unread: RefCell<Option<String>>,
-    hard: HardState,
+    read_error: RefCell<Option<String>>,
+    hard_state: HardState,
     members: ConfState,
     /// The entry before the first one kept.
     start: LogId,
@@ -78,7 +78,7 @@ pub(super) struct Log {
     cache: VecDeque<Entry>,
     cached_bytes: usize,
     /// Goes into the next batch: entries up to here may be removed.
-    cut: Option<LogId>,
+    truncation: Option<LogId>,
     /// The newest snapshot on disk, for members that need removed entries.
     offer: Option<SnapshotOffer>,
     /// A member needs a snapshot, and the offered one does not help it.
@@ -117,9 +117,9 @@ impl Log {
             purge_threshold: PURGE_THRESHOLD_SIZE,
             ..Config::default()
         };
-        let files = Arc::new(Files::new(marks, Arc::clone(&counters)));
+        let files = Arc::new(LogFileSystem::new(marks, Arc::clone(&counters)));
         remove_headerless(path)?;
-        let opened = library::call(|| Engine::open_with_file_system(config, Arc::clone(&files)));
+        let opened = panics::catch(|| Engine::open_with_file_system(config, Arc::clone(&files)));
         let findings = files.opened();
         let opened = opened.unwrap_or_else(|panic| Err(raft_engine::Error::Corruption(panic)));
         if let Some(broken) = files.broken() {
@@ -139,9 +139,9 @@ impl Log {
             );
         }
         // The engine syncs what it writes to its first files, but not their names.
-        folder::sync(path)?;
+        data_dir::sync(path)?;
         let round = engine.get(RAFT_GROUP_ID, ROUND).and_then(|bytes| marks.round(&bytes)).unwrap_or(0);
-        let (hard, start) = match engine.get(RAFT_GROUP_ID, POSITION) {
+        let (hard_state, start) = match engine.get(RAFT_GROUP_ID, POSITION) {
             Some(bytes) => {
                 read_position(&bytes).ok_or_else(|| damaged(path, "its start is unreadable", &[]))?
             }
@@ -150,8 +150,8 @@ impl Log {
         let mut log = Self {
             engine,
             files,
-            unread: RefCell::default(),
-            hard,
+            read_error: RefCell::default(),
+            hard_state,
             members: ConfState::default(),
             start,
             last: start,
@@ -159,7 +159,7 @@ impl Log {
             marks,
             cache: VecDeque::new(),
             cached_bytes: 0,
-            cut: None,
+            truncation: None,
             offer: None,
             wanted: Cell::new(false),
             counters,
@@ -208,7 +208,7 @@ impl Log {
             next += count;
             // Raft reads the last of them first.
             let last = self.last;
-            self.remember(found);
+            self.cache_entries(found);
             self.last = last;
         }
         Ok(())
@@ -233,8 +233,8 @@ impl Log {
     }
 
     fn begin_with(&mut self, start: LogId, term: u64, policy: DiskFullPolicy) -> Result<(), String> {
-        self.hard.term = self.hard.term.max(term);
-        self.hard.commit = start.index;
+        self.hard_state.term = self.hard_state.term.max(term);
+        self.hard_state.commit = start.index;
         let stale = self.engine.last_index(RAFT_GROUP_ID).is_some();
         self.start = start;
         self.last = start;
@@ -253,7 +253,7 @@ impl Log {
     pub(super) fn replace(&mut self, start: LogId) -> Result<(), String> {
         // The offered file does not contain the new members.
         self.offer = None;
-        self.cut = None;
+        self.truncation = None;
         self.begin_with(start, start.term, DiskFullPolicy::Wait)
     }
 
@@ -279,44 +279,44 @@ impl Log {
 
     /// Returns the last saved commit index.
     pub(super) fn commit(&self) -> u64 {
-        self.hard.commit
+        self.hard_state.commit
     }
 
     /// Everything in the state was committed, whatever commit index the log has saved.
-    pub(super) fn known_committed(&mut self, applied: u64) {
-        self.hard.commit = self.hard.commit.max(applied);
-        self.hard.term = self.hard.term.max(1);
+    pub(super) fn raise_commit(&mut self, applied: u64) {
+        self.hard_state.commit = self.hard_state.commit.max(applied);
+        self.hard_state.term = self.hard_state.term.max(1);
     }
 
     /// Makes the next round drop the entries up to `to` (they are in a durable snapshot).
-    pub(super) fn cut_to(&mut self, to: u64) {
+    pub(super) fn truncate_to(&mut self, to: u64) {
         let to = fault!(CutTooFar, u64::MAX, to).min(self.last.index);
         if to > self.start.index
             && let Ok(term) = self.term(to)
         {
-            self.cut = Some(LogId { index: to, term });
+            self.truncation = Some(LogId { index: to, term });
         }
     }
 
     /// Sets term, vote and commit index, to be saved with the next write.
-    pub(super) fn note(&mut self, hard: HardState) {
-        self.hard = hard;
+    pub(super) fn set_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
     }
 
     /// Appends a round and syncs it. Waits while the disk is full.
     pub(super) fn append(&mut self, entries: Vec<Entry>) -> Result<(), String> {
-        let cut = self.cut.take();
-        self.start = cut.unwrap_or(self.start);
+        let truncation = self.truncation.take();
+        self.start = truncation.unwrap_or(self.start);
         let fill = |batch: &mut LogBatch| {
-            if let Some(cut) = cut {
-                batch.add_command(RAFT_GROUP_ID, Command::Compact { index: cut.index + 1 });
+            if let Some(truncation) = truncation {
+                batch.add_command(RAFT_GROUP_ID, Command::Compact { index: truncation.index + 1 });
             }
             if entries.is_empty() { Ok(()) } else { batch.add_entries::<Entries>(RAFT_GROUP_ID, &entries) }
         };
         self.write(&fill, DiskFullPolicy::Wait)?;
         let bytes: usize = entries.iter().map(|entry| entry.data.len() + ENTRY_OVERHEAD_BYTES).sum();
         self.counters.appended.fetch_add(bytes as u64, Relaxed);
-        self.remember(entries);
+        self.cache_entries(entries);
         Ok(())
     }
 
@@ -335,7 +335,7 @@ impl Log {
             let filled = fill(&mut batch)
                 .and_then(|()| batch.put(RAFT_GROUP_ID, ROUND.to_vec(), self.marks.of(self.round)))
                 .and_then(|()| batch.put(RAFT_GROUP_ID, POSITION.to_vec(), self.position()));
-            let written = library::call(|| filled.and_then(|()| self.engine.write(&mut batch, true)));
+            let written = panics::catch(|| filled.and_then(|()| self.engine.write(&mut batch, true)));
             if let Some(broken) = self.files.broken() {
                 return Err(broken.to_owned());
             }
@@ -346,7 +346,7 @@ impl Log {
                 {
                     self.wait_for_room(&error, &mut waited);
                 }
-                Ok(Err(error)) => return Err(self.sentence(&error)),
+                Ok(Err(error)) => return Err(self.describe_error(&error)),
                 Err(panic) => return Err(self.after_panic(&panic)),
             }
         }
@@ -359,7 +359,7 @@ impl Log {
     }
 
     /// Returns what failed, where and what to do.
-    fn sentence(&self, error: &raft_engine::Error) -> String {
+    fn describe_error(&self, error: &raft_engine::Error) -> String {
         match error {
             raft_engine::Error::Io(error) => self.files.failed().unwrap_or_else(|| {
                 format!("{}: writing the log: {}", self.engine.path(), disk::explain(error))
@@ -370,7 +370,7 @@ impl Log {
 
     /// Handles another panic of the library: its folder cannot be synced.
     fn after_panic(&self, panic: &str) -> String {
-        match folder::sync(Path::new(self.engine.path())) {
+        match data_dir::sync(Path::new(self.engine.path())) {
             Err(error) => error.to_string(),
             Ok(()) => format!("{}: writing the log: {panic}", self.engine.path()),
         }
@@ -378,7 +378,7 @@ impl Log {
 
     /// Returns the failure of a read since the last call: what was read must not be relied on.
     pub(super) fn failure(&self) -> Option<String> {
-        self.unread.take()
+        self.read_error.take()
     }
 
     /// Waits until a write may succeed. The full disk is logged once, here or by the persister.
@@ -389,7 +389,7 @@ impl Log {
         }
         loop {
             std::thread::park_timeout(DISK_FULL_RETRY_DELAY);
-            match folder::free(Path::new(self.engine.path())) {
+            match data_dir::free_bytes(Path::new(self.engine.path())) {
                 Ok(free) if free < MIN_FREE_BYTES => {}
                 _ => break,
             }
@@ -397,12 +397,12 @@ impl Log {
     }
 
     fn position(&self) -> Vec<u8> {
-        let vote = fault!(VoteForgotten, 0, self.hard.vote);
-        let numbers = [self.hard.term, vote, self.hard.commit, self.start.index, self.start.term];
+        let vote = fault!(VoteForgotten, 0, self.hard_state.vote);
+        let numbers = [self.hard_state.term, vote, self.hard_state.commit, self.start.index, self.start.term];
         numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
     }
 
-    fn remember(&mut self, entries: Vec<Entry>) {
+    fn cache_entries(&mut self, entries: Vec<Entry>) {
         let Some(first) = entries.first() else { return };
         // A new leader may overwrite uncommitted entries.
         while let Some(last) = self.cache.pop_back_if(|last| last.index >= first.index) {
@@ -431,11 +431,11 @@ impl Log {
 fn read_position(bytes: &[u8]) -> Option<(HardState, LogId)> {
     let mut read = FieldReader::new(bytes);
     let mut next = || read.number().ok();
-    let mut hard = HardState::default();
-    (hard.term, hard.vote, hard.commit) = (next()?, next()?, next()?);
+    let mut hard_state = HardState::default();
+    (hard_state.term, hard_state.vote, hard_state.commit) = (next()?, next()?, next()?);
     let start = LogId { index: next()?, term: next()? };
     read.end().ok()?;
-    Some((hard, start))
+    Some((hard_state, start))
 }
 
 fn damaged(path: &Path, error: &str, findings: &[TailFinding]) -> OpenError {

@@ -3,24 +3,24 @@
 use raft::prelude::{Entry, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
-use super::{Entries, Log, RAFT_GROUP_ID, SnapshotOffer, library};
+use super::{Entries, Log, RAFT_GROUP_ID, SnapshotOffer, panics};
 
 impl Log {
     /// Reads from the files and records a failure. The library panics on a file that has become shorter.
     fn read<T>(&self, read: impl FnOnce() -> raft_engine::Result<T>) -> Option<T> {
-        let failure = match library::call(read) {
+        let failure = match panics::catch(read) {
             Ok(Ok(found)) => return Some(found),
-            Ok(Err(error)) => self.sentence(&error),
+            Ok(Err(error)) => self.describe_error(&error),
             Err(panic) => format!("{}: reading the log: {panic}", self.engine.path()),
         };
-        self.unread.replace(Some(failure));
+        self.read_error.replace(Some(failure));
         None
     }
 }
 
 impl Storage for Log {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState::new(self.hard.clone(), self.members.clone()))
+        Ok(RaftState::new(self.hard_state.clone(), self.members.clone()))
     }
 
     fn entries(

@@ -11,21 +11,21 @@ use super::hub::PeerHub;
 use super::routes::{UpgradeSlot, UpgradedStream};
 use super::{receiver, routes};
 use crate::http::server::short_requests;
-use crate::http::{Pipe, TimeoutStream};
+use crate::http::{BoxedIo, TimeoutStream};
 use crate::stop::Stop;
 
 /// How long the other side may stall a write.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves the connection until it ends.
-pub(super) async fn serve(pipe: Pipe, remote: SocketAddr, hub: &Arc<PeerHub>, stop: &Stop) {
+pub(super) async fn serve(conn: BoxedIo, remote: SocketAddr, hub: &Arc<PeerHub>, stop: &Stop) {
     let slot = UpgradeSlot::default();
     let service = service_fn(|request| {
         let (hub, slot) = (Arc::clone(hub), Arc::clone(&slot));
-        async move { Ok::<_, std::convert::Infallible>(routes::answer(&hub, request, &slot).await) }
+        async move { Ok::<_, std::convert::Infallible>(routes::handle(&hub, request, &slot).await) }
     });
     let served = short_requests()
-        .serve_connection(TokioIo::new(TimeoutStream::new(pipe, None, Some(WRITE_STALL_TIMEOUT))), service)
+        .serve_connection(TokioIo::new(TimeoutStream::new(conn, None, Some(WRITE_STALL_TIMEOUT))), service)
         .with_upgrades()
         .await;
     if let Err(error) = served

@@ -8,11 +8,11 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::http::client::{Dialer, Limits, exchange};
-use crate::http::{Endpoint, Pipe, TimeoutStream};
+use crate::http::client::{Dialer, Timeouts, exchange};
+use crate::http::{BoxedIo, Endpoint, TimeoutStream};
 use crate::tls::Connector;
 
-const LIMITS: Limits = Limits {
+const TIMEOUTS: Timeouts = Timeouts {
     connect: Some(Duration::from_secs(1)),
     handshake: Duration::from_secs(2),
     write: None,
@@ -22,28 +22,28 @@ const LIMITS: Limits = Limits {
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
 /// Connects to `url`. An error of the kind `ConnectionRefused` means that nothing listens there.
-pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<TimeoutStream<Pipe>> {
-    Dialer::new(tls.clone(), LIMITS).dial(&Endpoint::parse(url)?).await
+pub(super) async fn dial(url: &str, tls: &Connector) -> io::Result<TimeoutStream<BoxedIo>> {
+    Dialer::new(tls.clone(), TIMEOUTS).dial(&Endpoint::parse(url)?).await
 }
 
 /// Returns the reason of an error on a connection to `url`.
 pub(super) fn explain(url: &str, tls: &Connector, error: io::Error) -> io::Error {
     match Endpoint::parse(url) {
-        Ok(endpoint) => Dialer::new(tls.clone(), LIMITS).explain(&endpoint, error),
+        Ok(endpoint) => Dialer::new(tls.clone(), TIMEOUTS).explain(&endpoint, error),
         Err(_) => error,
     }
 }
 
-/// Sends a request without a body over `pipe` and passes the response to `take`.
+/// Sends a request without a body over `conn` and passes the response to `take`.
 pub(super) async fn ask<T, F>(
-    pipe: TimeoutStream<Pipe>,
+    conn: TimeoutStream<BoxedIo>,
     request: Request<Empty<Bytes>>,
     take: impl FnOnce(Response<Incoming>) -> F,
 ) -> io::Result<T>
 where
     F: Future<Output = io::Result<T>>,
 {
-    exchange(pipe, MAX_HEAD_BYTES, request, take).await.map_err(io::Error::other)?
+    exchange(conn, MAX_HEAD_BYTES, request, take).await.map_err(io::Error::other)?
 }
 
 pub(super) fn timed_out(what: &'static str) -> io::Error {

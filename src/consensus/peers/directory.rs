@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 
-use super::form;
+use super::message_codec;
 use crate::consensus::member::Member;
 use crate::http::Endpoint;
 
@@ -79,8 +79,8 @@ impl Handshake {
             to,
             process: directory.process,
             incarnation: directory.incarnation,
-            oldest: form::OLDEST_VERSION,
-            newest: form::NEWEST_VERSION,
+            oldest: message_codec::OLDEST_VERSION,
+            newest: message_codec::NEWEST_VERSION,
         }
     }
 
@@ -115,13 +115,13 @@ impl Handshake {
         }
     }
 
-    /// Returns the newest form that both sides speak.
-    pub(super) fn form(&self) -> Result<u32, HandshakeError> {
-        let newest = self.newest.min(form::NEWEST_VERSION);
-        if newest >= self.oldest.max(form::OLDEST_VERSION) {
+    /// Returns the newest message version that both sides speak.
+    pub(super) fn negotiated_version(&self) -> Result<u32, HandshakeError> {
+        let newest = self.newest.min(message_codec::NEWEST_VERSION);
+        if newest >= self.oldest.max(message_codec::OLDEST_VERSION) {
             return Ok(newest);
         }
-        let (oldest, own) = (self.oldest, form::NEWEST_VERSION);
+        let (oldest, own) = (self.oldest, message_codec::NEWEST_VERSION);
         Err(HandshakeError::new(
             StatusCode::UPGRADE_REQUIRED,
             format!(
@@ -130,7 +130,7 @@ impl Handshake {
                 self.from,
                 self.newest,
                 self.to,
-                form::OLDEST_VERSION
+                message_codec::OLDEST_VERSION
             ),
         ))
     }

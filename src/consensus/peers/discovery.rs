@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::hub::PeerHub;
-use super::survey::survey;
+use super::remote_cluster::fetch_cluster;
 
 /// The interval between rounds of lookups, and the timeout of one.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(super) async fn run(hub: &PeerHub) -> Infallible {
         let own = directory.own;
         let known = directory.members.values().filter(|known| known.member.id != own);
         let urls: Vec<String> = known.flat_map(|known| known.member.peer_urls.clone()).collect();
-        if let Ok(found) = survey(&urls, &hub.tls, LOOKUP_TIMEOUT).await
+        if let Ok(found) = fetch_cluster(&urls, &hub.tls, LOOKUP_TIMEOUT).await
             && found.cluster_id == directory.cluster
         {
             let met = found.members.into_iter().filter(|member| unknown_peers.contains(&member.id));

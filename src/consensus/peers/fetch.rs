@@ -19,7 +19,7 @@ use super::dial::{self, ask, dial};
 use super::directory::Handshake;
 use super::fetch_request::WantedSnapshot;
 use super::hub::PeerHub;
-use super::part::{self, Part};
+use super::partial_snapshot::{self, PartialSnapshot};
 use super::routes::SNAPSHOTS;
 use super::sender::{refusal, request};
 use crate::backoff::Backoff;
@@ -55,7 +55,7 @@ pub(super) async fn run(hub: Arc<PeerHub>, stop: Stop) -> Result<(), io::Error> 
             Some(wanted) => wanted,
             None => tokio::select! {
                 wanted = hub.fetch_request.next() => wanted,
-                never = tidy(&hub.snapshots) => match never {},
+                never = remove_old_parts(&hub.snapshots) => match never {},
                 () = stop.wait() => return Ok(()),
             },
         };
@@ -69,9 +69,9 @@ pub(super) async fn run(hub: Arc<PeerHub>, stop: Stop) -> Result<(), io::Error> 
 }
 
 /// Removes old parts now and then while nothing is fetched.
-async fn tidy(folder: &Path) -> Infallible {
+async fn remove_old_parts(folder: &Path) -> Infallible {
     loop {
-        part::tidy(folder).await;
+        partial_snapshot::remove_old(folder).await;
         sleep(CLEANUP_INTERVAL).await;
     }
 }
@@ -115,7 +115,7 @@ async fn fetch(hub: &PeerHub, current: &Mutex<WantedSnapshot>) {
     let shown = hub.directory().shown(from);
     tracing::warn!("the snapshot at log index {index} from member {shown} could not be fetched: {given_up}");
     if let Some(peer_queue) = hub.peer_queue(from) {
-        peer_queue.give_up(index);
+        peer_queue.snapshot_failed(index);
     }
 }
 
@@ -137,7 +137,7 @@ async fn attempt(hub: &PeerHub, wanted: &WantedSnapshot) -> Result<(Box<State>, 
             Ok(part) => {
                 match check(part.clone(), index, term).await {
                     Ok(state) => {
-                        part::settle(&part, &path)
+                        partial_snapshot::finish(&part, &path)
                             .await
                             .map_err(|error| FetchError::Final(error.to_string()))?;
                         return Ok((state, path));
@@ -175,9 +175,9 @@ async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, Fetch
 
 /// Fetches the rest of the file from `url`; returns its path.
 async fn transfer(hub: &PeerHub, url: &str, wanted: &WantedSnapshot) -> Result<PathBuf, FetchError> {
-    let before = part::find(&hub.snapshots, wanted.index()).await;
+    let before = partial_snapshot::find(&hub.snapshots, wanted.index()).await;
     let asked = async {
-        let pipe = dial(url, &hub.tls).await?;
+        let conn = dial(url, &hub.tls).await?;
         let handshake = Handshake::of(&hub.directory(), wanted.from);
         let path = format!("{SNAPSHOTS}{:016x}", wanted.index());
         let mut request = request(url, &path, &handshake)?;
@@ -187,7 +187,7 @@ async fn transfer(hub: &PeerHub, url: &str, wanted: &WantedSnapshot) -> Result<P
             headers.insert(RANGE, value(format!("bytes={}-", part.length))?);
             headers.insert(IF_RANGE, value(part.tag.clone())?);
         }
-        ask(pipe, request, |response| async {
+        ask(conn, request, |response| async {
             // The result of the transfer does not concern the connection.
             Ok(receive(hub, wanted, before.as_ref(), response).await)
         })
@@ -202,7 +202,7 @@ async fn transfer(hub: &PeerHub, url: &str, wanted: &WantedSnapshot) -> Result<P
 async fn receive(
     hub: &PeerHub,
     wanted: &WantedSnapshot,
-    before: Option<&Part>,
+    before: Option<&PartialSnapshot>,
     response: Response<Incoming>,
 ) -> Result<PathBuf, FetchError> {
     let broken = |error: io::Error| FetchError::Broken { why: error.to_string(), progress: false };
@@ -227,7 +227,7 @@ async fn receive(
     if resumed && !header(CONTENT_RANGE).is_some_and(|range| range.starts_with(&format!("bytes {have}-"))) {
         return Err(FetchError::Final("a different part than the requested one was sent".to_owned()));
     }
-    let opened = part::open(&hub.snapshots, wanted.index(), &tag, have).await;
+    let opened = partial_snapshot::open(&hub.snapshots, wanted.index(), &tag, have).await;
     let (path, file) = opened.map_err(|error| FetchError::Final(error.to_string()))?;
     let total = have + length;
     let (from, index) = (wanted.from, wanted.index());
@@ -236,8 +236,8 @@ async fn receive(
     );
     let came =
         store(response.into_body(), file, have, total).await.map_err(|error_kind| match error_kind {
-            Stored::Net(why, progress) => FetchError::Broken { why, progress },
-            Stored::Disk(error) => FetchError::Final(format!("{}: {error}", path.display())),
+            StoreBodyError::Network(why, progress) => FetchError::Broken { why, progress },
+            StoreBodyError::Disk(error) => FetchError::Final(format!("{}: {error}", path.display())),
         })?;
     if came != total {
         return Err(broken(io::ErrorKind::UnexpectedEof.into()));
@@ -245,13 +245,18 @@ async fn receive(
     Ok(path)
 }
 
-enum Stored {
-    Net(String, bool),
+enum StoreBodyError {
+    Network(String, bool),
     Disk(io::Error),
 }
 
 /// Writes the body to the file and returns the file's length. Received bytes are kept even on failure.
-async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: u64) -> Result<u64, Stored> {
+async fn store(
+    mut body: Incoming,
+    mut file: tokio::fs::File,
+    have: u64,
+    total: u64,
+) -> Result<u64, StoreBodyError> {
     let (mut at, mut logged_tenths) = (have, have * 10 / total.max(1));
     let ended = loop {
         let data = match timeout(IDLE_TIMEOUT, body.frame()).await {
@@ -260,7 +265,7 @@ async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: 
             Ok(Some(Err(error))) => break Err(error.to_string()),
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
         };
-        file.write_all(&data).await.map_err(Stored::Disk)?;
+        file.write_all(&data).await.map_err(StoreBodyError::Disk)?;
         at += data.len() as u64;
         let tenths = at * 10 / total.max(1);
         if tenths > logged_tenths {
@@ -268,7 +273,7 @@ async fn store(mut body: Incoming, mut file: tokio::fs::File, have: u64, total: 
             tracing::debug!("{}0 % of the snapshot are fetched: {at} of {total} bytes", tenths);
         }
     };
-    file.flush().await.map_err(Stored::Disk)?;
-    file.sync_all().await.map_err(Stored::Disk)?;
-    ended.map_err(|why| Stored::Net(why, at > have)).map(|()| at)
+    file.flush().await.map_err(StoreBodyError::Disk)?;
+    file.sync_all().await.map_err(StoreBodyError::Disk)?;
+    ended.map_err(|why| StoreBodyError::Network(why, at > have)).map(|()| at)
 }

@@ -7,7 +7,7 @@ use raft::prelude::Message;
 use tokio::io::{AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::time::timeout;
 
-use super::form;
+use super::message_codec;
 use crate::keyspace::Time;
 
 /// The longest frame that is accepted.
@@ -25,7 +25,7 @@ const MESSAGES: u8 = 1;
 const PING: u8 = 2;
 const PONG: u8 = 3;
 const SNAPSHOT_FAILED: u8 = 4;
-const BYE: u8 = 5;
+const CLOSE: u8 = 5;
 
 /// One frame.
 #[derive(Debug, PartialEq)]
@@ -39,7 +39,7 @@ pub(super) enum Frame {
     /// The sender gave up on the snapshot of this log index.
     SnapshotFailed(u64),
     /// The sender is stopping.
-    Bye,
+    Close,
 }
 
 /// A frame that is being appended to a buffer.
@@ -83,8 +83,8 @@ pub(super) fn put_snapshot_failed(out: &mut Vec<u8>, index: u64) {
     put_number(out, SNAPSHOT_FAILED, index);
 }
 
-pub(super) fn put_bye(out: &mut Vec<u8>) {
-    FrameWriter::begin(out, BYE).end();
+pub(super) fn put_close(out: &mut Vec<u8>) {
+    FrameWriter::begin(out, CLOSE).end();
 }
 
 /// Writes messages as one frame. Those without a byte form are skipped and logged.
@@ -92,7 +92,7 @@ pub(super) fn put_messages(out: &mut Vec<u8>, time: Time, messages: &[Message]) 
     let frame = FrameWriter::begin(out, MESSAGES);
     frame.out.extend(time.to_le_bytes());
     for message in messages {
-        if let Err(error) = form::encode(message, frame.out) {
+        if let Err(error) = message_codec::encode(message, frame.out) {
             tracing::error!("a message of kind {:?} could not be sent: {error}", message.get_msg_type());
         }
     }
@@ -158,13 +158,13 @@ pub(super) fn parse(body: &[u8]) -> io::Result<Frame> {
     match *kind {
         MESSAGES => {
             let (time, rest) = rest.split_first_chunk().ok_or_else(|| bad("a frame has a wrong length"))?;
-            let messages = form::decode(rest).map_err(|error| bad(error.0))?;
+            let messages = message_codec::decode(rest).map_err(|error| bad(error.0))?;
             Ok(Frame::Messages { time: Time::from_le_bytes(*time), messages })
         }
         PING => Ok(Frame::Ping(number()?)),
         PONG => Ok(Frame::Pong(number()?)),
         SNAPSHOT_FAILED => Ok(Frame::SnapshotFailed(number()?)),
-        BYE if rest.is_empty() => Ok(Frame::Bye),
+        CLOSE if rest.is_empty() => Ok(Frame::Close),
         _ => Err(bad("a kind of frame that this version does not know")),
     }
 }

@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 
 use super::directory::{Handshake, HandshakeError, PeerDirectory};
 use super::fetch_request::FetchRequest;
-use super::pace::Pace;
 use super::peer_queue::PeerQueue;
 use super::pins::Pins;
+use super::rate_limiter::RateLimiter;
 use super::unknown_peers::UnknownPeers;
 use super::{Addresses, Inbound};
 use crate::consensus::member::Member;
@@ -46,7 +46,7 @@ pub(super) struct PeerHub {
     pub(super) deliver: Deliver,
     pub(super) now: Now,
     pub(super) pins: Pins,
-    pub(super) pace: Pace,
+    pub(super) rate_limiter: RateLimiter,
     pub(super) log_throttle: LogThrottle,
     pub(super) fetch_request: FetchRequest,
     pub(super) unknown_peers: UnknownPeers,
@@ -56,7 +56,7 @@ pub(super) struct PeerHub {
     pub(super) served: AtomicU64,
     pub(super) directory: RwLock<Arc<PeerDirectory>>,
     sessions: Mutex<BTreeMap<u64, PeerSession>>,
-    born: Instant,
+    started_at: Instant,
 }
 
 impl fmt::Debug for PeerHub {
@@ -70,7 +70,7 @@ impl fmt::Debug for PeerHub {
 struct PeerSession {
     process: u64,
     serial: u64,
-    heard: Arc<AtomicU64>,
+    last_seen: Arc<AtomicU64>,
     end: Stop,
 }
 
@@ -80,7 +80,7 @@ pub(super) struct SessionGuard {
     hub: Arc<PeerHub>,
     from: u64,
     serial: u64,
-    heard: Arc<AtomicU64>,
+    last_seen: Arc<AtomicU64>,
     /// Another stream of the same member replaced this one.
     pub(super) end: Stop,
 }
@@ -95,7 +95,7 @@ impl PeerHub {
             deliver,
             now,
             pins,
-            pace: Pace::default(),
+            rate_limiter: RateLimiter::default(),
             log_throttle: LogThrottle::new(MAX_LOG_LINES),
             fetch_request: FetchRequest::default(),
             unknown_peers: UnknownPeers::default(),
@@ -104,7 +104,7 @@ impl PeerHub {
             served: AtomicU64::new(0),
             directory: RwLock::new(Arc::new(directory)),
             sessions: Mutex::default(),
-            born: Instant::now(),
+            started_at: Instant::now(),
         }
     }
 
@@ -185,8 +185,8 @@ impl PeerHub {
         }
     }
 
-    fn age(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn uptime_millis(&self) -> u64 {
+        u64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Gives a stream the session of a member. An older stream of the same process, or one that timed out, loses it.
@@ -196,10 +196,10 @@ impl PeerHub {
     ) -> Result<SessionGuard, HandshakeError> {
         let from = handshake.from;
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let (age, silent) = (self.age(), self.election.max(PING_INTERVAL * 3));
+        let (age, silent) = (self.uptime_millis(), self.election.max(PING_INTERVAL * 3));
         let mut serial = 0;
         if let Some(session) = sessions.get(&from) {
-            let since = Duration::from_millis(age.saturating_sub(session.heard.load(Relaxed)));
+            let since = Duration::from_millis(age.saturating_sub(session.last_seen.load(Relaxed)));
             if session.process != handshake.process && since < silent {
                 return Err(HandshakeError::new(
                     StatusCode::CONFLICT,
@@ -211,11 +211,15 @@ impl PeerHub {
             session.end.request();
             serial = session.serial + 1;
         }
-        let (heard, end) = (Arc::new(AtomicU64::new(age)), Stop::new());
-        let session =
-            PeerSession { process: handshake.process, serial, heard: Arc::clone(&heard), end: end.clone() };
+        let (last_seen, end) = (Arc::new(AtomicU64::new(age)), Stop::new());
+        let session = PeerSession {
+            process: handshake.process,
+            serial,
+            last_seen: Arc::clone(&last_seen),
+            end: end.clone(),
+        };
         sessions.insert(from, session);
-        Ok(SessionGuard { hub: Arc::clone(self), from, serial, heard, end })
+        Ok(SessionGuard { hub: Arc::clone(self), from, serial, last_seen, end })
     }
 }
 
@@ -224,15 +228,15 @@ pub(super) fn check(hub: &PeerHub, headers: &hyper::HeaderMap) -> Result<Handsha
     let handshake = Handshake::read(headers)?;
     let checked = hub.directory().check(&handshake);
     if checked.as_ref().is_err_and(|refusal| refusal.status == StatusCode::FORBIDDEN) {
-        hub.unknown_peers.called(handshake.from);
+        hub.unknown_peers.add(handshake.from);
     }
     checked.map(|()| handshake)
 }
 
 impl SessionGuard {
     /// Records that bytes arrived, so the sender is alive.
-    pub(super) fn heard(&self) {
-        self.heard.store(self.hub.age(), Relaxed);
+    pub(super) fn record_activity(&self) {
+        self.last_seen.store(self.hub.uptime_millis(), Relaxed);
     }
 }
 

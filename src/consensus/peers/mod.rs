@@ -15,20 +15,20 @@ mod directory;
 mod discovery;
 mod fetch;
 mod fetch_request;
-mod form;
 mod frame;
 mod hub;
+mod message_codec;
 mod metrics;
-mod pace;
-mod part;
+mod partial_snapshot;
 mod peer_queue;
 mod pins;
+mod rate_limiter;
 mod receiver;
+mod remote_cluster;
 mod routes;
 mod sender;
 mod serve;
 mod server;
-mod survey;
 mod unknown_peers;
 
 #[cfg(test)]
@@ -54,10 +54,10 @@ pub(super) use self::directory::{KnownMember, PeerDirectory};
 pub(super) use self::hub::{Deliver, Now};
 pub use self::metrics::{Latency, PeerMetrics};
 pub(super) use self::pins::Pins;
+pub use self::remote_cluster::{RemoteCluster, fetch_cluster};
 pub use self::server::PeerServer;
-pub use self::survey::{Survey, survey};
 
-/// How long goodbye frames and open connections may take at the stop.
+/// How long close frames and open connections may take at the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What arrives from the other members, for the driver.
@@ -69,7 +69,7 @@ pub(super) enum Inbound {
     Connected(u64),
     /// The stream to it broke, or messages for it had to be dropped.
     Unreachable(u64),
-    /// Its process is certainly gone: its stream ended and its port refuses connections, or it sent a goodbye. Sent
+    /// Its process is certainly gone: its stream ended and its port refuses connections, or it sent a close frame. Sent
     /// once per loss, before or after `Unreachable`.
     Gone(u64),
     /// The announced snapshot was fetched and checked, and is durable in the snapshots folder, under its name with
@@ -157,16 +157,16 @@ impl Peers {
         (PeerSender { hub: Arc::clone(&hub) }, Self { hub })
     }
 
-    /// Runs until the stop, then sends the others a goodbye.
+    /// Runs until the stop, then sends the others a close frame.
     ///
     /// # Errors
     /// A part ended before the stop.
     pub(super) async fn run(self, server: PeerServer, stop: Stop) -> Result<(), EndedLoop> {
         let mut loops = Loops::new(stop.clone());
-        let places = server::places();
+        let permits = server::permits();
         for listener in server.listeners {
-            let (hub, places) = (Arc::clone(&self.hub), Arc::clone(&places));
-            loops.spawn("peer listener", listener.run(hub, places, stop.clone()));
+            let (hub, permits) = (Arc::clone(&self.hub), Arc::clone(&permits));
+            loops.spawn("peer listener", listener.run(hub, permits, stop.clone()));
         }
         loops.spawn("peer streams", senders(Arc::clone(&self.hub), stop.clone()));
         loops.spawn("snapshot fetcher", fetch::run(Arc::clone(&self.hub), stop.clone()));

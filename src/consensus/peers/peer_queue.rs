@@ -9,7 +9,7 @@ use raft::prelude::{Message, MessageType};
 use tokio::sync::Notify;
 
 use super::metrics::Counters;
-use super::{form, frame};
+use super::{frame, message_codec};
 use crate::stop::Stop;
 
 /// The most messages that may wait.
@@ -36,13 +36,13 @@ pub(super) struct PeerQueue {
     pub(super) started: AtomicBool,
     /// Whether the loss of its process was reported.
     pub(super) gone: AtomicBool,
-    queue: Mutex<Queue>,
+    queue: Mutex<PeerQueueState>,
     urls: Mutex<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    up: bool,
+struct PeerQueueState {
+    connected: bool,
     /// Short messages, on which elections and commits wait.
     urgent: VecDeque<Message>,
     /// Appends and snapshots, in order.
@@ -59,8 +59,8 @@ struct Queue {
 enum Overflow {
     #[default]
     None,
-    Untold,
-    Told,
+    Unreported,
+    Reported,
 }
 
 /// What to write next.
@@ -86,7 +86,7 @@ impl PeerQueue {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, PeerQueueState> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,9 +100,9 @@ impl PeerQueue {
 
     /// Queues a message or drops it.
     pub(super) fn push(&self, message: Message) {
-        let size = form::size(&message);
+        let size = message_codec::size(&message);
         let mut queue = self.queue();
-        if !queue.up {
+        if !queue.connected {
             if is_early(&message) {
                 if queue.early.len() >= MAX_QUEUED_UNCONNECTED {
                     queue.early.pop_front();
@@ -127,7 +127,7 @@ impl PeerQueue {
         {
             self.metrics.dropped.fetch_add(1, Relaxed);
             if queue.overflow == Overflow::None {
-                queue.overflow = Overflow::Untold;
+                queue.overflow = Overflow::Unreported;
                 self.metrics.fail.fetch_add(1, Relaxed);
             }
         } else {
@@ -140,7 +140,7 @@ impl PeerQueue {
     }
 
     /// Notifies the other side that its snapshot was given up.
-    pub(super) fn give_up(&self, index: u64) {
+    pub(super) fn snapshot_failed(&self, index: u64) {
         let mut queue = self.queue();
         if queue.failed.len() < MAX_FAILED_SNAPSHOTS && !queue.failed.contains(&index) {
             queue.failed.push(index);
@@ -156,29 +156,29 @@ impl PeerQueue {
         let mut bytes = 0;
         while bytes < most {
             let Some(message) = queue.urgent.pop_front().or_else(|| queue.bulk.pop_front()) else { break };
-            bytes += form::size(&message);
+            bytes += message_codec::size(&message);
             batch.messages.push(message);
         }
         queue.bytes = queue.bytes.saturating_sub(bytes);
         self.metrics.queued.store(queue.bytes as u64, Relaxed);
         match queue.overflow {
-            Overflow::Untold => {
-                queue.overflow = Overflow::Told;
+            Overflow::Unreported => {
+                queue.overflow = Overflow::Reported;
                 batch.dropped = true;
             }
-            Overflow::Told if queue.bulk.is_empty() => queue.overflow = Overflow::None,
-            Overflow::Told | Overflow::None => {}
+            Overflow::Reported if queue.bulk.is_empty() => queue.overflow = Overflow::None,
+            Overflow::Reported | Overflow::None => {}
         }
         batch
     }
 
     /// The stream is open: messages are accepted from here on, and recent early ones are sent.
-    pub(super) fn up(&self, fresh: Duration) {
+    pub(super) fn stream_opened(&self, fresh: Duration) {
         let mut queue = self.queue();
-        queue.up = true;
+        queue.connected = true;
         for (at, message) in std::mem::take(&mut queue.early) {
             if at.elapsed() < fresh {
-                queue.bytes += form::size(&message);
+                queue.bytes += message_codec::size(&message);
                 queue.urgent.push_back(message);
             }
         }
@@ -187,14 +187,14 @@ impl PeerQueue {
     }
 
     /// The stream is lost, and what waited for it.
-    pub(super) fn down(&self) {
+    pub(super) fn stream_closed(&self) {
         let mut queue = self.queue();
-        if !std::mem::take(&mut queue.up) {
+        if !std::mem::take(&mut queue.connected) {
             return;
         }
         let lost = queue.urgent.len() + queue.bulk.len();
         // Failed snapshots must still be reported.
-        *queue = Queue { failed: std::mem::take(&mut queue.failed), ..Queue::default() };
+        *queue = PeerQueueState { failed: std::mem::take(&mut queue.failed), ..PeerQueueState::default() };
         self.metrics.dropped.fetch_add(lost as u64, Relaxed);
         self.metrics.queued.store(0, Relaxed);
         self.metrics.fail.fetch_add(1, Relaxed);

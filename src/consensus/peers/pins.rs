@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_snapshot_in_use_is_held_until_a_while_after_it_was_served() {
+    fn the_lowest_snapshot_in_use_is_kept_until_a_while_after_it_was_served() {
         let pins = Pins::default();
         assert_eq!(pins.held(), None);
         pins.announce(9);

@@ -50,7 +50,7 @@ where
             Ok(Ok(None)) => return "it was closed".to_owned(),
             Ok(Ok(Some(read))) => read,
         };
-        open_session.heard();
+        open_session.record_activity();
         let directory = hub.directory();
         if !directory.knows(from) {
             return "it is not a member any more".to_owned();
@@ -83,7 +83,7 @@ where
                 tracing::warn!("member {shown} gave up on the snapshot at log index {index}");
                 hub.report(Inbound::SnapshotFailed(from)).await;
             }
-            Frame::Bye => {
+            Frame::Close => {
                 hub.report_gone(from).await;
                 return "it stopped".to_owned();
             }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::directory::{HandshakeError, PeerDirectory};
 use super::hub::{PeerHub, SessionGuard, check};
-use super::sender::{FORM, PROTOCOL, STREAM};
+use super::sender::{PROTOCOL, STREAM, VERSION_HEADER};
 use super::serve;
 use crate::http::server::{Body, respond};
 
@@ -30,7 +30,7 @@ pub(super) type UpgradeSlot = Arc<Mutex<Option<UpgradedStream>>>;
 pub(super) const SNAPSHOTS: &str = "/retune/peers/snapshot/";
 
 /// Returns the response to a request.
-pub(super) async fn answer(
+pub(super) async fn handle(
     hub: &Arc<PeerHub>,
     request: Request<Incoming>,
     slot: &UpgradeSlot,
@@ -59,7 +59,7 @@ fn stream(
     slot: &UpgradeSlot,
 ) -> Result<Response<Body>, HandshakeError> {
     let handshake = check(hub, request.headers())?;
-    let form = handshake.form()?;
+    let form = handshake.negotiated_version()?;
     let upgrade = request.headers().get(UPGRADE).is_some_and(|value| value == PROTOCOL);
     if !upgrade {
         return Err(HandshakeError::new(StatusCode::BAD_REQUEST, "a stream is requested by an upgrade"));
@@ -72,7 +72,7 @@ fn stream(
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
-    headers.insert(FORM, HeaderValue::from(form));
+    headers.insert(VERSION_HEADER, HeaderValue::from(form));
     Ok(response)
 }
 

@@ -19,13 +19,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::Inbound;
 use super::dial::{self, ask, dial};
 use super::directory::{Handshake, HandshakeError};
-use super::form;
 use super::frame::{self, Frame};
 use super::hub::{PING_INTERVAL, PeerHub};
+use super::message_codec;
 use super::peer_queue::PeerQueue;
 use crate::backoff::Backoff;
 use crate::http::Endpoint;
-use crate::http::client::whole;
+use crate::http::client::read_body;
 use crate::stop::Stop;
 
 /// The minimum delay between two attempts to connect.
@@ -39,16 +39,16 @@ const MAX_REASON_BYTES: usize = 4 << 10;
 const STABLE_STREAM_AGE: Duration = Duration::from_secs(1);
 /// The response of a TLS port to plain HTTP, in Go's words.
 const WANTS_TLS: &str = "Client sent an HTTP request to an HTTPS server";
-/// The timeout of the goodbye.
-const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
+/// The timeout of the close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The path at which a stream is requested.
 pub(super) const STREAM: &str = "/retune/peers/stream";
 /// The protocol of a stream.
 pub(super) const PROTOCOL: &str = "retune-peers";
 
-/// The header with the form of messages that both sides speak.
-pub(super) const FORM: &str = "Retune-Form";
+/// The header with the version of the message encoding that both sides speak.
+pub(super) const VERSION_HEADER: &str = "Retune-Form";
 
 /// Why there is no stream.
 enum ConnectError {
@@ -65,7 +65,7 @@ pub(super) async fn run(peer_queue: Arc<PeerQueue>, hub: Arc<PeerHub>, stop: Sto
         () = peer_queue.end.wait() => {}
         () = work(&peer_queue, &hub, &stop) => {}
     }
-    peer_queue.down();
+    peer_queue.stream_closed();
 }
 
 async fn work(peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) {
@@ -80,12 +80,12 @@ async fn work(peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) {
         match connected {
             Ok(stream) => {
                 known = true;
-                peer_queue.up(hub.election);
+                peer_queue.stream_opened(hub.election);
                 tracing::info!("connected to member {}", hub.directory().shown(id));
                 hub.report(Inbound::Connected(id)).await;
                 let since = Instant::now();
                 let why = run_stream(TokioIo::new(stream), peer_queue, hub, stop).await;
-                peer_queue.down();
+                peer_queue.stream_closed();
                 if stop.requested() {
                     return;
                 }
@@ -136,7 +136,7 @@ async fn log_connect_error(hub: &PeerHub, peer_queue: &PeerQueue, connect_error:
 async fn connect(peer_queue: &PeerQueue, hub: &PeerHub) -> Result<Upgraded, ConnectError> {
     let (mut nobody, mut connect_error) = (true, ConnectError::NotRunning);
     for url in peer_queue.urls() {
-        match shake_hands(&url, peer_queue.id, hub).await {
+        match open_stream(&url, peer_queue.id, hub).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(refusal)) => {
                 nobody = false;
@@ -155,18 +155,21 @@ async fn connect(peer_queue: &PeerQueue, hub: &PeerHub) -> Result<Upgraded, Conn
     Err(if nobody { ConnectError::NotRunning } else { connect_error })
 }
 
-async fn shake_hands(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upgraded, HandshakeError>> {
-    let pipe = dial(url, &hub.tls).await?;
+async fn open_stream(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upgraded, HandshakeError>> {
+    let conn = dial(url, &hub.tls).await?;
     let handshake = Handshake::of(&hub.directory(), to);
     let request = request(url, STREAM, &handshake)?;
     let (mut head, body) = request.into_parts();
     head.headers.insert(CONNECTION, "Upgrade".parse().expect("it is a header's value"));
     head.headers.insert(UPGRADE, PROTOCOL.parse().expect("it is a header's value"));
-    let asked = ask(pipe, Request::from_parts(head, body), |response| async move {
+    let asked = ask(conn, Request::from_parts(head, body), |response| async move {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let form = response.headers().get(FORM).and_then(|value| value.to_str().ok()?.parse().ok());
+            let form =
+                response.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
             // There is one form so far; a later version must use the one in the response.
-            if !form.is_some_and(|form: u32| (form::OLDEST_VERSION..=form::NEWEST_VERSION).contains(&form)) {
+            if !form.is_some_and(|form: u32| {
+                (message_codec::OLDEST_VERSION..=message_codec::NEWEST_VERSION).contains(&form)
+            }) {
                 return Err(io::Error::other("it responded with a message form that was not offered"));
             }
             return hyper::upgrade::on(response).await.map(Ok).map_err(io::Error::other);
@@ -190,7 +193,7 @@ pub(super) fn request(url: &str, path: &str, handshake: &Handshake) -> io::Resul
 /// Reads the reason from an unexpected response.
 pub(super) async fn refusal(response: hyper::Response<hyper::body::Incoming>) -> io::Result<HandshakeError> {
     let status = response.status();
-    let body = whole(response, MAX_REASON_BYTES).await?;
+    let body = read_body(response, MAX_REASON_BYTES).await?;
     // The text comes from outside and must stay one log line.
     let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(500).collect();
     Ok(HandshakeError { status, reason: text })
@@ -207,7 +210,7 @@ where
     let ended = tokio::select! {
         ended = listen(&mut reader, peer_queue, hub, &asked) => ended,
         ended = write(&mut writer, peer_queue, hub, stop, &asked) => ended,
-        () = async { stop.wait().await; sleep(GOODBYE_TIMEOUT).await } => Ok(()),
+        () = async { stop.wait().await; sleep(CLOSE_TIMEOUT).await } => Ok(()),
     };
     match ended {
         Ok(()) => "the other side closed it".to_owned(),
@@ -291,7 +294,7 @@ async fn write(
             continue;
         }
         if stop.requested() {
-            frame::put_bye(&mut buffer);
+            frame::put_close(&mut buffer);
             writer.write_all(&buffer).await?;
             return writer.shutdown().await;
         }

@@ -59,7 +59,7 @@ pub(super) async fn snapshot(
     );
     let sending = FileTransfer { file, left: length - from, hub: Arc::clone(hub), _held: held };
     let chunks = stream::try_unfold((sending, from), |(sending, at)| async move { next(sending, at).await });
-    let mut response = Response::new(Body::pieces(length - from, chunks));
+    let mut response = Response::new(Body::sized_stream(length - from, chunks));
     if from > 0 {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let range = format!("bytes {from}-{}/{length}", length - 1);
@@ -94,7 +94,7 @@ async fn next(mut sending: FileTransfer, at: u64) -> io::Result<Option<(Bytes, (
         return Ok(None);
     }
     let length = usize::try_from(sending.left.min(CHUNK_BYTES)).expect("a chunk fits memory");
-    sending.hub.pace.wait(length).await;
+    sending.hub.rate_limiter.wait(length).await;
     let read = spawn_blocking(move || {
         let mut bytes = vec![0; length];
         sending.file.seek(SeekFrom::Start(at))?;
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_open_ranges_are_understood() {
+    fn only_open_ranges_are_accepted() {
         assert_eq!(begin("bytes=17-"), Some(17));
         for odd in ["bytes=-5", "bytes=1-2", "bytes=a-", "17"] {
             assert_eq!(begin(odd), None, "{odd}");

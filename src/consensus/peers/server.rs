@@ -15,7 +15,7 @@ use super::hub::PeerHub;
 use crate::consensus::error::OpenError;
 use crate::consensus::settings::Settings;
 use crate::http::server::accept_until;
-use crate::http::{ListenUrl, Pipe};
+use crate::http::{BoxedIo, ListenUrl};
 use crate::stop::Stop;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 
@@ -80,14 +80,14 @@ impl PeerServer {
 impl PeerListener {
     fn bind(url: &str, tls: Option<&Acceptor>) -> Result<Self, String> {
         let bad = |why: &dyn fmt::Display| format!("--listen-peer-urls: {url}: {why}");
-        let place = ListenUrl::parse(url).map_err(|why| bad(&why))?;
-        let tls = tls.filter(|_| place.secure()).cloned();
-        if place.secure() && tls.is_none() {
+        let listen_url = ListenUrl::parse(url).map_err(|why| bad(&why))?;
+        let tls = tls.filter(|_| listen_url.secure()).cloned();
+        if listen_url.secure() && tls.is_none() {
             return Err(bad(
                 &"an https URL needs a certificate and its key; add --peer-cert-file and --peer-key-file",
             ));
         }
-        let listening = place.listen(LISTEN_BACKLOG);
+        let listening = listen_url.listen(LISTEN_BACKLOG);
         let (socket, url) = listening.map_err(|error| bad(&format!("cannot be listened on: {error}")))?;
         Ok(Self { socket, url, tls })
     }
@@ -96,12 +96,12 @@ impl PeerListener {
     pub(super) async fn run(
         self,
         hub: Arc<PeerHub>,
-        places: Arc<Semaphore>,
+        permits: Arc<Semaphore>,
         stop: Stop,
     ) -> Result<(), io::Error> {
         tracing::info!(url = self.url, "serving peers");
         let admit = |(stream, remote)| {
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                 if hub.log_throttle.due_exact("full") {
                     tracing::warn!(
                         url = self.url,
@@ -116,7 +116,7 @@ impl PeerListener {
                     () = serve(stream, remote, tls, &hub, &stop) => {}
                     () = stop.wait() => {}
                 }
-                drop(place);
+                drop(permit);
             })
         };
         let failing = |error: &io::Error| {
@@ -131,7 +131,7 @@ impl PeerListener {
     }
 }
 
-pub(super) fn places() -> Arc<Semaphore> {
+pub(super) fn permits() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(MAX_CONNECTIONS))
 }
 
@@ -143,7 +143,7 @@ async fn serve(
     stop: &Stop,
 ) {
     match timeout(TLS_HANDSHAKE_TIMEOUT, open(stream, tls)).await {
-        Ok(Ok(Some(pipe))) => connection::serve(pipe, remote, hub, stop).await,
+        Ok(Ok(Some(conn))) => connection::serve(conn, remote, hub, stop).await,
         Ok(Ok(None)) => {}
         Ok(Err(why)) => log_rejection(hub, remote, &why),
         Err(_) => tracing::debug!(%remote, "a connection to the peer port sent nothing"),
@@ -151,7 +151,7 @@ async fn serve(
 }
 
 /// Does the TLS handshake after checking what the other side speaks. Returns `None` when it disconnected.
-pub(super) async fn open(stream: TcpStream, tls: Option<Acceptor>) -> Result<Option<Pipe>, String> {
+pub(super) async fn open(stream: TcpStream, tls: Option<Acceptor>) -> Result<Option<BoxedIo>, String> {
     let mut first = [0; 8];
     let Ok(count @ 1..) = stream.peek(&mut first).await else { return Ok(None) };
     let first = &first[..count];
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_member_that_vanishes_is_noticed_by_the_kernel() {
+    async fn the_kernel_detects_a_vanished_member() {
         let server = PeerServer::bind(&["http://127.0.0.1:0".to_owned()], None).unwrap();
         let socket = &server.listeners[0].socket;
         let (_peer, accepted) =

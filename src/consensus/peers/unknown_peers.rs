@@ -17,7 +17,7 @@ pub(super) struct UnknownPeers {
 
 impl UnknownPeers {
     /// An unknown member has connected.
-    pub(super) fn called(&self, id: u64) {
+    pub(super) fn add(&self, id: u64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MAX_QUEUED_LOOKUPS {
             waiting.insert(id);

@@ -1,4 +1,4 @@
-//! Saving a member's state, and founding a group from it.
+//! Saving a member's state, and bootstrapping a group from it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use raft::prelude::{Entry, HardState};
 use tempfile::TempDir;
 
-use super::super::entry::Order;
-use super::super::folder::{Folder, InitialFolder};
+use super::super::data_dir::{DataDir, InitialDataDir};
+use super::super::entry::RaftCommand;
 use super::super::identity::Identity;
 use super::super::metrics::Counters;
-use super::super::recover::{FOUNDING, begin};
+use super::super::recover::{BOOTSTRAP_ENTRY, begin};
 use super::super::roster::Roster;
 use super::super::state::State;
 use super::super::{BackupSummary, BackupWriter, Member, copy as copy_folder, restore, save};
@@ -21,22 +21,22 @@ use crate::keyspace::{Command, Keyspace};
 /// be committed.
 fn member_of(members: usize) -> TempDir {
     let folder = TempDir::new().unwrap();
-    let (mut identity, beginning) = Identity::founding(&settings(folder.path())).unwrap();
+    let (mut identity, beginning) = Identity::for_new_group(&settings(folder.path())).unwrap();
     let mut members: BTreeMap<u64, Member> = (1..members as u64)
         .map(|id| (id, Member { id, name: format!("m{id}"), ..Member::default() }))
         .collect();
     members.extend(beginning.members);
     let roster = Roster { members, ..Roster::default() };
-    let state = State { keyspace: Keyspace::new(), roster, applied: FOUNDING, ..State::default() };
-    let opened = Folder::open(folder.path()).unwrap();
+    let state = State { keyspace: Keyspace::new(), roster, applied: BOOTSTRAP_ENTRY, ..State::default() };
+    let opened = DataDir::open(folder.path()).unwrap();
     let mut begun = begin(&opened, &mut identity, state, &Arc::new(Counters::default())).unwrap();
     let entry = |index: u64| {
         let operation = set(&format!("/{index}"), b"v", None);
-        let data = Order::Key(Command { at: 1, operation }).encode();
+        let data = RaftCommand::Key(Command { at: 1, operation }).encode();
         Entry { index, term: 1, data: data.into(), ..Entry::default() }
     };
     let hard = HardState { term: 1, commit: 2, ..HardState::default() };
-    begun.log.note(hard);
+    begun.log.set_hard_state(hard);
     begun.log.append((2..=4).map(entry).collect()).unwrap();
     folder
 }
@@ -58,7 +58,7 @@ fn of_several_members_only_what_is_known_to_be_committed_is_saved() {
 }
 
 #[tokio::test]
-async fn what_is_restored_twice_is_the_same_under_ids_that_nobody_had() {
+async fn restoring_twice_gives_the_same_data_under_new_ids() {
     let (folder, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let node = Running::start(settings(folder.path())).await.unwrap();
     node.set("/k", b"v").await;
@@ -82,7 +82,7 @@ async fn what_is_restored_twice_is_the_same_under_ids_that_nobody_had() {
 
 /// The folder of the member may be on another disk, behind the user's own link.
 #[test]
-fn what_was_in_a_data_folder_before_a_restore_that_failed_is_there_after_it() {
+fn a_failed_restore_leaves_the_data_folder_unchanged() {
     for linked in [false, true] {
         let dir = TempDir::new().unwrap();
         let (data, elsewhere) = (dir.path().join("data"), dir.path().join("elsewhere"));
@@ -94,8 +94,8 @@ fn what_was_in_a_data_folder_before_a_restore_that_failed_is_there_after_it() {
         } else {
             std::fs::create_dir(&member).unwrap();
         }
-        let before = InitialFolder::of(&data);
-        let folder = Folder::open(&data).unwrap();
+        let before = InitialDataDir::of(&data);
+        let folder = DataDir::open(&data).unwrap();
         std::fs::write(folder.identity(), "half").unwrap();
         drop(folder);
         before.restore();
@@ -106,8 +106,8 @@ fn what_was_in_a_data_folder_before_a_restore_that_failed_is_there_after_it() {
     }
     let dir = TempDir::new().unwrap();
     let data = dir.path().join("data");
-    let before = InitialFolder::of(&data);
-    drop(Folder::open(&data).unwrap());
+    let before = InitialDataDir::of(&data);
+    drop(DataDir::open(&data).unwrap());
     before.restore();
     assert!(!data.exists());
 }

@@ -28,7 +28,7 @@ fn find(bytes: &[u8], text: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_bit_flipped_in_the_middle_of_the_log_is_refused_and_nothing_is_cut() {
+async fn a_flipped_bit_in_the_middle_of_the_log_is_refused_and_nothing_is_cut() {
     let folder = TempDir::new().unwrap();
     filled(&folder).await;
     let path = newest_log_file(&folder);
@@ -47,7 +47,7 @@ async fn a_bit_flipped_in_the_middle_of_the_log_is_refused_and_nothing_is_cut() 
 }
 
 #[tokio::test]
-async fn a_torn_end_of_the_log_is_cut_off() {
+async fn a_torn_tail_of_the_log_is_cut_off() {
     let folder = TempDir::new().unwrap();
     filled(&folder).await;
     let path = newest_log_file(&folder);
@@ -66,7 +66,7 @@ async fn a_torn_end_of_the_log_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_mirror_of_garbage_is_moved_aside_and_rebuilt() {
+async fn a_corrupted_mirror_is_moved_aside_and_rebuilt() {
     let folder = TempDir::new().unwrap();
     filled(&folder).await;
     let db = folder.path().join("member/mirror/db");
@@ -98,10 +98,10 @@ async fn an_older_mirror_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_folder_in_use_is_refused_with_the_number_of_the_process() {
+async fn a_folder_in_use_is_refused_with_the_process_id() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(settings(folder.path())).await.unwrap();
-    let error = Node::open(settings(folder.path()), None).err().unwrap().to_string();
+    let error = RaftNode::open(settings(folder.path()), None).err().unwrap().to_string();
     assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
     node.stop().await;
 }
@@ -110,21 +110,21 @@ async fn a_folder_in_use_is_refused_with_the_number_of_the_process() {
 async fn a_folder_of_etcd_is_refused() {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("member/wal")).unwrap();
-    let error = Node::open(settings(folder.path()), None).err().unwrap().to_string();
+    let error = RaftNode::open(settings(folder.path()), None).err().unwrap().to_string();
     assert!(error.contains("etcd's own"), "{error}");
 }
 
 #[tokio::test]
-async fn a_lost_identity_is_not_made_up() {
+async fn a_lost_identity_is_not_invented() {
     let folder = TempDir::new().unwrap();
     filled(&folder).await;
     fs::remove_file(folder.path().join("member/identity")).unwrap();
-    let error = Node::open(settings(folder.path()), None).err().unwrap().to_string();
+    let error = RaftNode::open(settings(folder.path()), None).err().unwrap().to_string();
     assert!(error.contains("it is missing although"), "{error}");
 }
 
 #[tokio::test]
-async fn a_beginning_that_a_crash_cut_off_is_made_again() {
+async fn an_initialization_cut_off_by_a_crash_is_repeated() {
     let folder = TempDir::new().unwrap();
     // The identity comes first, the log after it.
     let node = Running::start(settings(folder.path())).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_beginning_that_a_crash_cut_off_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_log_file_that_was_never_begun_does_not_spoil_the_one_in_use() {
+async fn an_uninitialized_log_file_does_not_affect_the_one_in_use() {
     let folder = TempDir::new().unwrap();
     filled(&folder).await;
     let in_use = newest_log_file(&folder);
@@ -158,21 +158,21 @@ async fn a_log_file_that_was_never_begun_does_not_spoil_the_one_in_use() {
 }
 
 #[tokio::test]
-async fn snapshots_without_an_identity_are_no_new_store() {
+async fn snapshots_without_an_identity_are_not_a_new_store() {
     let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     filled(&folder).await;
     super::super::copy(folder.path(), target.path()).unwrap();
     fs::remove_file(target.path().join("member/identity")).unwrap();
-    let error = Node::open(settings(target.path()), None).err().unwrap().to_string();
+    let error = RaftNode::open(settings(target.path()), None).err().unwrap().to_string();
     assert!(error.contains("it is missing although"), "{error}");
 }
 
 #[tokio::test]
-async fn a_mirror_that_cannot_be_made_is_made_once_it_can() {
+async fn a_mirror_that_cannot_be_created_is_created_later() {
     let folder = TempDir::new().unwrap();
     let mirror = folder.path().join("member/mirror");
     fs::create_dir_all(folder.path().join("member")).unwrap();
-    let node = Node::open(settings(folder.path()), None).unwrap();
+    let node = RaftNode::open(settings(folder.path()), None).unwrap();
     // Not a folder, so that neither removing nor creating it works.
     fs::write(&mirror, b"in the way").unwrap();
     let node = Running::of(node).await;

@@ -4,13 +4,13 @@ use tempfile::TempDir;
 
 use super::super::{BackupWriter, restore, save};
 use super::*;
-use crate::keyspace::{Code, WatchFor};
+use crate::keyspace::{Code, WatchOptions};
 
 const LARGE: usize = 200_000;
 
 /// Returns what a one-shot watch receives at once.
 fn sent(node: &Running, key: &str, recursive: bool, since: u64) -> Result<u64, Code> {
-    let what = WatchFor { recursive, stream: false, since };
+    let what = WatchOptions { recursive, stream: false, since };
     match node.handle.watch(key.as_bytes(), what) {
         Ok(mut watch) => Ok(watch.ready().expect("an event of the past").index()),
         Err(error) => Err(error.code),
@@ -45,7 +45,7 @@ fn check(node: &Running, index: u64) {
 }
 
 #[tokio::test]
-async fn a_large_event_costs_only_its_own_watchers_their_place_over_any_number_of_restarts() {
+async fn a_large_event_costs_only_its_own_watchers_their_position_across_restarts() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(settings(folder.path())).await.unwrap();
     let index = write(&node).await;
@@ -76,7 +76,7 @@ async fn a_snapshot_has_the_same_history_as_the_mirror() {
 }
 
 #[tokio::test]
-async fn a_backup_brings_the_history_with_it() {
+async fn a_backup_contains_the_history() {
     let (folder, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let node = Running::start(settings(folder.path())).await.unwrap();
     let index = write(&node).await;
@@ -91,7 +91,7 @@ async fn a_backup_brings_the_history_with_it() {
 }
 
 #[tokio::test]
-async fn what_loses_its_values_for_want_of_room_loses_them_in_the_mirror_as_well() {
+async fn values_evicted_for_space_are_evicted_in_the_mirror_as_well() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(settings(folder.path())).await.unwrap();
     let small = node.set("/small", b"v").await.index();

@@ -2,12 +2,12 @@
 
 mod backup;
 mod damage;
-mod forms;
+mod encoding;
 mod history;
+mod limits;
 mod restart;
-mod room;
 pub(super) mod simulation;
-mod unread;
+mod unreadable_log;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Handle, Node, OpenError, ProposeOutcome, Settings};
+use super::{Handle, OpenError, ProposeOutcome, RaftNode, Settings};
 use crate::keyspace::{Event, Operation, Time};
 use crate::stop::Stop;
 
@@ -23,9 +23,9 @@ impl Handle {
     /// Makes a store for a test, which ends with the process.
     pub(crate) fn in_memory() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let node = Node::open(settings(folder.path()), None).expect("a new store opens");
+        let node = RaftNode::open(settings(folder.path()), None).expect("a new store opens");
         let mut handle = node.handle();
-        handle.keep = Some(Arc::new(folder));
+        handle.temp_dir = Some(Arc::new(folder));
         handle
     }
 }
@@ -38,8 +38,8 @@ pub(super) fn settings(data_dir: &Path) -> Settings {
         cluster_token: "etcd-cluster".to_owned(),
         initial_cluster: vec![("default".to_owned(), peer.clone())],
         listen_peer_urls: Vec::new(),
-        peer_tls: crate::tls::Files::default(),
-        start: super::Start::New,
+        peer_tls: crate::tls::TlsFiles::default(),
+        start: super::StartMode::New,
         peer_urls: vec![peer],
         client_urls: vec!["http://127.0.0.1:2379".to_owned()],
         snapshot_count: 100_000,
@@ -59,10 +59,10 @@ struct Running {
 
 impl Running {
     async fn start(settings: Settings) -> Result<Self, OpenError> {
-        Ok(Self::of(Node::open(settings, None)?).await)
+        Ok(Self::of(RaftNode::open(settings, None)?).await)
     }
 
-    async fn of(node: Node) -> Self {
+    async fn of(node: RaftNode) -> Self {
         let (handle, stop) = (node.handle(), Stop::new());
         #[expect(clippy::disallowed_methods, reason = "a test holds the handle itself")]
         let mut end = tokio::spawn(node.run(super::PeerServer::default(), stop.clone()));

@@ -5,10 +5,10 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::keyspace::WatchFor;
+use crate::keyspace::WatchOptions;
 
 #[tokio::test]
-async fn the_first_key_of_a_new_group_gets_index_four() {
+async fn the_first_key_of_a_new_cluster_gets_index_four() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(settings(folder.path())).await.unwrap();
     // The version is settled right after the member publishes its attributes.
@@ -18,7 +18,7 @@ async fn the_first_key_of_a_new_group_gets_index_four() {
 }
 
 #[tokio::test]
-async fn everything_is_there_after_a_restart_and_the_index_grew_by_the_introduction() {
+async fn everything_survives_a_restart_and_publishing_the_attributes_adds_one_index() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(settings(folder.path())).await.unwrap();
     node.set("/a/b", b"1").await;
@@ -31,13 +31,13 @@ async fn everything_is_there_after_a_restart_and_the_index_grew_by_the_introduct
     assert_eq!(node.value("/a/b"), None);
     assert_eq!(node.index(), index + 1);
     let mut watch =
-        node.handle.watch(b"/a/b", WatchFor { recursive: false, stream: false, since: 4 }).unwrap();
+        node.handle.watch(b"/a/b", WatchOptions { recursive: false, stream: false, since: 4 }).unwrap();
     assert_eq!(watch.next().await.unwrap().index(), 4, "the history survives");
     node.stop().await;
 }
 
 #[tokio::test]
-async fn a_copy_taken_under_load_has_every_write_answered_before() {
+async fn a_copy_taken_under_load_has_every_acknowledged_write() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(Settings { snapshot_count: 20, ..settings(folder.path()) }).await.unwrap();
     for round in 0..5 {
@@ -59,7 +59,7 @@ async fn a_copy_taken_under_load_has_every_write_answered_before() {
 }
 
 #[tokio::test]
-async fn a_mirror_that_is_gone_is_rebuilt_from_snapshot_and_log() {
+async fn a_missing_mirror_is_rebuilt_from_snapshot_and_log() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(Settings { snapshot_count: 50, ..settings(folder.path()) }).await.unwrap();
     for n in 0..200 {
@@ -80,7 +80,7 @@ async fn a_mirror_that_is_gone_is_rebuilt_from_snapshot_and_log() {
 }
 
 #[tokio::test]
-async fn the_log_is_cut_back_and_what_remains_is_enough() {
+async fn the_log_is_truncated_and_the_rest_is_sufficient() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(Settings { snapshot_count: 25, ..settings(folder.path()) }).await.unwrap();
     for n in 0..400 {
@@ -103,7 +103,7 @@ async fn the_log_is_cut_back_and_what_remains_is_enough() {
 }
 
 #[tokio::test]
-async fn values_of_every_size_come_back_from_the_mirror() {
+async fn values_of_every_size_are_read_back_from_the_mirror() {
     let folder = TempDir::new().unwrap();
     let sizes = [0, 1, 32_000, 32_768, 32_769, 300_000, 2_000_000];
     let node = Running::start(settings(folder.path())).await.unwrap();
@@ -126,7 +126,7 @@ async fn values_of_every_size_come_back_from_the_mirror() {
 }
 
 #[tokio::test]
-async fn a_key_expires_without_being_asked_for() {
+async fn a_key_expires_without_a_request() {
     let folder = TempDir::new().unwrap();
     let node = Running::start(settings(folder.path())).await.unwrap();
     let expires = Some(crate::keyspace::expiry(node.handle.now(), 1));
@@ -137,7 +137,7 @@ async fn a_key_expires_without_being_asked_for() {
 }
 
 #[tokio::test]
-async fn a_copied_folder_starts_with_everything_and_a_running_member_is_not_copied() {
+async fn a_member_starts_from_a_copied_folder_and_a_running_member_is_not_copied() {
     let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let node = Running::start(settings(folder.path())).await.unwrap();
     for n in 0..30 {

@@ -15,8 +15,8 @@ pub(super) use write::{write, write_at};
 
 /// A file or a directory, with its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Item {
-    pub(super) kind: ItemKind,
+pub(super) struct KeyNode {
+    pub(super) kind: KeyNodeKind,
     /// Seconds to live.
     pub(super) ttl: Option<u64>,
     /// The index of its last write; 0 in a document.
@@ -24,59 +24,59 @@ pub(super) struct Item {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ItemKind {
+pub(super) enum KeyNodeKind {
     File(String),
-    Dir(BTreeMap<String, Item>),
+    Dir(BTreeMap<String, KeyNode>),
 }
 
-impl Item {
+impl KeyNode {
     #[cfg(test)]
     pub(super) fn file(value: &str) -> Self {
-        Self { kind: ItemKind::File(value.to_owned()), ttl: None, index: 0 }
+        Self { kind: KeyNodeKind::File(value.to_owned()), ttl: None, index: 0 }
     }
 
     /// Returns whether it is a directory.
     pub(super) fn is_dir(&self) -> bool {
-        matches!(self.kind, ItemKind::Dir(_))
+        matches!(self.kind, KeyNodeKind::Dir(_))
     }
 
     /// Returns how many files it is or contains.
     pub(super) fn files(&self) -> usize {
         match &self.kind {
-            ItemKind::File(_) => 1,
-            ItemKind::Dir(entries) => entries.values().map(Self::files).sum(),
+            KeyNodeKind::File(_) => 1,
+            KeyNodeKind::Dir(entries) => entries.values().map(Self::files).sum(),
         }
     }
 
     /// Returns whether both are the same, including the time of the last write; the remaining TTL does not matter.
-    pub(super) fn untouched(&self, other: &Self) -> bool {
+    pub(super) fn is_same_version(&self, other: &Self) -> bool {
         self.index == other.index
             && match (&self.kind, &other.kind) {
-                (ItemKind::File(own), ItemKind::File(others)) => own == others,
-                (ItemKind::Dir(own), ItemKind::Dir(others)) => {
+                (KeyNodeKind::File(own), KeyNodeKind::File(others)) => own == others,
+                (KeyNodeKind::Dir(own), KeyNodeKind::Dir(others)) => {
                     own.len() == others.len()
-                        && own
-                            .iter()
-                            .all(|(name, item)| others.get(name).is_some_and(|other| item.untouched(other)))
+                        && own.iter().all(|(name, item)| {
+                            others.get(name).is_some_and(|other| item.is_same_version(other))
+                        })
                 }
                 _ => false,
             }
     }
 
     /// Returns this item as `wanted` would be written: with a TTL only if `wanted` has one, and then with its length.
-    pub(super) fn lives_as(&self, wanted: Option<&Self>) -> Self {
+    pub(super) fn with_ttls_of(&self, wanted: Option<&Self>) -> Self {
         let ttl = self.ttl.and_then(|_| wanted.and_then(|wanted| wanted.ttl));
         let kind = match &self.kind {
-            ItemKind::File(value) => ItemKind::File(value.clone()),
-            ItemKind::Dir(entries) => {
+            KeyNodeKind::File(value) => KeyNodeKind::File(value.clone()),
+            KeyNodeKind::Dir(entries) => {
                 let others = match wanted.map(|wanted| &wanted.kind) {
-                    Some(ItemKind::Dir(others)) => Some(others),
+                    Some(KeyNodeKind::Dir(others)) => Some(others),
                     _ => None,
                 };
                 let same = |(name, item): (&String, &Self)| {
-                    (name.clone(), item.lives_as(others.and_then(|others| others.get(name))))
+                    (name.clone(), item.with_ttls_of(others.and_then(|others| others.get(name))))
                 };
-                ItemKind::Dir(entries.iter().map(same).collect())
+                KeyNodeKind::Dir(entries.iter().map(same).collect())
             }
         };
         Self { kind, ttl, index: self.index }
@@ -117,28 +117,28 @@ impl Format {
 mod tests {
     use super::*;
 
-    fn tree() -> Item {
-        let dir = |entries: Vec<(&str, Item)>| Item {
-            kind: ItemKind::Dir(entries.into_iter().map(|(name, item)| (name.to_owned(), item)).collect()),
+    fn tree() -> KeyNode {
+        let dir = |entries: Vec<(&str, KeyNode)>| KeyNode {
+            kind: KeyNodeKind::Dir(entries.into_iter().map(|(name, item)| (name.to_owned(), item)).collect()),
             ttl: None,
             index: 0,
         };
         dir(vec![
-            ("a", Item::file("1.50")),
-            ("text", Item::file("line\nnext\t\u{1}\"é: # 'x'\r\n")),
-            ("empty", Item::file("")),
-            ("no", Item::file("yes")),
-            ("$ttl", Item::file("a name, not a time")),
-            ("$$", Item::file("null")),
-            ("with space.and.dots", dir(vec![("x", Item::file(" lead"))])),
+            ("a", KeyNode::file("1.50")),
+            ("text", KeyNode::file("line\nnext\t\u{1}\"é: # 'x'\r\n")),
+            ("empty", KeyNode::file("")),
+            ("no", KeyNode::file("yes")),
+            ("$ttl", KeyNode::file("a name, not a time")),
+            ("$$", KeyNode::file("null")),
+            ("with space.and.dots", dir(vec![("x", KeyNode::file(" lead"))])),
             ("void", dir(vec![])),
-            ("dies", Item { ttl: Some(60), ..Item::file("soon") }),
-            ("dying", Item { ttl: Some(5), ..dir(vec![("k", Item::file("v"))]) }),
+            ("dies", KeyNode { ttl: Some(60), ..KeyNode::file("soon") }),
+            ("dying", KeyNode { ttl: Some(5), ..dir(vec![("k", KeyNode::file("v"))]) }),
         ])
     }
 
     #[test]
-    fn every_format_reads_back_as_what_was_written() {
+    fn every_format_round_trips() {
         for format in [Format::Json, Format::Toml, Format::Yaml] {
             let text = write(&tree(), format).unwrap();
             assert_eq!(read(&text, format).unwrap(), tree(), "{text}");
@@ -147,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn a_document_remembers_its_key_whatever_it_holds() {
-        for item in [tree(), Item::file("80"), Item { ttl: Some(9), ..Item::file("80") }] {
+    fn a_document_records_its_key_whatever_it_holds() {
+        for item in [tree(), KeyNode::file("80"), KeyNode { ttl: Some(9), ..KeyNode::file("80") }] {
             for format in [Format::Json, Format::Toml, Format::Yaml] {
                 let text = write_at(&item, "/app/$x", format).unwrap();
                 assert_eq!(
@@ -171,24 +171,24 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_value_is_a_document_where_the_format_has_lone_values() {
+    fn a_single_value_is_a_document_where_the_format_allows_it() {
         for format in [Format::Json, Format::Yaml] {
-            let text = write(&Item::file("off"), format).unwrap();
-            assert_eq!(read(&text, format).unwrap(), Item::file("off"), "{text}");
+            let text = write(&KeyNode::file("off"), format).unwrap();
+            assert_eq!(read(&text, format).unwrap(), KeyNode::file("off"), "{text}");
         }
-        assert!(write(&Item::file("off"), Format::Toml).is_err());
+        assert!(write(&KeyNode::file("off"), Format::Toml).is_err());
     }
 
     #[test]
     fn scalars_become_the_text_they_were_written_as() {
         let item = read("a: 1.50\nb: true\nc:\nd: 0x1F\n", Format::Yaml).unwrap();
-        let ItemKind::Dir(entries) = item.kind else { panic!("a map") };
-        let values: Vec<Item> = entries.into_values().collect();
-        assert_eq!(values, ["1.50", "true", "", "0x1F"].map(Item::file));
+        let KeyNodeKind::Dir(entries) = item.kind else { panic!("a map") };
+        let values: Vec<KeyNode> = entries.into_values().collect();
+        assert_eq!(values, ["1.50", "true", "", "0x1F"].map(KeyNode::file));
     }
 
     #[test]
-    fn what_no_store_can_hold_is_refused_by_its_name() {
+    fn a_name_that_no_store_can_hold_is_refused() {
         for (text, says) in [
             ("a: [1]", "/a is a list"),
             ("a: {b/c: 1}", "\"b/c\""),

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::document::{Node, TTL, VALUE, own_key, parse_json, parse_toml, parse_yaml};
 
-use super::{Format, Item, ItemKind};
+use super::{Format, KeyNode, KeyNodeKind};
 
 /// Parses a document. An error names the place.
-pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<Item, String> {
+pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<KeyNode, String> {
     item(&parse(text, format)?, "")
 }
 
 /// Parses a document, and returns the key in it, if there is one.
-pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(Item, Option<String>), String> {
+pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(KeyNode, Option<String>), String> {
     let mut node = parse(text, format)?;
     let key = own_key(&mut node)?;
     Ok((item(&node, "")?, key))
@@ -26,10 +26,10 @@ fn parse(text: &str, format: Format) -> Result<Node, String> {
     }
 }
 
-fn item(node: &Node, path: &str) -> Result<Item, String> {
+fn item(node: &Node, path: &str) -> Result<KeyNode, String> {
     let shown = if path.is_empty() { "/" } else { path };
     if let Some(text) = node.scalar_text() {
-        return Ok(Item { kind: ItemKind::File(text.to_owned()), ttl: None, index: 0 });
+        return Ok(KeyNode { kind: KeyNodeKind::File(text.to_owned()), ttl: None, index: 0 });
     }
     let Node::Map(entries) = node else {
         return Err(format!("{shown} is a list; a store holds texts and directories"));
@@ -44,21 +44,21 @@ fn item(node: &Node, path: &str) -> Result<Item, String> {
                 value = Some(child.scalar_text().ok_or_else(|| format!("{shown}: \"$value\" is not text"))?);
             }
             name => {
-                let own = own_name(name, shown)?;
+                let own = unescaped_name(name, shown)?;
                 children.insert(own.to_owned(), item(child, &format!("{path}/{own}"))?);
             }
         }
     }
     let kind = match value {
-        None => ItemKind::Dir(children),
-        Some(text) if children.is_empty() => ItemKind::File(text.to_owned()),
+        None => KeyNodeKind::Dir(children),
+        Some(text) if children.is_empty() => KeyNodeKind::File(text.to_owned()),
         Some(_) => {
             return Err(format!(
                 "{shown} has both \"$value\" and entries; it must be either a file or a directory"
             ));
         }
     };
-    Ok(Item { kind, ttl, index: 0 })
+    Ok(KeyNode { kind, ttl, index: 0 })
 }
 
 fn seconds(node: &Node, shown: &str) -> Result<u64, String> {
@@ -68,7 +68,7 @@ fn seconds(node: &Node, shown: &str) -> Result<u64, String> {
     fits.ok_or_else(|| format!("{shown}: \"$ttl\" is a whole number of seconds above zero"))
 }
 
-fn own_name<'n>(name: &'n str, shown: &str) -> Result<&'n str, String> {
+fn unescaped_name<'n>(name: &'n str, shown: &str) -> Result<&'n str, String> {
     let own = match name.strip_prefix('$') {
         None => name,
         Some(own) if own.starts_with('$') => own,

@@ -2,15 +2,15 @@
 
 use crate::document::{KEY, Node, TTL, VALUE, json_string, to_toml, to_yaml};
 
-use super::{Format, Item, ItemKind};
+use super::{Format, KeyNode, KeyNodeKind};
 
 /// Returns a document that ends with a newline.
-pub(in crate::ctl) fn write(item: &Item, format: Format) -> Result<String, String> {
+pub(in crate::ctl) fn write(item: &KeyNode, format: Format) -> Result<String, String> {
     text(&node(item), format)
 }
 
 /// Returns a document with its key, so that it can be imported to the same place. The root needs no key.
-pub(in crate::ctl) fn write_at(item: &Item, key: &str, format: Format) -> Result<String, String> {
+pub(in crate::ctl) fn write_at(item: &KeyNode, key: &str, format: Format) -> Result<String, String> {
     if key == "/" {
         return write(item, format);
     }
@@ -35,15 +35,15 @@ fn text(node: &Node, format: Format) -> Result<String, String> {
     }
 }
 
-fn node(item: &Item) -> Node {
+fn node(item: &KeyNode) -> Node {
     let ttl = item.ttl.map(|ttl| (TTL.to_owned(), Node::Number(ttl.to_string())));
     match (&item.kind, ttl) {
-        (ItemKind::File(value), None) => Node::Text(value.clone()),
-        (ItemKind::File(value), Some(ttl)) => {
+        (KeyNodeKind::File(value), None) => Node::Text(value.clone()),
+        (KeyNodeKind::File(value), Some(ttl)) => {
             Node::Map(vec![ttl, (VALUE.to_owned(), Node::Text(value.clone()))])
         }
-        (ItemKind::Dir(entries), ttl) => {
-            let named = |(name, item): (&String, &Item)| {
+        (KeyNodeKind::Dir(entries), ttl) => {
+            let named = |(name, item): (&String, &KeyNode)| {
                 let name = if name.starts_with('$') { format!("${name}") } else { name.clone() };
                 (name, node(item))
             };

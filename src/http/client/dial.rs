@@ -1,4 +1,4 @@
-//! Connects to a server within time limits.
+//! Connects to a server within timeouts.
 
 use std::io;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use super::super::boxed_io::BoxedIo;
 use super::super::endpoint::Endpoint;
 use super::super::error::{chain_text, timed_out};
-use super::super::pipe::Pipe;
 use super::super::timeout_stream::TimeoutStream;
 use crate::tcp::{self, Liveness};
 use crate::tls::Connector;
 
-/// The time limits of a connection; `None` is no limit.
+/// The timeouts of a connection; `None` is no limit.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct Timeouts {
     pub(crate) connect: Option<Duration>,
     pub(crate) handshake: Duration,
     pub(crate) write: Option<Duration>,
@@ -26,17 +26,17 @@ pub(crate) struct Limits {
 #[derive(Clone, Debug)]
 pub(crate) struct Dialer {
     connector: Connector,
-    limits: Limits,
+    timeouts: Timeouts,
 }
 
 impl Dialer {
-    pub(crate) fn new(connector: Connector, limits: Limits) -> Self {
-        Self { connector, limits }
+    pub(crate) fn new(connector: Connector, timeouts: Timeouts) -> Self {
+        Self { connector, timeouts }
     }
 
     /// Connects. An error of the kind `ConnectionRefused` means that nothing listens there.
-    pub(crate) async fn dial(&self, endpoint: &Endpoint) -> io::Result<TimeoutStream<Pipe>> {
-        let Limits { connect: limit, handshake, write, read } = self.limits;
+    pub(crate) async fn dial(&self, endpoint: &Endpoint) -> io::Result<TimeoutStream<BoxedIo>> {
+        let Timeouts { connect: limit, handshake, write, read } = self.timeouts;
         let stream = match limit {
             Some(limit) => {
                 timeout(limit, connect(endpoint)).await.map_err(|_| timed_out("connecting", limit))?
@@ -45,7 +45,7 @@ impl Dialer {
         }?;
         // Without these, data to a machine that vanished would be retransmitted for a quarter of an hour, and a
         // response awaited for ever.
-        tcp::send_at_once(&stream);
+        tcp::set_nodelay(&stream);
         Liveness::TO_SERVER.set(&stream);
         if let Some(limit) = write {
             tcp::limit_unacknowledged(&stream, limit);

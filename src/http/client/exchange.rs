@@ -32,11 +32,11 @@ where
     // Its type is hidden: the compiler cannot prove the future of a boxed stream's connection to be `Send`.
     let connection: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> =
         Box::pin(connection.with_upgrades());
-    driven(work, connection).await
+    drive(work, connection).await
 }
 
 /// Runs `work` to its end, while also polling the connection that it uses.
-pub(crate) async fn driven<T>(
+pub(crate) async fn drive<T>(
     work: impl Future<Output = T>,
     mut connection: Pin<Box<impl Future + ?Sized>>,
 ) -> T {
@@ -52,7 +52,7 @@ pub(crate) async fn driven<T>(
 }
 
 /// Reads a body of at most `most` bytes.
-pub(crate) async fn whole(response: Response<Incoming>, most: usize) -> io::Result<Bytes> {
+pub(crate) async fn read_body(response: Response<Incoming>, most: usize) -> io::Result<Bytes> {
     let body = Limited::new(response.into_body(), most).collect().await;
     let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
         Ok(_) => io::Error::other(format!("its body is longer than {most} bytes")),
@@ -62,7 +62,7 @@ pub(crate) async fn whole(response: Response<Incoming>, most: usize) -> io::Resu
 }
 
 /// Reads a body to its end or until `most` bytes have arrived.
-pub(crate) async fn beginning(mut body: Incoming, most: usize) -> hyper::Result<Vec<u8>> {
+pub(crate) async fn read_prefix(mut body: Incoming, most: usize) -> hyper::Result<Vec<u8>> {
     let mut read = Vec::new();
     while read.len() < most
         && let Some(frame) = body.frame().await

@@ -6,6 +6,6 @@ mod exchange;
 mod pool;
 
 pub(crate) use connection::{Connection, OutgoingRequest};
-pub(crate) use dial::{Dialer, Limits};
-pub(crate) use exchange::{beginning, driven, exchange, whole};
+pub(crate) use dial::{Dialer, Timeouts};
+pub(crate) use exchange::{drive, exchange, read_body, read_prefix};
 pub(crate) use pool::Pool;

@@ -73,7 +73,7 @@ impl Pool {
     }
 
     /// Drops connections that were closed, idle too long, or lead to none of the given endpoints.
-    pub(crate) fn tidy(&self, endpoints: &[Endpoint]) {
+    pub(crate) fn remove_stale(&self, endpoints: &[Endpoint]) {
         self.lock().retain(|url, connections| {
             connections
                 .retain_mut(|(connection, since)| since.elapsed() < IDLE_TIMEOUT && connection.is_idle());

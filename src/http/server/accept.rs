@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_socket_that_cannot_accept_is_tried_again_ever_less_often_and_reported_once() {
+    async fn a_failing_accept_is_retried_with_growing_delays_and_reported_once() {
         let (stop, tried, reported) = (Stop::new(), AtomicUsize::new(0), AtomicUsize::new(0));
         let accept = || async {
             tried.fetch_add(1, Relaxed);

@@ -12,7 +12,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 #[derive(Debug)]
 pub(crate) enum Body {
     /// Complete; its length is in the head.
-    Whole(Bytes),
+    Full(Bytes),
     /// Piece by piece, as each becomes available.
     Stream(Box<dyn BodyStream>),
 }
@@ -20,7 +20,7 @@ pub(crate) enum Body {
 /// A body whose pieces become available one after another.
 pub(crate) trait BodyStream: fmt::Debug + Send {
     /// Returns the next piece; `None` after the last.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>>;
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyAborted>>>;
 
     /// Returns whether it is known that no piece follows.
     fn ended(&self) -> bool;
@@ -33,28 +33,28 @@ pub(crate) trait BodyStream: fmt::Debug + Send {
 
 impl Body {
     /// Makes a body of `length` bytes. If the pieces fail or end earlier, the connection closes.
-    pub(crate) fn pieces(
+    pub(crate) fn sized_stream(
         length: u64,
-        pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+        chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Self {
-        Self::Stream(Box::new(Pieces { left: length, stream: Box::pin(pieces) }))
+        Self::Stream(Box::new(SizedStream { left: length, stream: Box::pin(chunks) }))
     }
 }
 
 /// A body of known length.
-struct Pieces {
+struct SizedStream {
     left: u64,
     stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
 }
 
-impl BodyStream for Pieces {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        let piece = ready!(self.stream.as_mut().poll_next(cx));
-        let piece = piece.map(|piece| piece.map_err(|_| Broken));
-        if let Some(Ok(bytes)) = &piece {
+impl BodyStream for SizedStream {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyAborted>>> {
+        let chunk = ready!(self.stream.as_mut().poll_next(cx));
+        let chunk = chunk.map(|chunk| chunk.map_err(|_| BodyAborted));
+        if let Some(Ok(bytes)) = &chunk {
             self.left = self.left.saturating_sub(bytes.len() as u64);
         }
-        Poll::Ready(piece)
+        Poll::Ready(chunk)
     }
 
     fn ended(&self) -> bool {
@@ -66,52 +66,52 @@ impl BodyStream for Pieces {
     }
 }
 
-impl fmt::Debug for Pieces {
+impl fmt::Debug for SizedStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pieces").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("SizedStream").field("left", &self.left).finish_non_exhaustive()
     }
 }
 
 /// The rest of a response is unavailable; the connection closes, so that the client does not mistake the part for
 /// the whole.
 #[derive(Debug)]
-pub(crate) struct Broken;
+pub(crate) struct BodyAborted;
 
-impl fmt::Display for Broken {
+impl fmt::Display for BodyAborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the response broke off")
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for BodyAborted {}
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = BodyAborted;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyAborted>>> {
         match &mut *self {
-            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(stream) => {
-                stream.poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+                stream.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Full(bytes) => bytes.is_empty(),
             Self::Stream(stream) => stream.ended(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(stream) => stream.size_hint(),
         }
     }

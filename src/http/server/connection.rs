@@ -77,8 +77,8 @@ pub(crate) struct ConnState<S> {
     /// How often a write succeeded.
     writes: AtomicU32,
     /// Whether the first byte was that of a TLS handshake, which is never HTTP.
-    spoke_tls: AtomicBool,
-    head_time: Duration,
+    sent_tls: AtomicBool,
+    head_timeout: Duration,
     /// How much of the time limit of the first head had passed before this was created.
     used: Duration,
 }
@@ -92,8 +92,8 @@ impl<S> ConnState<S> {
             phase: AtomicU8::new(ConnPhase::Head as u8),
             blocked: AtomicBool::new(false),
             writes: AtomicU32::new(0),
-            spoke_tls: AtomicBool::new(false),
-            head_time: HEAD_TIMEOUT,
+            sent_tls: AtomicBool::new(false),
+            head_timeout: HEAD_TIMEOUT,
             used: Duration::ZERO,
         }
     }
@@ -147,7 +147,7 @@ pub(crate) enum ConnectionEnd {
     /// By the client, a deadline, or the stop.
     Closed,
     /// Its first bytes were TLS and were parsed as bad HTTP.
-    SpokeTls,
+    TlsOnPlainPort,
 }
 
 /// Serves `stream` until it ends.
@@ -166,15 +166,15 @@ where
             .max_buf_size(MAX_HEAD_BYTES)
             .serve_connection(io, service)
     );
-    let mut closing = pin!(conn.shared.context().closing.notify.notified());
+    let mut shutdown = pin!(conn.shared.context().shutdown.notify.notified());
     let mut timer = IdleTimer { used: conn.used, ..IdleTimer::default() };
     let (mut registered, mut told) = (false, false);
     std::future::poll_fn(|cx| {
         // Once is enough: the task's waker stays the same, and the flag shows why it was woken.
         if !std::mem::replace(&mut registered, true) {
-            let _ = closing.as_mut().poll(cx);
+            let _ = shutdown.as_mut().poll(cx);
         }
-        if conn.shared.context().closing.begun() {
+        if conn.shared.context().shutdown.is_requested() {
             if conn.is(ConnPhase::Watch) {
                 return Poll::Ready(());
             }
@@ -189,7 +189,7 @@ where
         Poll::Pending
     })
     .await;
-    if conn.spoke_tls.load(Ordering::Relaxed) { ConnectionEnd::SpokeTls } else { ConnectionEnd::Closed }
+    if conn.sent_tls.load(Ordering::Relaxed) { ConnectionEnd::TlsOnPlainPort } else { ConnectionEnd::Closed }
 }
 
 async fn respond<S: Service>(
@@ -199,7 +199,7 @@ async fn respond<S: Service>(
     conn.enter(ConnPhase::Busy);
     let (head, body) = request.into_parts();
     let response = S::handle(&conn, head, body).await;
-    if matches!(response.body(), Body::Whole(_)) {
+    if matches!(response.body(), Body::Full(_)) {
         conn.enter(ConnPhase::Idle);
     }
     Ok(response)
@@ -233,7 +233,7 @@ impl IdleTimer {
             self.timer = match awaited {
                 AwaitedInput::Nothing => None,
                 AwaitedInput::Head => {
-                    let left = conn.head_time.saturating_sub(std::mem::take(&mut self.used));
+                    let left = conn.head_timeout.saturating_sub(std::mem::take(&mut self.used));
                     Some(Box::pin(sleep(left)))
                 }
                 AwaitedInput::Read { .. } => Some(Box::pin(sleep(WRITE_STALL_TIMEOUT))),
@@ -262,7 +262,7 @@ impl<T: AsyncRead + Unpin, S> AsyncRead for IdleTimeoutStream<T, S> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if let Some(first) = buffer.filled().get(before) {
             if !std::mem::replace(&mut self.begun, true) {
-                self.conn.spoke_tls.store(*first == TLS_HANDSHAKE_RECORD, Ordering::Relaxed);
+                self.conn.sent_tls.store(*first == TLS_HANDSHAKE_RECORD, Ordering::Relaxed);
             }
             if self.conn.is(ConnPhase::Idle) {
                 self.conn.enter(ConnPhase::Head);
@@ -305,8 +305,8 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
 #[cfg(test)]
 impl<S> ConnState<S> {
     /// Shortens the timeout of heads.
-    pub(crate) fn with_head_timeout(mut self, head_time: Duration) -> Self {
-        self.head_time = head_time;
+    pub(crate) fn with_head_timeout(mut self, head_timeout: Duration) -> Self {
+        self.head_timeout = head_timeout;
         self
     }
 }

@@ -12,7 +12,7 @@ const MAX_BODY_BYTES_IN_MEMORY: usize = 256 << 20;
 /// The context of the connections of any service, over all its listeners.
 #[derive(Debug)]
 pub(crate) struct ServerContext {
-    pub(super) closing: Closing,
+    pub(super) shutdown: ShutdownSignal,
     limit: usize,
     connections: AtomicUsize,
     /// Whether it was logged that the limit is reached.
@@ -24,7 +24,7 @@ impl ServerContext {
     /// Allows this many connections.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            closing: Closing::default(),
+            shutdown: ShutdownSignal::default(),
             limit,
             connections: AtomicUsize::new(0),
             logged: AtomicBool::new(false),
@@ -59,8 +59,8 @@ impl ServerContext {
     }
 
     /// Reserves `bytes` more for a body, if there is room.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved<'_>> {
-        let mut room = Reserved { context: self, bytes: 0 };
+    pub(super) fn reserve(&self, bytes: usize) -> Option<BodyReservation<'_>> {
+        let mut room = BodyReservation { context: self, bytes: 0 };
         room.grow(bytes).then_some(room)
     }
 }
@@ -77,12 +77,12 @@ impl Drop for Permit {
 
 /// A reserved part of the memory for bodies; returned when dropped.
 #[derive(Debug)]
-pub(super) struct Reserved<'s> {
+pub(super) struct BodyReservation<'s> {
     context: &'s ServerContext,
     bytes: usize,
 }
 
-impl Reserved<'_> {
+impl BodyReservation<'_> {
     /// Reserves `bytes` more; returns false when there is no room.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
@@ -90,7 +90,7 @@ impl Reserved<'_> {
     }
 }
 
-impl Drop for Reserved<'_> {
+impl Drop for BodyReservation<'_> {
     fn drop(&mut self) {
         self.context.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -99,18 +99,18 @@ impl Drop for Reserved<'_> {
 /// The stop signal of all connections. A waking token would take a lock at each poll of each connection; a poll
 /// here only reads a flag.
 #[derive(Debug, Default)]
-pub(super) struct Closing {
-    begun: AtomicBool,
+pub(super) struct ShutdownSignal {
+    requested: AtomicBool,
     pub(super) notify: Notify,
 }
 
-impl Closing {
-    pub(super) fn begun(&self) -> bool {
-        self.begun.load(Ordering::Acquire)
+impl ShutdownSignal {
+    pub(super) fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
     }
 
-    pub(super) fn begin(&self) {
-        self.begun.store(true, Ordering::Release);
+    pub(super) fn request(&self) {
+        self.requested.store(true, Ordering::Release);
         self.notify.notify_waiters();
     }
 
@@ -119,7 +119,7 @@ impl Closing {
         let mut notified = std::pin::pin!(self.notify.notified());
         // From here on it is woken; an earlier signal has set the flag.
         notified.as_mut().enable();
-        if !self.begun() {
+        if !self.is_requested() {
             notified.await;
         }
     }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::accept::accept_until;
 use super::connection::{self, ConnState, ConnectionEnd, HEAD_TIMEOUT, Service, TLS_HANDSHAKE_RECORD};
-use super::context::{Closing, Permit};
+use super::context::{Permit, ShutdownSignal};
 use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
 use crate::tls::Acceptor;
@@ -74,7 +74,7 @@ impl Listener {
         };
         let mut connections = accept_until(&stop, usize::MAX, || self.socket.accept(), admit, failing).await;
         drop(self.socket);
-        service.context().closing.begin();
+        service.context().shutdown.request();
         let all_gone = async { while connections.join_next().await.is_some() {} };
         if timeout(drain, all_gone).await.is_err() {
             tracing::debug!(
@@ -99,13 +99,13 @@ impl AcceptedConn {
     async fn serve<S: Service>(self, stream: TcpStream, service: Arc<S>, permit: Permit) {
         let arrived = Instant::now();
         let context = Arc::clone(&service);
-        let closing = &context.context().closing;
+        let shutdown = &context.context().shutdown;
         let acceptor = match &self.schemes {
             Schemes::Http => None,
             Schemes::Https(acceptor) => Some(acceptor),
             // Boxed, as the handshake.
             Schemes::Both(acceptor) => {
-                let first = Box::pin(until(closing, timeout(HEAD_TIMEOUT, begins_tls(&stream))));
+                let first = Box::pin(until(shutdown, timeout(HEAD_TIMEOUT, begins_tls(&stream))));
                 match first.await {
                     Some(Ok(Ok(tls))) => Some(acceptor).filter(|_| tls),
                     Some(Ok(Err(_)) | Err(_)) | None => return,
@@ -115,7 +115,7 @@ impl AcceptedConn {
         let conn = ConnState::new(service, acceptor.is_some()).of(self.from.ip()).after(arrived.elapsed());
         match acceptor {
             None => {
-                if connection::serve(stream, conn).await == ConnectionEnd::SpokeTls {
+                if connection::serve(stream, conn).await == ConnectionEnd::TlsOnPlainPort {
                     self.log_failure(
                         "it spoke TLS, and this port speaks plain HTTP: its URL must begin with http://",
                     );
@@ -124,7 +124,7 @@ impl AcceptedConn {
             Some(acceptor) => {
                 // Boxed: the state of a handshake would otherwise be part of every connection for its whole life.
                 let handshake =
-                    Box::pin(until(closing, timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream))));
+                    Box::pin(until(shutdown, timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream))));
                 match handshake.await {
                     // The stop was requested.
                     None => {}
@@ -156,10 +156,10 @@ impl AcceptedConn {
 }
 
 /// Returns the result of `work`, or `None` if the stop comes first.
-async fn until<T>(closing: &Closing, work: impl Future<Output = T>) -> Option<T> {
+async fn until<T>(shutdown: &ShutdownSignal, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
-        () = closing.wait() => None,
+        () = shutdown.wait() => None,
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
 
     use super::super::{Body, ServerContext};
     use super::*;
-    use crate::tls::Files;
+    use crate::tls::TlsFiles;
 
     const NEVER: Duration = Duration::from_secs(3_600);
 
@@ -211,7 +211,7 @@ mod tests {
         }
 
         async fn handle(_: &Arc<ConnState<Self>>, _: Parts, _: Incoming) -> Response<Body> {
-            Response::new(Body::Whole(Bytes::new()))
+            Response::new(Body::Full(Bytes::new()))
         }
     }
 
@@ -220,8 +220,8 @@ mod tests {
     async fn served_for(first: &[u8], stop: Duration) -> Duration {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| Some(dir.path().join("data/fixtures/client").join(name));
-        let self_made = Some(vec!["localhost".to_owned()]);
-        let files = Files { cert: at("cert.pem"), key: at("key.pem"), self_made, ..Files::default() };
+        let self_signed = Some(vec!["localhost".to_owned()]);
+        let files = TlsFiles { cert: at("cert.pem"), key: at("key.pem"), self_signed, ..TlsFiles::default() };
         let schemes = Schemes::Both(Acceptor::open(&files).unwrap());
         let shared = Arc::new(Empty(Arc::new(ServerContext::new(1))));
         let permit = shared.context().admit().unwrap();
@@ -239,7 +239,7 @@ mod tests {
         };
         let stopping = async {
             sleep(stop).await;
-            shared.context().closing.begin();
+            shared.context().shutdown.request();
         };
         let serving = async {
             visit.serve(stream, Arc::clone(&shared), permit).await;
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_of_a_shared_port_that_dawdles_is_cut_off_as_elsewhere() {
+    async fn a_slow_client_of_a_shared_port_is_cut_off_as_elsewhere() {
         let head = HEAD_TIMEOUT..HEAD_TIMEOUT + Duration::from_secs(1);
         for first in [&b""[..], b"GET /ver"] {
             let served = served_for(first, NEVER).await;
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_has_said_nothing_or_half_a_handshake_does_not_delay_the_stop() {
+    async fn a_silent_or_half_connected_client_does_not_delay_the_stop() {
         for stop in [5, 22].map(Duration::from_secs) {
             let served = served_for(b"\x16\x03\x01", stop).await;
             assert!((stop..stop + Duration::from_secs(1)).contains(&served), "{stop:?}: {served:?}");

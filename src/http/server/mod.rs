@@ -14,13 +14,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 
 pub(crate) use accept::accept_until;
-pub(crate) use body::{Body, BodyStream, Broken};
+pub(crate) use body::{Body, BodyAborted, BodyStream};
 pub(crate) use connection::{ConnPhase, ConnState, Service};
 #[cfg(test)]
 pub(crate) use connection::{ConnectionEnd, serve};
 pub(crate) use context::ServerContext;
 pub(crate) use listener::{Listener, Schemes};
-pub(crate) use request_body::{BodyError, BufferedBody, discard, read_off, take};
+pub(crate) use request_body::{BodyError, BufferedBody, discard, read_to_end, take};
 
 /// How long the head of a request may take on a port for short requests.
 const SHORT_HEAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use super::context::{Reserved, ServerContext};
+use super::context::{BodyReservation, ServerContext};
 
 /// The longest pause within a body.
 const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ pub(crate) enum BodyError {
     /// It is longer than allowed.
     TooLarge,
     /// Too many bodies are in memory already.
-    NoRoom,
+    MemoryLimit,
     /// It was cut off, stalled, or violates HTTP's framing.
     Broken,
 }
@@ -30,7 +30,7 @@ pub(crate) enum BodyError {
 #[derive(Debug, Default)]
 pub(crate) struct BufferedBody<'s> {
     pub(crate) bytes: Bytes,
-    _room: Option<Reserved<'s>>,
+    _reservation: Option<BodyReservation<'s>>,
 }
 
 /// Reads a body of at most `limit` bytes.
@@ -43,38 +43,38 @@ pub(crate) async fn take(
         return Ok(BufferedBody::default());
     }
     if body.size_hint().lower() > limit as u64 {
-        read_off(body).await?;
+        read_to_end(body).await?;
         return Err(BodyError::TooLarge);
     }
     let Some(first) = frame(&mut body).await? else { return Ok(BufferedBody::default()) };
     // The usual case: the body arrived together with the head and needs no own buffer.
     if body.is_end_stream() && first.len() <= limit {
-        return Ok(BufferedBody { bytes: first, _room: None });
+        return Ok(BufferedBody { bytes: first, _reservation: None });
     }
-    let mut room = context.reserve(first.len()).ok_or(BodyError::NoRoom)?;
+    let mut reservation = context.reserve(first.len()).ok_or(BodyError::MemoryLimit)?;
     let mut all = BytesMut::from(first);
     while let Some(data) = frame(&mut body).await? {
         if all.len() + data.len() > limit {
             drop(all);
-            read_off(body).await?;
+            read_to_end(body).await?;
             return Err(BodyError::TooLarge);
         }
-        if !room.grow(data.len()) {
-            return Err(BodyError::NoRoom);
+        if !reservation.grow(data.len()) {
+            return Err(BodyError::MemoryLimit);
         }
         all.extend_from_slice(&data);
     }
-    Ok(BufferedBody { bytes: all.freeze(), _room: Some(room) })
+    Ok(BufferedBody { bytes: all.freeze(), _reservation: Some(reservation) })
 }
 
 /// Discards an unneeded body, so that the connection can be used again. If that fails, the connection closes after
 /// the response.
 pub(crate) async fn discard(body: Incoming) {
-    read_off(body).await.ok();
+    read_to_end(body).await.ok();
 }
 
 /// Reads a body and discards it.
-pub(crate) async fn read_off(mut body: Incoming) -> Result<(), BodyError> {
+pub(crate) async fn read_to_end(mut body: Incoming) -> Result<(), BodyError> {
     let mut seen = 0;
     while !body.is_end_stream() && seen < MAX_DISCARDED_BYTES {
         match frame(&mut body).await? {

@@ -24,12 +24,12 @@ pub(crate) fn bare(status: StatusCode, body: Body) -> Response<Body> {
 
 /// Returns an empty response.
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
-    bare(status, Body::Whole(Bytes::new()))
+    bare(status, Body::Full(Bytes::new()))
 }
 
 /// Returns a complete response with a content type.
 pub(crate) fn typed(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = bare(status, Body::Whole(body.into()));
+    let mut response = bare(status, Body::Full(body.into()));
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }

@@ -99,9 +99,9 @@ pub enum ChangeError {
     /// The change would have no effect.
     UserUnchanged,
     /// The user already has this role.
-    RoleHeld(String),
+    RoleGranted(String),
     /// The user does not have this role.
-    RoleNotHeld(String),
+    RoleNotGranted(String),
     /// The user root cannot be removed while authentication is enabled.
     RootUser,
     /// The role does not exist.
@@ -111,9 +111,9 @@ pub enum ChangeError {
     /// The change would have no effect.
     RoleUnchanged,
     /// The role may already read this.
-    ReadHeld(String),
+    ReadGranted(String),
     /// The role may already write this.
-    WriteHeld(String),
+    WriteGranted(String),
     /// The role root cannot be changed.
     RootRole,
     /// Users and roles would take more than [`MAX_BYTES`].
@@ -215,7 +215,7 @@ impl Auth {
     }
 
     /// Refuses what would exceed the limit.
-    fn room(&self, more: usize) -> Result<(), ChangeError> {
+    fn check_size(&self, more: usize) -> Result<(), ChangeError> {
         if self.weight().saturating_add(more) > MAX_BYTES { Err(ChangeError::Full) } else { Ok(()) }
     }
 
@@ -232,7 +232,7 @@ impl Auth {
         }
         attach(name, &mut roles);
         let user = User { hash: hash.to_owned(), roles: roles.clone() };
-        self.room(name.len() + hash.len() + length(&roles))?;
+        self.check_size(name.len() + hash.len() + length(&roles))?;
         self.users.insert(name.to_owned(), user);
         self.write(writes);
         Ok(Changed::User { roles, created: true })
@@ -250,12 +250,12 @@ impl Auth {
         let mut roles: BTreeSet<&str> = old.roles.iter().flatten().map(String::as_str).collect();
         for role in grant {
             if !roles.insert(role) {
-                return Err(ChangeError::RoleHeld(role.clone()));
+                return Err(ChangeError::RoleGranted(role.clone()));
             }
         }
         for role in revoke {
             if !roles.remove(role.as_str()) {
-                return Err(ChangeError::RoleNotHeld(role.clone()));
+                return Err(ChangeError::RoleNotGranted(role.clone()));
             }
         }
         let roles = Some(roles.into_iter().map(str::to_owned).collect());
@@ -263,7 +263,7 @@ impl Auth {
         if hash.is_none() && roles == old.roles {
             return Err(ChangeError::UserUnchanged);
         }
-        self.room(hash.map_or(0, str::len) + length(&roles))?;
+        self.check_size(hash.map_or(0, str::len) + length(&roles))?;
         let hash = hash.map_or_else(|| old.hash.clone(), str::to_owned);
         // When revoked, the role root is missing from the response, but stays in the state.
         let mut kept = roles.clone();
@@ -282,7 +282,7 @@ impl Auth {
         if self.roles.contains_key(name) {
             return Err(ChangeError::RoleExists);
         }
-        self.room(name.len() + length(&permissions.read) + length(&permissions.write))?;
+        self.check_size(name.len() + length(&permissions.read) + length(&permissions.write))?;
         self.roles.insert(name.to_owned(), permissions.clone());
         self.write(writes);
         Ok(Changed::Role { permissions: permissions.clone(), created: true })
@@ -298,8 +298,8 @@ impl Auth {
         let old = self.roles.get(name).ok_or(ChangeError::NoRole)?;
         let mut new = old.clone();
         if let Some(more) = grant {
-            new.read = Some(merged(&new.read, &more.read).map_err(ChangeError::ReadHeld)?);
-            new.write = Some(merged(&new.write, &more.write).map_err(ChangeError::WriteHeld)?);
+            new.read = Some(merged(&new.read, &more.read).map_err(ChangeError::ReadGranted)?);
+            new.write = Some(merged(&new.write, &more.write).map_err(ChangeError::WriteGranted)?);
         }
         if let Some(less) = revoke {
             new.read = Some(without(&new.read, &less.read));
@@ -308,7 +308,7 @@ impl Auth {
         if new == *old {
             return Err(ChangeError::RoleUnchanged);
         }
-        self.room(grant.map_or(0, |more| length(&more.read) + length(&more.write)))?;
+        self.check_size(grant.map_or(0, |more| length(&more.read) + length(&more.write)))?;
         self.roles.insert(name.to_owned(), new.clone());
         self.write(writes);
         Ok(Changed::Role { permissions: new, created: false })

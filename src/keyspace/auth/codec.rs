@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Auth, Change, Role, User};
-use crate::keyspace::Undecodable;
+use crate::keyspace::DecodeError;
 use crate::keyspace::bytes::{ByteReader, bit, put_bytes, put_varint};
 
 const STATE_VERSION: u8 = 1;
@@ -44,7 +44,7 @@ impl Auth {
     ///
     /// # Errors
     /// The bytes are not what [`Auth::encode`] made.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut read = ByteReader::new(bytes);
         read.version(STATE_VERSION)?;
         let flags = read.flags(ENABLED | BEGUN)?;
@@ -97,7 +97,7 @@ impl Change {
     ///
     /// # Errors
     /// The bytes are not what [`Change::encode`] made.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut read = ByteReader::new(bytes);
         read.version(CHANGE_VERSION)?;
         let change = match read.byte()? {
@@ -146,7 +146,7 @@ fn put_role(out: &mut Vec<u8>, role: &Role) {
     put_list(out, role.write.as_deref());
 }
 
-fn text(read: &mut ByteReader<'_>) -> Result<String, Undecodable> {
+fn text(read: &mut ByteReader<'_>) -> Result<String, DecodeError> {
     let bytes = read.bytes()?;
     let text = std::str::from_utf8(bytes).map_err(|_| read.wrong("a text that is not UTF-8"))?;
     Ok(text.to_owned())
@@ -154,32 +154,32 @@ fn text(read: &mut ByteReader<'_>) -> Result<String, Undecodable> {
 
 /// Reads `count` texts. Each takes at least one byte, so a count beyond the input is refused before memory is
 /// reserved.
-fn counted(read: &mut ByteReader<'_>, count: u64) -> Result<Vec<String>, Undecodable> {
+fn counted(read: &mut ByteReader<'_>, count: u64) -> Result<Vec<String>, DecodeError> {
     if count > read.left() as u64 {
         return Err(read.wrong("cut short"));
     }
     (0..count).map(|_| text(read)).collect()
 }
 
-fn texts(read: &mut ByteReader<'_>) -> Result<Vec<String>, Undecodable> {
+fn texts(read: &mut ByteReader<'_>) -> Result<Vec<String>, DecodeError> {
     let count = read.varint()?;
     counted(read, count)
 }
 
-fn list(read: &mut ByteReader<'_>) -> Result<Option<Vec<String>>, Undecodable> {
+fn list(read: &mut ByteReader<'_>) -> Result<Option<Vec<String>>, DecodeError> {
     let count = read.varint()?;
     count.checked_sub(1).map(|count| counted(read, count)).transpose()
 }
 
-fn role(read: &mut ByteReader<'_>) -> Result<Role, Undecodable> {
+fn role(read: &mut ByteReader<'_>) -> Result<Role, DecodeError> {
     Ok(Role { read: list(read)?, write: list(read)? })
 }
 
 /// Reads a map; its names must be sorted and unique.
 fn map<V>(
     read: &mut ByteReader<'_>,
-    value: impl Fn(&mut ByteReader<'_>) -> Result<V, Undecodable>,
-) -> Result<BTreeMap<String, V>, Undecodable> {
+    value: impl Fn(&mut ByteReader<'_>) -> Result<V, DecodeError>,
+) -> Result<BTreeMap<String, V>, DecodeError> {
     let mut all = BTreeMap::new();
     for _ in 0..read.varint()? {
         let name = text(read)?;

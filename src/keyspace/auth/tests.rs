@@ -183,7 +183,7 @@ fn encoded(change: &Change) -> Vec<u8> {
 }
 
 #[test]
-fn a_change_comes_back_from_its_bytes_and_from_no_part_of_them() {
+fn a_change_round_trips_and_no_truncation_of_it_decodes() {
     let mut random = StdRng::seed_from_u64(2);
     for _ in 0..5_000 {
         let change = any(&mut random);
@@ -197,7 +197,7 @@ fn a_change_comes_back_from_its_bytes_and_from_no_part_of_them() {
 }
 
 #[test]
-fn a_state_comes_back_from_its_bytes_and_from_no_part_of_them() {
+fn a_state_round_trips_and_no_truncation_of_it_decodes() {
     let mut random = StdRng::seed_from_u64(3);
     let mut auth = Auth::default();
     assert!(auth.encode().len() < 8, "an empty one is small");
@@ -213,7 +213,7 @@ fn a_state_comes_back_from_its_bytes_and_from_no_part_of_them() {
 }
 
 #[test]
-fn bytes_have_one_meaning_and_a_meaning_has_one_spelling() {
+fn the_encoding_is_canonical() {
     let mut random = StdRng::seed_from_u64(4);
     let mut auth = Auth::default();
     let mut read_back = 0;
@@ -240,7 +240,7 @@ fn bytes_have_one_meaning_and_a_meaning_has_one_spelling() {
 }
 
 #[test]
-fn a_count_beyond_the_bytes_is_refused_before_room_is_made() {
+fn a_count_larger_than_the_input_is_refused_before_allocating() {
     use crate::keyspace::bytes::put_varint;
     for count in [1 << 40, u64::MAX] {
         for mut bytes in [vec![1, 0], vec![1, 0, 0], vec![1, 0, 1, 1, b'a', 0]] {

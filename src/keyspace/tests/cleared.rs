@@ -6,12 +6,12 @@ use std::task::{Context, Waker};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::random::{key, stir};
+use super::random::{apply_random, key};
 use super::*;
 
 /// Returns what a one-shot watch receives at once: an event, the refusal, or nothing yet.
 fn sent(space: &mut Keyspace, key: &str, recursive: bool, since: u64) -> String {
-    match space.watch(key.as_bytes(), WatchFor { recursive, stream: false, since }) {
+    match space.watch(key.as_bytes(), WatchOptions { recursive, stream: false, since }) {
         Err(error) => {
             assert_eq!((error.code, error.index), (Code::HistoryCleared, space.index()));
             let cause = String::from_utf8(error.cause).unwrap();
@@ -40,7 +40,7 @@ fn ended(watch: &mut Watch) -> bool {
 }
 
 #[test]
-fn a_marker_outlives_every_way_of_keeping_the_state() {
+fn a_clear_marker_survives_every_way_of_saving_the_state() {
     let space = Keyspace::with(&["/a", "/big", "/b"]).without_values_of(|index| index == 2);
     let mut again = Keyspace::of_image(&space.image()).unwrap().without_values_of(|_| false);
     assert_eq!(again.digest(), space.digest());
@@ -49,11 +49,11 @@ fn a_marker_outlives_every_way_of_keeping_the_state() {
 }
 
 #[test]
-fn whatever_is_cleared_a_watch_of_the_past_is_sent_what_it_would_have_been_or_refused() {
+fn after_any_clear_a_past_watch_gets_the_right_event_or_is_refused() {
     for seed in 0..40 {
         let rng = &mut StdRng::seed_from_u64(5_000 + seed);
         let (mut live, mut clock) = (Keyspace::new(), NOW);
-        stir(&mut live, rng, 300, &mut clock);
+        apply_random(&mut live, rng, 300, &mut clock);
         // A removed directory has no value to drop.
         let removed = |index: u64| {
             let entry = live.events_since(index - 1).next().and_then(|(_, entry)| entry.event());
@@ -76,7 +76,7 @@ fn whatever_is_cleared_a_watch_of_the_past_is_sent_what_it_would_have_been_or_re
 }
 
 #[test]
-fn a_waiting_watch_that_a_cleared_event_was_for_ends_and_the_others_go_on() {
+fn a_waiting_watch_of_a_cleared_event_ends_and_the_others_continue() {
     let mut behind = Keyspace::with(&["/d/x"]);
     let mut ahead = behind.without_values_of(|_| false);
     for operation in
@@ -90,16 +90,16 @@ fn a_waiting_watch_that_a_cleared_event_was_for_ends_and_the_others_go_on() {
     let mut late = behind.watching("/d/big", false, false, 4);
     let mut other = behind.watching("/e", false, false, 0);
     behind.replace(ahead.without_values_of(|index| index == 3));
-    assert_eq!(drained(&mut all), [told("set", "/d/y", 2)], "what came before is not lost");
+    assert_eq!(drained(&mut all), [event_parts("set", "/d/y", 2)], "what came before is not lost");
     assert!(ended(&mut all) && ended(&mut exact));
-    assert_eq!(drained(&mut late), [told("delete", "/d", 4)]);
-    assert_eq!(drained(&mut other), [told("set", "/e", 5)]);
+    assert_eq!(drained(&mut late), [event_parts("delete", "/d", 4)]);
+    assert_eq!(drained(&mut other), [event_parts("set", "/e", 5)]);
     assert_eq!((behind.counts().watchers, behind.hub.held()), (0, 0));
     assert_eq!(sent(&mut behind, "/", true, 3), "cleared [4/3]", "so its client is told when it asks again");
 }
 
 #[test]
-fn large_values_cost_the_oldest_of_them_their_place_and_nobody_else() {
+fn large_values_evict_only_the_oldest_large_values() {
     let mut space = Keyspace::new();
     space.ok(set_op("/small", "v"));
     // Each but the first has the new and the previous value.
@@ -128,7 +128,7 @@ fn large_values_cost_the_oldest_of_them_their_place_and_nobody_else() {
 }
 
 #[test]
-fn a_thousand_events_that_are_not_large_are_kept_whatever_else_there_is() {
+fn a_thousand_small_events_are_kept_whatever_else_there_is() {
     let mut space = Keyspace::new();
     for number in 0..500 {
         space.ok(set_large(&format!("/mid/{number}"), HISTORY_BYTES / HISTORY_EVENTS));
@@ -158,7 +158,7 @@ fn a_thousand_events_that_are_not_large_are_kept_whatever_else_there_is() {
 }
 
 #[test]
-fn an_entry_has_one_spelling_whatever_the_bytes_were() {
+fn an_entry_has_one_encoding() {
     let mut rng = StdRng::seed_from_u64(8);
     let space = Keyspace::with(&["/a", "/b/c"]);
     for (_, entry) in space.events_since(0) {

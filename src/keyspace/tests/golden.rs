@@ -104,7 +104,7 @@ fn add(sum: &mut u32, words: &mut Words) -> String {
 }
 
 #[test]
-fn answers_are_replaced_comments_stay_and_a_scenario_begins_anew() {
+fn outputs_are_replaced_comments_stay_and_each_scenario_starts_fresh() {
     let script = "# Sums.\n== one\n(by=2 say)\n  an old answer\nby=\"3\" say\n\n== two\nsay /a '/b c'\n  2\n";
     let played = "# Sums.\n== one\n(by=2 say)\nby=\"3\" say\n  5\n  []\n\n\
                   == two\nsay /a '/b c'\n  1\n  [\"/a\", \"/b c\"]\n";
@@ -114,6 +114,6 @@ fn answers_are_replaced_comments_stay_and_a_scenario_begins_anew() {
 
 #[test]
 #[should_panic(expected = "[\"loudly\"] is not understood: say loudly")]
-fn a_word_that_nobody_reads_is_an_error_of_the_script() {
+fn an_unread_word_is_an_error_of_the_script() {
     play("say loudly\n", add);
 }

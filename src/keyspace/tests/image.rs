@@ -28,7 +28,7 @@ impl Keyspace {
     }
 
     /// Returns the state of an image.
-    pub(super) fn of_image(image: &[u8]) -> Result<Self, Undecodable> {
+    pub(super) fn of_image(image: &[u8]) -> Result<Self, DecodeError> {
         let (mut read, mut loader) = (ByteReader::new(image), Loader::default());
         let (index, count) = (read.varint()?, read.varint()?);
         if count > index.min(HISTORY_EVENTS as u64) {
@@ -46,7 +46,7 @@ impl Keyspace {
             if !segments(last).lt(segments(key)) {
                 return Err(read.wrong("a key out of its order"));
             }
-            loader.node(key, Record::decode(read.bytes()?)?)?;
+            loader.node(key, NodeRecord::decode(read.bytes()?)?)?;
             last = key;
         }
         read.end()?;

@@ -1,8 +1,8 @@
 //! The keyspace's rules, one by one.
 
 mod cleared;
-mod edges;
-mod forms;
+mod edge_cases;
+mod encoding;
 pub(crate) mod golden;
 mod image;
 mod model;
@@ -61,16 +61,16 @@ impl Keyspace {
         self.run(operation).expect("accepted")
     }
 
-    fn listing(&self) -> Vec<(Key, Record)> {
+    fn listing(&self) -> Vec<(Key, NodeRecord)> {
         self.nodes().collect()
     }
 
-    fn node(&self, key: &str) -> Record {
+    fn node(&self, key: &str) -> NodeRecord {
         self.record(key.as_bytes()).expect("the node is there")
     }
 
     fn watching(&mut self, key: &str, recursive: bool, stream: bool, since: u64) -> Watch {
-        self.watch(key.as_bytes(), WatchFor { recursive, stream, since }).expect("accepted")
+        self.watch(key.as_bytes(), WatchOptions { recursive, stream, since }).expect("accepted")
     }
 
     /// Returns the state of a member that has the past without the values of some events.
@@ -106,6 +106,6 @@ fn drained(watch: &mut Watch) -> Vec<(&'static str, String, u64)> {
     std::iter::from_fn(|| watch.ready()).map(|event| text(&event)).collect()
 }
 
-fn told(action: &'static str, key: &str, index: u64) -> (&'static str, String, u64) {
+fn event_parts(action: &'static str, key: &str, index: u64) -> (&'static str, String, u64) {
     (action, key.to_owned(), index)
 }

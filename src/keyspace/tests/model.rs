@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// Equal to the record and shape of the real one, for a given clock.
+/// Equal to the record and the event node of the real one, for a given clock.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Plain {
+pub(super) struct ModelNode {
     pub(super) value: Option<String>,
     pub(super) created: u64,
     pub(super) modified: u64,
@@ -15,19 +15,19 @@ pub(super) struct Plain {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct News {
+pub(super) struct ModelEvent {
     pub(super) action: Action,
     pub(super) key: String,
-    pub(super) node: Plain,
-    pub(super) prev: Option<Plain>,
+    pub(super) node: ModelNode,
+    pub(super) prev: Option<ModelNode>,
     pub(super) dir: bool,
     pub(super) refresh: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct ModelWatch {
     key: String,
-    what: WatchFor,
+    what: WatchOptions,
     pub(super) heard: Vec<u64>,
     /// Not taken yet.
     held: usize,
@@ -36,12 +36,12 @@ pub(super) struct Listener {
 
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    pub(super) nodes: BTreeMap<String, Plain>,
-    pub(super) past: Vec<Option<News>>,
-    pub(super) listeners: Vec<Listener>,
+    pub(super) nodes: BTreeMap<String, ModelNode>,
+    pub(super) past: Vec<Option<ModelEvent>>,
+    pub(super) listeners: Vec<ModelWatch>,
 }
 
-type Verdict = Result<News, (Code, String)>;
+type ModelResult = Result<ModelEvent, (Code, String)>;
 
 fn parents(key: &str) -> Vec<&str> {
     key.match_indices('/').skip(1).map(|(at, _)| &key[..at]).collect()
@@ -74,7 +74,7 @@ impl Model {
         Ok(())
     }
 
-    pub(super) fn apply(&mut self, operation: &Operation) -> Verdict {
+    pub(super) fn apply(&mut self, operation: &Operation) -> ModelResult {
         let string = |bytes: &Arc<[u8]>| String::from_utf8(bytes.to_vec()).unwrap();
         match operation {
             Operation::Set { key, dir, value, expires, refresh } => {
@@ -143,7 +143,7 @@ impl Model {
         mut value: String,
         expires: Option<Time>,
         refresh: bool,
-    ) -> Verdict {
+    ) -> ModelResult {
         match self.look(&key) {
             Err((Code::KeyNotFound, cause)) if refresh => return Err((Code::KeyNotFound, cause)),
             Err((Code::NotADirectory, cause)) => return Err((Code::NotADirectory, cause)),
@@ -158,7 +158,7 @@ impl Model {
         Ok(self.write(Action::Set, &key, (!dir).then_some(value), expires, prev, refresh))
     }
 
-    fn update(&mut self, key: String, value: String, expires: Option<Time>, refresh: bool) -> Verdict {
+    fn update(&mut self, key: String, value: String, expires: Option<Time>, refresh: bool) -> ModelResult {
         if key == "/" {
             return Err((Code::RootReadOnly, key));
         }
@@ -168,10 +168,10 @@ impl Model {
             if !value.is_empty() {
                 return Err((Code::NotAFile, key));
             }
-            let stored = Plain { expires, ..prev.clone() };
-            let shown = Plain { modified: self.index() + 1, ..stored.clone() };
+            let stored = ModelNode { expires, ..prev.clone() };
+            let shown = ModelNode { modified: self.index() + 1, ..stored.clone() };
             self.nodes.insert(key.clone(), stored);
-            return Ok(self.tell(Action::Update, &key, shown, Some(prev), true, refresh, &[]));
+            return Ok(self.emit(Action::Update, &key, shown, Some(prev), true, refresh, &[]));
         };
         let value = if refresh { old } else { value };
         Ok(self.write(Action::Update, &key, Some(value), expires, Some(prev), refresh))
@@ -201,33 +201,34 @@ impl Model {
         key: &str,
         value: Option<String>,
         expires: Option<Time>,
-        prev: Option<Plain>,
+        prev: Option<ModelNode>,
         refresh: bool,
-    ) -> News {
+    ) -> ModelEvent {
         let index = self.index() + 1;
         for path in parents(key) {
-            let dir = Plain { value: None, created: index, modified: index, expires: None };
+            let dir = ModelNode { value: None, created: index, modified: index, expires: None };
             self.nodes.entry(path.to_owned()).or_insert(dir);
         }
         let keeps = matches!(action, Action::Update | Action::CompareAndSwap);
         let created = prev.as_ref().filter(|_| keeps).map_or(index, |prev| prev.created);
         let dir = value.is_none();
-        let node = Plain { value, created, modified: index, expires };
+        let node = ModelNode { value, created, modified: index, expires };
         self.nodes.insert(key.to_owned(), node.clone());
-        self.tell(action, key, node, prev, dir, refresh, &[])
+        self.emit(action, key, node, prev, dir, refresh, &[])
     }
 
-    fn remove(&mut self, action: Action, key: &str) -> News {
+    fn remove(&mut self, action: Action, key: &str) -> ModelEvent {
         let prev = self.nodes.remove(key).unwrap();
         let mut gone: Vec<_> = self.nodes.keys().filter(|other| below(key, other)).cloned().collect();
         self.nodes.retain(|other, _| !gone.contains(other));
         gone.push(key.to_owned());
         let dir = prev.value.is_none();
-        let node = Plain { value: None, created: prev.created, modified: self.index() + 1, expires: None };
-        self.tell(action, key, node, Some(prev), dir, false, &gone)
+        let node =
+            ModelNode { value: None, created: prev.created, modified: self.index() + 1, expires: None };
+        self.emit(action, key, node, Some(prev), dir, false, &gone)
     }
 
-    pub(super) fn expire(&mut self, now: Time) -> Vec<News> {
+    pub(super) fn expire(&mut self, now: Time) -> Vec<ModelEvent> {
         let mut expired = vec![];
         loop {
             let due = self.nodes.iter().filter_map(|(key, node)| Some((node.expires?, key.clone()))).min();
@@ -237,17 +238,17 @@ impl Model {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn tell(
+    fn emit(
         &mut self,
         action: Action,
         key: &str,
-        node: Plain,
-        prev: Option<Plain>,
+        node: ModelNode,
+        prev: Option<ModelNode>,
         dir: bool,
         refresh: bool,
         gone: &[String],
-    ) -> News {
-        let news = News { action, key: key.to_owned(), node, prev, dir, refresh };
+    ) -> ModelEvent {
+        let news = ModelEvent { action, key: key.to_owned(), node, prev, dir, refresh };
         self.past.push(Some(news.clone()));
         if refresh {
             return news;
@@ -255,17 +256,17 @@ impl Model {
         for listener in &mut self.listeners {
             for path in gone {
                 if listener.key == *path {
-                    listener.hear(&news, true);
+                    listener.receive(&news, true);
                 }
             }
             if listener.key == key || below(&listener.key, key) {
-                listener.hear(&news, false);
+                listener.receive(&news, false);
             }
         }
         news
     }
 
-    pub(super) fn watch(&mut self, key: &str, what: WatchFor) -> Result<usize, String> {
+    pub(super) fn watch(&mut self, key: &str, what: WatchOptions) -> Result<usize, String> {
         let since = if what.since == 0 { self.index() + 1 } else { what.since };
         let oldest = (self.index() + 1).saturating_sub(HISTORY_EVENTS as u64).max(1);
         if since < oldest {
@@ -281,8 +282,8 @@ impl Model {
         });
         let heard: Vec<_> = found.map(|news| news.node.modified).into_iter().collect();
         let (held, hooked) = (heard.len(), heard.is_empty());
-        let what = WatchFor { since, ..what };
-        self.listeners.push(Listener { key: key.to_owned(), what, heard, held, hooked });
+        let what = WatchOptions { since, ..what };
+        self.listeners.push(ModelWatch { key: key.to_owned(), what, heard, held, hooked });
         Ok(self.listeners.len() - 1)
     }
 
@@ -291,8 +292,8 @@ impl Model {
     }
 }
 
-impl Listener {
-    fn hear(&mut self, news: &News, gone: bool) {
+impl ModelWatch {
+    fn receive(&mut self, news: &ModelEvent, gone: bool) {
         let same = self.key == news.key;
         let between = news.key.get(self.key.len()..).unwrap_or_default();
         let hidden = !same && format!("/{between}").replace("//", "/").contains("/_");

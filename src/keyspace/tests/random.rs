@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::model::{Model, News, Plain};
+use super::model::{Model, ModelEvent, ModelNode};
 use super::*;
 
 const SEGMENTS: [&str; 7] = ["a", "b", "ab", "_h", "a!", "z", "a-name-of-more-than-twenty-two-bytes"];
@@ -36,17 +36,17 @@ pub(super) fn operation(rng: &mut StdRng, clock: Time, index: u64) -> Operation 
     }
 }
 
-fn plain(shape: &Shape, at: Time) -> Plain {
-    assert_eq!(shape.ttl, shape.expires.map_or(0, |expires| remaining(at, expires)));
-    Plain {
-        value: shape.value.as_ref().map(|value| String::from_utf8(value.to_vec()).unwrap()),
-        created: shape.created,
-        modified: shape.modified,
-        expires: shape.expires,
+fn plain(node: &EventNode, at: Time) -> ModelNode {
+    assert_eq!(node.ttl, node.expires.map_or(0, |expires| remaining(at, expires)));
+    ModelNode {
+        value: node.value.as_ref().map(|value| String::from_utf8(value.to_vec()).unwrap()),
+        created: node.created,
+        modified: node.modified,
+        expires: node.expires,
     }
 }
 
-fn assert_same(event: &Event, news: &News, at: Time) {
+fn assert_same(event: &Event, news: &ModelEvent, at: Time) {
     assert_eq!((event.action, &*event.key), (news.action, news.key.as_bytes()));
     assert_eq!(plain(&event.node, at), news.node, "{news:?}");
     assert_eq!(event.prev.as_ref().map(|prev| plain(prev, at)), news.prev);
@@ -57,10 +57,10 @@ fn assert_same_nodes(space: &Keyspace, model: &Model) {
     let nodes: BTreeMap<_, _> = space
         .nodes()
         .map(|(key, record)| {
-            let Record { value, created, modified, expires, dir } = record;
+            let NodeRecord { value, created, modified, expires, dir } = record;
             let value = value.map(|value| String::from_utf8(value.to_vec()).unwrap());
             assert_eq!(dir, value.is_none());
-            (String::from_utf8(key.to_vec()).unwrap(), Plain { value, created, modified, expires })
+            (String::from_utf8(key.to_vec()).unwrap(), ModelNode { value, created, modified, expires })
         })
         .collect();
     assert_eq!(nodes, model.nodes);
@@ -68,7 +68,7 @@ fn assert_same_nodes(space: &Keyspace, model: &Model) {
 }
 
 #[test]
-fn random_operations_have_the_outcome_that_a_plain_model_has() {
+fn random_operations_match_a_plain_model() {
     for seed in 0..20 {
         let rng = &mut StdRng::seed_from_u64(seed);
         let (mut space, mut model, mut clock) = (Keyspace::new(), Model::default(), NOW);
@@ -98,7 +98,7 @@ fn random_operations_have_the_outcome_that_a_plain_model_has() {
 }
 
 #[test]
-fn watches_hear_what_they_hear_in_a_plain_model() {
+fn watches_get_the_events_of_a_plain_model() {
     for seed in 0..40 {
         let rng = &mut StdRng::seed_from_u64(1_000 + seed);
         let (mut space, mut model, mut clock) = (Keyspace::new(), Model::default(), NOW);
@@ -113,7 +113,7 @@ fn watches_hear_what_they_hear_in_a_plain_model() {
                         1 => rng.random_range(model.index().saturating_sub(20)..model.index() + 5),
                         _ => 0,
                     };
-                    let what = WatchFor { recursive: rng.random(), stream: rng.random(), since };
+                    let what = WatchOptions { recursive: rng.random(), stream: rng.random(), since };
                     let key = key(rng);
                     match (space.watch(key.as_bytes(), what), model.watch(&key, what)) {
                         (Ok(watch), Ok(number)) => {
@@ -156,7 +156,7 @@ fn watches_hear_what_they_hear_in_a_plain_model() {
 }
 
 /// Applies random operations, expiries and reservations.
-pub(super) fn stir(space: &mut Keyspace, rng: &mut StdRng, rounds: usize, clock: &mut Time) {
+pub(super) fn apply_random(space: &mut Keyspace, rng: &mut StdRng, rounds: usize, clock: &mut Time) {
     for _ in 0..rounds {
         *clock += rng.random_range(0..SECOND);
         match rng.random_range(0..50) {
@@ -171,7 +171,7 @@ pub(super) fn stir(space: &mut Keyspace, rng: &mut StdRng, rounds: usize, clock:
 }
 
 #[test]
-fn a_mirror_that_carries_out_the_changes_rebuilds_the_same_state() {
+fn a_mirror_that_applies_the_changes_rebuilds_the_same_state() {
     for seed in 0..20 {
         let rng = &mut StdRng::seed_from_u64(2_000 + seed);
         let (mut space, mut clock) = (Keyspace::new(), NOW);
@@ -180,13 +180,13 @@ fn a_mirror_that_carries_out_the_changes_rebuilds_the_same_state() {
         for _ in 0..60 {
             let before = space.index();
             let rounds = rng.random_range(0..40);
-            stir(&mut space, rng, rounds, &mut clock);
-            let Changes { removed, touched, .. } = space.take_changes();
+            apply_random(&mut space, rng, rounds, &mut clock);
+            let Changes { removed, written, .. } = space.take_changes();
             for dir in removed {
                 let (from, to) = path::bounds(&dir);
                 mirror.retain(|key, _| *key != *dir && !(&from..&to).contains(&key));
             }
-            for key in touched {
+            for key in written {
                 let mut bytes = vec![];
                 match space.record(&key) {
                     Some(record) => {
@@ -207,7 +207,7 @@ fn a_mirror_that_carries_out_the_changes_rebuilds_the_same_state() {
             }
             let mut loader = Loader::default();
             for (key, bytes) in entries {
-                loader.node(key, Record::decode(bytes).unwrap()).unwrap();
+                loader.node(key, NodeRecord::decode(bytes).unwrap()).unwrap();
             }
             for (index, bytes) in &events {
                 loader.event(*index, HistoryEntry::decode(bytes).unwrap()).unwrap();
@@ -215,7 +215,7 @@ fn a_mirror_that_carries_out_the_changes_rebuilds_the_same_state() {
             let mut rebuilt = loader.finish(space.index()).unwrap();
             assert_eq!(rebuilt.digest(), space.digest(), "seed {seed}");
             let onward = |space: &mut Keyspace| {
-                stir(space, &mut StdRng::seed_from_u64(seed), 20, &mut clock.clone());
+                apply_random(space, &mut StdRng::seed_from_u64(seed), 20, &mut clock.clone());
             };
             onward(&mut rebuilt);
             let mut copy = Keyspace::of_image(&space.image()).unwrap();

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::random::{key, operation, stir};
+use super::random::{apply_random, key, operation};
 use super::*;
 
 /// Returns the state after a snapshot of `space`.
@@ -33,17 +33,17 @@ fn ended(watch: &mut Watch) -> bool {
 }
 
 #[test]
-fn watches_hear_over_a_replacement_what_they_would_have_heard_live() {
+fn watches_get_the_same_events_over_a_replacement_as_live() {
     for seed in 0..60 {
         let rng = &mut StdRng::seed_from_u64(4_000 + seed);
         let (mut live, mut clock) = (Keyspace::new(), NOW);
-        stir(&mut live, rng, 200, &mut clock);
+        apply_random(&mut live, rng, 200, &mut clock);
         let mut lagging = snapshot(&live);
         for round in 0..5 {
             let mut pairs = vec![];
             for _ in 0..40 {
                 let since = rng.random_range(0..2) * (live.index() + rng.random_range(1..20));
-                let what = WatchFor { recursive: rng.random(), stream: rng.random(), since };
+                let what = WatchOptions { recursive: rng.random(), stream: rng.random(), since };
                 let key = key(rng);
                 let [one, other] =
                     [&mut live, &mut lagging].map(|space| space.watch(key.as_bytes(), what).unwrap());
@@ -67,7 +67,7 @@ fn watches_hear_over_a_replacement_what_they_would_have_heard_live() {
             assert_eq!(lagging.counts().watchers, live.counts().watchers);
             // Waiting watches continue live.
             for space in [&mut live, &mut lagging] {
-                stir(space, &mut StdRng::seed_from_u64(seed), 30, &mut clock.clone());
+                apply_random(space, &mut StdRng::seed_from_u64(seed), 30, &mut clock.clone());
             }
             clock += 30 * SECOND;
             for (key, what, one, other) in &mut pairs {
@@ -79,7 +79,7 @@ fn watches_hear_over_a_replacement_what_they_would_have_heard_live() {
 }
 
 #[test]
-fn a_watch_whose_events_the_new_window_does_not_hold_ends() {
+fn a_watch_ends_when_the_new_window_lacks_its_events() {
     let (mut behind, mut ahead) = apart(&["/k"], &[]);
     let mut stream = behind.watching("/other", true, true, 0);
     let mut poll = behind.watching("/other", false, false, 0);
@@ -92,16 +92,17 @@ fn a_watch_whose_events_the_new_window_does_not_hold_ends() {
     assert!(ended(&mut stream) && ended(&mut poll));
     assert_eq!(
         drained(&mut later),
-        [told("set", "/k", 1_500)],
+        [event_parts("set", "/k", 1_500)],
         "one that begins within the window misses nothing"
     );
     assert_eq!((behind.counts().watchers, behind.hub.held()), (0, 0));
-    let error = behind.watch(b"/other", WatchFor { recursive: true, stream: true, since: 2 }).unwrap_err();
+    let error =
+        behind.watch(b"/other", WatchOptions { recursive: true, stream: true, since: 2 }).unwrap_err();
     assert_eq!(error.code, Code::HistoryCleared);
 }
 
 #[test]
-fn a_window_that_reaches_back_to_the_next_event_is_enough() {
+fn a_window_that_reaches_back_to_the_next_event_is_sufficient() {
     let (mut behind, mut ahead) = apart(&["/k"], &[]);
     let mut stream = behind.watching("/k", false, true, 0);
     for _ in 0..1_000 {
@@ -111,7 +112,7 @@ fn a_window_that_reaches_back_to_the_next_event_is_enough() {
     let heard = drained(&mut stream);
     assert_eq!((heard.len(), heard[0].2, heard[999].2), (1_000, 2, 1_001));
     behind.ok(set_op("/k", "v"));
-    assert_eq!(drained(&mut stream), [told("set", "/k", 1_002)]);
+    assert_eq!(drained(&mut stream), [event_parts("set", "/k", 1_002)]);
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_stream_that_catches_up_with_a_whole_window_is_not_overrun_by_the_next_event
 }
 
 #[test]
-fn who_waits_is_woken() {
+fn a_waiting_task_is_woken() {
     let (mut behind, ahead) = apart(&["/k"], &[set_op("/k", "w")]);
     let mut watch = behind.watching("/k", false, false, 0);
     let mut next = pin!(watch.next());
@@ -143,21 +144,21 @@ fn who_waits_is_woken() {
 }
 
 #[test]
-fn changes_are_forgotten_and_counters_go_on() {
+fn changes_are_cleared_and_counters_continue() {
     let (mut behind, ahead) = apart(&["/a", "/b"], &[delete_op("/a", false, false), set_op("/c", "v")]);
     behind.note_get(true);
     let before = behind.counts();
     assert_eq!(behind.changed(), 2);
     behind.replace(ahead);
     assert_eq!((behind.counts(), behind.index(), behind.changed()), (before, 4, 0));
-    let Changes { removed, touched, .. } = behind.take_changes();
-    assert_eq!((removed.len(), touched.len()), (0, 0));
+    let Changes { removed, written, .. } = behind.take_changes();
+    assert_eq!((removed.len(), written.len()), (0, 0));
     behind.ok(set_op("/d", "v"));
     assert_eq!((behind.changed(), behind.counts().sets_success), (1, before.sets_success + 1));
 }
 
 #[test]
-fn expiry_is_that_of_the_new_state() {
+fn the_expiry_is_that_of_the_new_state() {
     let mut behind = Keyspace::with(&["/gone"]);
     behind.ok(lasting(set_op("/gone", "v"), 5));
     let mut ahead = snapshot(&behind);

@@ -6,7 +6,7 @@ use super::golden::{Words, play_all};
 use super::*;
 
 #[derive(Default)]
-struct Stage {
+struct ScriptState {
     space: Keyspace,
     watches: Vec<(String, Watch)>,
 }
@@ -36,37 +36,45 @@ fn node(dir: bool, value: Option<&Value>, expires: Option<Time>, indexes: (u64, 
     format!("@{}/{}{dir}{value}{}", indexes.0, indexes.1, until.unwrap_or_default())
 }
 
-fn record(record: &Record) -> String {
+fn record(record: &NodeRecord) -> String {
     node(record.dir, record.value.as_ref(), record.expires, (record.created, record.modified))
 }
 
-fn shape(shape: &Shape) -> String {
-    let ttl =
-        if shape.expires.is_some() || shape.ttl != 0 { format!(" ttl {}", shape.ttl) } else { String::new() };
-    node(shape.dir, shape.value.as_ref(), shape.expires, (shape.created, shape.modified)) + &ttl
+fn event_node(event_node: &EventNode) -> String {
+    let ttl = if event_node.expires.is_some() || event_node.ttl != 0 {
+        format!(" ttl {}", event_node.ttl)
+    } else {
+        String::new()
+    };
+    node(
+        event_node.dir,
+        event_node.value.as_ref(),
+        event_node.expires,
+        (event_node.created, event_node.modified),
+    ) + &ttl
 }
 
 fn event(event: &Event) -> String {
     let refresh = if event.refresh { " refresh" } else { "" };
-    let prev = event.prev.as_ref().map(|prev| format!(", was {}", shape(prev))).unwrap_or_default();
-    format!("{} {} {}{refresh}{prev}", event.action.word(), lossy(&event.key), shape(&event.node))
+    let prev = event.prev.as_ref().map(|prev| format!(", was {}", event_node(prev))).unwrap_or_default();
+    format!("{} {} {}{refresh}{prev}", event.action.word(), lossy(&event.key), event_node(&event.node))
 }
 
-fn heard(watch: &mut Watch) -> String {
+fn received(watch: &mut Watch) -> String {
     let events: Vec<_> =
         drained(watch).into_iter().map(|(word, key, index)| format!("{word} {key} {index}")).collect();
     if events.is_empty() { "nothing".to_owned() } else { events.join(", ") }
 }
 
-fn view(key: &str, view: View<'_>) -> String {
-    let stamp = |view: &View<'_>| {
+fn view(key: &str, view: NodeView<'_>) -> String {
+    let stamp = |view: &NodeView<'_>| {
         node(view.kind() == NodeKind::Dir, view.value(), view.expires(), (view.created(), view.modified()))
     };
     let children = view.children().map(|(name, child)| format!("  {} {}", lossy(name), stamp(&child)));
     lines(std::iter::once(format!("{key} {}", stamp(&view))).chain(children), |line| line)
 }
 
-fn run(stage: &mut Stage, words: &mut Words) -> String {
+fn run(stage: &mut ScriptState, words: &mut Words) -> String {
     let space = &mut stage.space;
     match words.next().as_str() {
         "get" => lines(words.keys(), |key| {
@@ -102,15 +110,15 @@ fn run(stage: &mut Stage, words: &mut Words) -> String {
             String::new()
         }
         "counts" => {
-            let counts = format!("{:?}", space.counts()).replace("Counts { ", "").replace(" }", "");
+            let counts = format!("{:?}", space.counts()).replace("StoreStats { ", "").replace(" }", "");
             counts.split(", ").filter(|count| !count.ends_with(": 0")).collect::<Vec<_>>().join(", ")
         }
         "changes" => {
-            let Changes { mut removed, mut touched, .. } = space.take_changes();
+            let Changes { mut removed, mut written, .. } = space.take_changes();
             removed.sort();
-            touched.sort();
+            written.sort();
             let list = |keys: &[Key]| keys.iter().map(|key| format!(" {}", lossy(key))).collect::<String>();
-            format!("removed{}\ntouched{}", list(&removed), list(&touched))
+            format!("removed{}\ntouched{}", list(&removed), list(&written))
         }
         "watch" => watch(stage, words),
         "drop-watches" => {
@@ -118,7 +126,7 @@ fn run(stage: &mut Stage, words: &mut Words) -> String {
             String::new()
         }
         "heard" => {
-            let heard = lines(&mut stage.watches, |(key, watch)| format!("{key}: {}", heard(watch)));
+            let heard = lines(&mut stage.watches, |(key, watch)| format!("{key}: {}", received(watch)));
             format!("{heard}\n{} waiting", space.counts().watchers)
         }
         change => apply(space, change, words),
@@ -126,8 +134,8 @@ fn run(stage: &mut Stage, words: &mut Words) -> String {
 }
 
 /// Registers a watch of each key. What one from the past is sent is the answer; the others wait for `heard`.
-fn watch(stage: &mut Stage, words: &mut Words) -> String {
-    let what = WatchFor {
+fn watch(stage: &mut ScriptState, words: &mut Words) -> String {
+    let what = WatchOptions {
         recursive: words.flag("recursive"),
         stream: words.flag("stream"),
         since: words.option("since").unwrap_or(0),
@@ -135,7 +143,7 @@ fn watch(stage: &mut Stage, words: &mut Words) -> String {
     let answers = words.keys().into_iter().map(|key| match stage.space.watch(key.as_bytes(), what) {
         Err(error) => format!("{key}: {error}"),
         Ok(mut watch) if what.since > 0 => {
-            let sent = heard(&mut watch);
+            let sent = received(&mut watch);
             stage.watches.extend((sent == "nothing").then(|| (key.clone(), watch)));
             format!("{key}: {sent}")
         }

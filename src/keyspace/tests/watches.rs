@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn an_overrun_stream_hands_out_what_was_buffered_and_ends() {
+async fn an_overrun_stream_returns_its_buffered_events_and_ends() {
     let mut space = Keyspace::new();
     let mut stream = space.watching("/k", false, true, 0);
     for _ in 0..1_000 {
@@ -44,7 +44,7 @@ fn a_stream_that_holds_64_mib_of_values_ends_with_the_next_event() {
 }
 
 #[test]
-fn a_dropped_watch_is_not_counted_and_the_next_registration_forgets_it() {
+fn a_dropped_watch_is_not_counted_and_is_removed_by_the_next_registration() {
     let mut space = Keyspace::new();
     for round in 0..1_000 {
         let watch = space.watching(&format!("/{round}"), false, true, 0);
@@ -72,19 +72,19 @@ fn a_watch_may_outlive_the_keyspace() {
 }
 
 #[derive(Default)]
-struct Bell(AtomicUsize);
+struct WakeCounter(AtomicUsize);
 
-impl Wake for Bell {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 #[test]
-fn a_waiting_task_is_woken_and_a_given_up_wait_loses_no_event() {
+fn a_waiting_task_is_woken_and_a_cancelled_wait_loses_no_event() {
     let mut space = Keyspace::new();
     let mut watch = space.watching("/k", false, true, 0);
-    let bell = Arc::new(Bell::default());
+    let bell = Arc::new(WakeCounter::default());
     let waker = Waker::from(Arc::clone(&bell));
     let mut context = Context::from_waker(&waker);
     {
@@ -98,9 +98,9 @@ fn a_waiting_task_is_woken_and_a_given_up_wait_loses_no_event() {
 }
 
 #[test]
-fn a_dropped_watch_keeps_nothing_of_the_task_that_waited_for_it() {
+fn a_dropped_watch_keeps_no_waker() {
     let mut space = Keyspace::new();
-    let bell = Arc::new(Bell::default());
+    let bell = Arc::new(WakeCounter::default());
     for stream in [false, true] {
         let mut watch = space.watching("/k", false, stream, 0);
         let waker = Waker::from(Arc::clone(&bell));
@@ -127,7 +127,7 @@ fn all_watchers_of_a_key_are_notified() {
 }
 
 #[test]
-fn thousands_that_leave_one_key_at_once_are_forgotten_and_the_others_stay() {
+fn thousands_of_dropped_watches_of_one_key_are_removed_and_the_others_stay() {
     let mut space = Keyspace::new();
     let (leaving, mut staying): (Vec<_>, Vec<_>) = (0..4_000)
         .map(|n| (n % 4 != 0, space.watching("/k", false, true, 0)))
@@ -140,7 +140,7 @@ fn thousands_that_leave_one_key_at_once_are_forgotten_and_the_others_stay() {
 }
 
 #[tokio::test]
-async fn events_cross_from_the_thread_that_applies() {
+async fn events_reach_other_threads_from_the_applying_one() {
     let mut space = Keyspace::new();
     let mut streams: Vec<_> = (0..8).map(|_| space.watching("/k", false, true, 0)).collect();
     let leaving: Vec<_> = (0..64).map(|_| space.watching("/k", false, true, 0)).collect();
@@ -163,7 +163,7 @@ async fn events_cross_from_the_thread_that_applies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_begins_in_the_past_gets_one_event_and_is_silent_for_ever() {
+async fn a_stream_that_begins_in_the_past_gets_one_event_and_no_more() {
     let mut space = Keyspace::with(&["/k", "/k"]);
     let mut stream = space.watching("/k", false, true, 1);
     assert_eq!(space.counts().watchers, 0);
@@ -176,7 +176,7 @@ async fn a_stream_that_begins_in_the_past_gets_one_event_and_is_silent_for_ever(
 }
 
 #[test]
-fn a_watch_says_the_index_at_which_it_was_accepted() {
+fn a_watch_returns_the_index_at_which_it_was_accepted() {
     let mut space = Keyspace::with(&["/k", "/k"]);
     assert_eq!(space.watching("/k", false, false, 1).index, 2);
     assert_eq!(space.watching("/k", false, false, 0).index, 2);

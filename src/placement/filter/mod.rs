@@ -81,7 +81,7 @@ impl Filter {
     pub(super) fn apply<'n>(
         self,
         request: &Request,
-        wishes: &[&Expression],
+        expressions: &[&Expression],
         nodes: Vec<&'n Node>,
         dialect: Dialect,
     ) -> Result<Vec<&'n Node>, String> {
@@ -94,7 +94,7 @@ impl Filter {
             Self::Dependency => affinity::dependencies(request, nodes),
             Self::Affinity | Self::Constraint | Self::Whitelist => {
                 let mut nodes = nodes;
-                for expr in wishes.iter().filter(|expr| Some(expr.kind) == self.kind()) {
+                for expr in expressions.iter().filter(|expr| Some(expr.kind) == self.kind()) {
                     nodes = keep(nodes, |node| meets(expr, node, dialect))
                         .ok_or_else(|| refused(expr, dialect))?;
                 }
@@ -106,7 +106,7 @@ impl Filter {
     /// Returns its requirements, as Swarm lists them.
     pub(super) fn conditions(self, request: &Request) -> Vec<String> {
         let parsed = |kind| {
-            let texts = request.wishes.of(kind);
+            let texts = request.expressions.of(kind);
             texts.filter_map(move |text| Expression::parse(kind, text, 0, Dialect::Swarm).ok())
         };
         match self {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::super::Dialect;
-use super::super::facts::{Binding, Container, Node};
+use super::super::facts::{Container, Node, PortBinding};
 use super::super::request::Request;
 use super::keep;
 
@@ -39,7 +39,7 @@ pub(super) fn conditions(request: &Request) -> Vec<String> {
 }
 
 /// Returns whether a container uses the port, or requested it and may start again.
-fn uses_port(other: &Container, wanted: &Binding, dialect: Dialect) -> bool {
+fn uses_port(other: &Container, wanted: &PortBinding, dialect: Dialect) -> bool {
     let bound = other.ports.iter().any(|has| {
         let meet = has.is_everywhere() || wanted.is_everywhere() || has.ip == wanted.ip;
         meet && same_port(has, wanted, dialect)
@@ -58,13 +58,13 @@ fn takes_exposed(other: &Container, exposed: &str, dialect: Dialect) -> bool {
     dialect == Dialect::Plain && uses_port(other, &exposed_port(exposed), dialect)
 }
 
-fn exposed_port(text: &str) -> Binding {
+fn exposed_port(text: &str) -> PortBinding {
     let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    Binding { ip: String::new(), host_port: port.to_owned(), protocol: protocol.to_owned() }
+    PortBinding { ip: String::new(), host_port: port.to_owned(), protocol: protocol.to_owned() }
 }
 
 /// Returns whether two ports are the same. Swarm compares the texts and ignores the protocol.
-fn same_port(one: &Binding, other: &Binding, dialect: Dialect) -> bool {
+fn same_port(one: &PortBinding, other: &PortBinding, dialect: Dialect) -> bool {
     if one.host_port.is_empty() || other.host_port.is_empty() {
         return false;
     }

@@ -1,6 +1,6 @@
 //! Four nodes, and what real Swarm chose among them.
 
-mod plain;
+mod dialect;
 mod ranking;
 mod swarm;
 
@@ -16,8 +16,8 @@ fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-fn port(ip: &str, host_port: &str, protocol: &str) -> Binding {
-    Binding { ip: ip.to_owned(), host_port: host_port.to_owned(), protocol: protocol.to_owned() }
+fn port(ip: &str, host_port: &str, protocol: &str) -> PortBinding {
+    PortBinding { ip: ip.to_owned(), host_port: host_port.to_owned(), protocol: protocol.to_owned() }
 }
 
 fn node(number: usize, labelled: &[(&str, &str)]) -> Node {
@@ -60,7 +60,7 @@ fn nodes() -> Vec<Node> {
 fn request(expressions: &[&str]) -> Request {
     let mut request = Request::default();
     for text in expressions {
-        request.wishes.add(text).expect("it is of a kind that there is");
+        request.expressions.add(text).expect("it is of a kind that there is");
     }
     request
 }

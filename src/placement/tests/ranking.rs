@@ -21,7 +21,7 @@ fn strategies_have_swarms_names() {
 }
 
 #[test]
-fn spread_and_binpack_are_each_others_reverse_but_for_health_and_ties() {
+fn spread_and_binpack_are_opposite_except_for_health_and_ties() {
     let anything = Request::default();
     assert_eq!(outcome(&rules(Strategy::Spread), &anything, &nodes()), "n2,n3,n0,n1");
     assert_eq!(outcome(&rules(Strategy::Binpack), &anything, &nodes()), "n0,n1,n2,n3");
@@ -33,7 +33,7 @@ fn spread_and_binpack_are_each_others_reverse_but_for_health_and_ties() {
 }
 
 #[test]
-fn a_node_may_be_given_a_twentieth_more_than_it_has() {
+fn a_node_may_be_overcommitted_by_a_twentieth() {
     let nodes = [Node { memory: 100 << 30, ..node(0, &[]) }];
     let ask = |memory: i64| {
         outcome(&rules(Strategy::Spread), &Request { memory: memory << 30, ..Request::default() }, &nodes)
@@ -44,7 +44,7 @@ fn a_node_may_be_given_a_twentieth_more_than_it_has() {
 }
 
 #[test]
-fn binpack_fills_what_is_fuller() {
+fn binpack_prefers_the_fuller_node() {
     let used = |number: usize, gib: i64| Node {
         memory: 4 << 30,
         containers: vec![reserved(0, gib << 30)],
@@ -58,7 +58,7 @@ fn binpack_fills_what_is_fuller() {
 }
 
 #[test]
-fn what_is_asked_for_is_spread_by_size_and_what_is_not_by_number() {
+fn requests_with_sizes_are_spread_by_size_and_others_by_count() {
     let run = |cpus: i64| {
         let mut nodes = [Node { cpus: 20, ..node(0, &[]) }, Node { cpus: 40, ..node(1, &[]) }];
         for _ in 0..60 {
@@ -76,7 +76,7 @@ fn what_is_asked_for_is_spread_by_size_and_what_is_not_by_number() {
 }
 
 #[test]
-fn random_takes_any_and_looks_at_no_size() {
+fn random_ignores_sizes() {
     let request = Request { memory: i64::MAX, ..Request::default() };
     let nodes = nodes();
     let mut first = std::collections::BTreeSet::new();

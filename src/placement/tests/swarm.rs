@@ -21,7 +21,7 @@ fn through(text: &str, soft: usize) -> String {
 }
 
 #[test]
-fn each_expression_chooses_what_swarm_chose() {
+fn each_expression_chooses_the_nodes_that_swarm_chose() {
     let mut rows = 0;
     for row in include_str!("swarm.tsv").lines() {
         let mut columns = row.split('\t');
@@ -34,7 +34,7 @@ fn each_expression_chooses_what_swarm_chose() {
 }
 
 #[test]
-fn what_is_asked_for_is_listed_up_to_the_filter_that_fails() {
+fn requirements_are_listed_up_to_the_filter_that_fails() {
     let nobody =
         "ERR Unable to find a node that satisfies the following conditions \n[available container slots]";
     let check = |expressions: &[&str], expected: &str| {
@@ -60,7 +60,7 @@ fn what_is_asked_for_is_listed_up_to_the_filter_that_fails() {
 }
 
 #[test]
-fn soft_expressions_are_given_up_together() {
+fn soft_expressions_are_dropped_together() {
     let check = |expressions: &[&str], expected: &str| {
         assert_eq!(outcome(&swarm(), &request(expressions), &nodes()), expected, "{expressions:?}");
     };
@@ -70,7 +70,7 @@ fn soft_expressions_are_given_up_together() {
 }
 
 #[test]
-fn without_nodes_or_without_healthy_ones_that_is_said() {
+fn missing_nodes_and_missing_healthy_nodes_are_reported() {
     let none = "ERR No healthy node available in the cluster";
     assert_eq!(outcome(&swarm(), &Request::default(), &[]), none);
     let rules = Rules { filters: vec![Filter::Constraint], ..swarm() };
@@ -80,7 +80,7 @@ fn without_nodes_or_without_healthy_ones_that_is_said() {
 }
 
 #[test]
-fn dependencies_are_found_by_name_and_by_the_beginning_of_an_id() {
+fn dependencies_are_found_by_name_and_by_id_prefix() {
     let with = |change: fn(&mut Request)| {
         let mut request = Request::default();
         change(&mut request);
@@ -120,7 +120,7 @@ fn ports_are_compared_as_text_whatever_the_protocol() {
 }
 
 #[test]
-fn on_the_hosts_network_exposed_ports_meet_only_each_other() {
+fn on_the_host_network_exposed_ports_conflict_only_with_each_other() {
     let host = Container { host_network: true, exposed: texts(&["80/tcp"]), ..container("cc", &["/host"]) };
     let nodes = [Node { containers: vec![host], ..node(0, &[]) }];
     let exposing = |port: &str| {
@@ -153,18 +153,18 @@ fn a_node_with_as_many_containers_as_it_has_slots_is_full() {
 }
 
 #[test]
-fn expressions_come_from_labels_first_and_leave_the_environment() {
+fn expressions_come_from_labels_first_and_are_removed_from_the_environment() {
     let env = texts(&["A=b", "constraint:st==ssd", "URL=http://h:1", "reschedule:on-node-failure"]);
     let labelled = labels(&[
         ("com.docker.swarm.constraints", r#"["region==us*"]"#),
         ("com.docker.swarm.affinities", "no list"),
     ]);
-    let (wishes, kept) = collect(&env, &labelled);
+    let (expressions, kept) = collect(&env, &labelled);
     assert_eq!(kept, ["A=b", "URL=http://h:1"]);
-    assert_eq!(wishes.reschedule, ["on-node-failure"]);
+    assert_eq!(expressions.reschedule, ["on-node-failure"]);
     let constraint = |text: &str| (ExpressionKind::Constraint, text.to_owned());
-    assert_eq!(wishes.expressions, [constraint("region==us*"), constraint("st==ssd")]);
-    assert_eq!(outcome(&swarm(), &Request { wishes, ..Request::default() }, &nodes()), "n0");
+    assert_eq!(expressions.expressions, [constraint("region==us*"), constraint("st==ssd")]);
+    assert_eq!(outcome(&swarm(), &Request { expressions, ..Request::default() }, &nodes()), "n0");
 }
 
 #[test]

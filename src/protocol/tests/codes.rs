@@ -28,7 +28,7 @@ fn each_code_has_its_status_and_every_other_is_a_bad_request() {
 }
 
 #[test]
-fn every_defined_code_has_a_sentence_of_its_own() {
+fn every_defined_code_has_its_own_message() {
     let defined = (100..=110).chain(200..=212).chain(300..=301).chain(400..=404).chain([500]);
     let sentences: Vec<_> = defined.map(|code| ErrorCode(code).message()).collect();
     let mut unique = sentences.clone();

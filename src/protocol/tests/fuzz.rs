@@ -76,7 +76,7 @@ fn each_round(mut check: impl FnMut(u64, &mut StdRng)) {
 }
 
 #[test]
-fn any_request_gives_parameters_or_a_complaint_of_bounded_size() {
+fn any_request_gives_parameters_or_an_error_of_bounded_size() {
     let methods = [Method::Head, Method::Get, Method::Put, Method::Post, Method::Delete];
     let (mut good, mut bad) = (0, 0);
     each_round(|seed, random| {
@@ -131,7 +131,7 @@ fn any_path_is_clean_after_one_redirect() {
 }
 
 #[test]
-fn any_bytes_become_a_json_string_of_what_they_say() {
+fn any_bytes_become_a_json_string_that_decodes_to_them() {
     each_round(|seed, random| {
         let text = text(random);
         let mut out = b"kept".to_vec();
@@ -149,7 +149,7 @@ fn any_bytes_become_a_json_string_of_what_they_say() {
 }
 
 #[test]
-fn any_time_is_one_a_calendar_reads_back() {
+fn any_time_is_formatted_as_one_that_parses_back() {
     each_round(|seed, random| {
         let nanoseconds: i64 = random.random();
         let mut out = Vec::new();

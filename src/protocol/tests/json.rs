@@ -37,7 +37,7 @@ fn strings_are_escaped_as_go_escapes_them() {
 }
 
 #[test]
-fn what_needs_an_escape_is_found_at_every_place_of_a_block() {
+fn bytes_that_need_an_escape_are_found_at_every_position_of_a_block() {
     for length in 0..70 {
         for at in 0..length {
             let marks: [(&[u8], &str); 5] = [

@@ -19,7 +19,7 @@ fn error(read: Result<Params, ErrorBody>) -> (u16, String) {
 }
 
 #[test]
-fn the_body_wins_over_the_query_and_the_first_over_the_second() {
+fn the_body_overrides_the_query_and_the_first_value_the_second() {
     assert_eq!(put("value=q", "value=b").unwrap().value, b"b");
     assert_eq!(put("value=q", "value=").unwrap().value, b"");
     assert_eq!(put("value=q", "ttl=5").unwrap().value, b"q");
@@ -59,7 +59,7 @@ fn values_are_decoded_as_forms_are() {
 }
 
 #[test]
-fn bad_encodings_are_named_and_a_semicolon_overrules_them() {
+fn bad_encodings_are_reported_and_a_semicolon_takes_precedence() {
     let escape = |text: &str| (210, format!("invalid URL escape {text}"));
     let semicolon = (210, "invalid semicolon separator in query".to_owned());
     for (text, wanted) in [
@@ -111,7 +111,7 @@ fn the_content_type_decides_whether_the_body_is_a_form() {
 }
 
 #[test]
-fn a_bad_content_type_is_the_first_complaint() {
+fn a_bad_content_type_is_the_first_error() {
     let table: &[(&[u8], &str)] = &[
         (b";", "mime: no media type"),
         (b"/", "mime: no media type"),
@@ -139,7 +139,7 @@ fn a_bad_content_type_is_the_first_complaint() {
 }
 
 #[test]
-fn booleans_are_gos() {
+fn booleans_are_parsed_as_go_does() {
     for (words, wanted) in [("1 t T TRUE true True", true), ("0 f F FALSE false False", false)] {
         for word in words.split(' ') {
             let params = get(&format!("recursive={word}&prevExist={word}")).unwrap();
@@ -171,7 +171,7 @@ fn numbers_are_decimal_digits_of_64_bits() {
 }
 
 #[test]
-fn the_first_complaint_in_etcds_order_wins() {
+fn the_first_error_in_etcds_order_is_returned() {
     let order = [
         ("prevIndex=x", 203, "invalid value for \"prevIndex\""),
         ("waitIndex=x", 203, "invalid value for \"waitIndex\""),

@@ -23,7 +23,7 @@ fn clean_paths_are_decoded_and_kept() {
 }
 
 #[test]
-fn others_are_redirected_to_what_they_mean() {
+fn unclean_paths_redirect_to_their_clean_form() {
     let table = [
         ("", "/"),
         ("//", "/"),
@@ -54,14 +54,14 @@ fn others_are_redirected_to_what_they_mean() {
 }
 
 #[test]
-fn what_is_no_path_is_bad() {
+fn an_invalid_path_is_a_bad_request() {
     for raw in ["*", "x", "/v2/keys/%zz", "/v2/keys/%", "/v2/keys/%2", "/a\x01", "/a\x7f", "/%é"] {
         assert_eq!(clean(raw), CleanPath::Bad, "{raw:?}");
     }
 }
 
 #[test]
-fn a_redirect_takes_its_query_along() {
+fn a_redirect_keeps_its_query() {
     for (query, wanted) in [("", "/p"), ("a=b&c=d;%zz#e", "/p?a=b&c=d;%zz#e"), ("ü=€", "/p?%c3%bc=%e2%82%ac")]
     {
         assert_eq!(location("/p", query), wanted);

@@ -5,7 +5,7 @@ use crate::registrar::engine::ExecResult;
 /// How much of the command's output a message shows.
 const MAX_OUTPUT_BYTES: usize = 200;
 
-pub(super) fn verdict(ran: &ExecResult) -> Result<(), String> {
+pub(super) fn check_exit(ran: &ExecResult) -> Result<(), String> {
     if ran.code == 0 {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use hyper::{Method, Request, StatusCode, Version};
 
 use super::CheckTarget;
 use super::net::{CHECK_USER_AGENT, CheckStage, innermost, open, uri};
-use crate::http::client::driven;
+use crate::http::client::drive;
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 const MAX_HEAD_BYTES: u32 = 16 << 10;
@@ -60,32 +60,32 @@ pub(super) async fn probe(
         .max_header_list_size(MAX_HEAD_BYTES)
         .handshake::<_, Bytes>(stream)
         .await
-        .map_err(|error| no_answer(&error))?;
+        .map_err(|error| describe_error(&error))?;
     let answer = async {
-        let mut sender = sender.ready().await.map_err(|error| no_answer(&error))?;
-        let (response, mut question) =
-            sender.send_request(request, false).map_err(|error| no_answer(&error))?;
-        question.send_data(asking(service), true).map_err(|error| no_answer(&error))?;
-        let response = response.await.map_err(|error| no_answer(&error))?;
+        let mut sender = sender.ready().await.map_err(|error| describe_error(&error))?;
+        let (response, mut stream) =
+            sender.send_request(request, false).map_err(|error| describe_error(&error))?;
+        stream.send_data(encode_request(service), true).map_err(|error| describe_error(&error))?;
+        let response = response.await.map_err(|error| describe_error(&error))?;
         if response.status() != StatusCode::OK {
             return Err(format!("returned {}, which is not gRPC", response.status()));
         }
         // An error may come without a message, in the response headers alone.
         if let Some(code) = code(response.headers()) {
-            verdict(code, service)?;
+            check_status(code, service)?;
         }
         let (message, trailers) = rest(response.into_body()).await?;
         match trailers.as_ref().and_then(code) {
-            Some(code) => verdict(code, service)?,
+            Some(code) => check_status(code, service)?,
             None => return Err("its response has no grpc-status".to_owned()),
         }
         status(&message)
     };
-    driven(answer, Box::pin(connection)).await
+    drive(answer, Box::pin(connection)).await
 }
 
 /// Returns the framed request: an uncompressed flag, the length, and the service name in field 1.
-pub(super) fn asking(service: &str) -> Bytes {
+pub(super) fn encode_request(service: &str) -> Bytes {
     let mut message = BytesMut::new();
     if !service.is_empty() {
         message.put_u8(0x0a);
@@ -107,13 +107,13 @@ pub(super) fn asking(service: &str) -> Bytes {
 async fn rest(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), String> {
     let mut message = Vec::new();
     while let Some(piece) = body.data().await {
-        let piece = piece.map_err(|error| no_answer(&error))?;
+        let piece = piece.map_err(|error| describe_error(&error))?;
         if message.len() + piece.len() > MAX_RESPONSE_BYTES {
             return Err("its response is too long for the health protocol".to_owned());
         }
         message.extend_from_slice(&piece);
     }
-    let trailers = body.trailers().await.map_err(|error| no_answer(&error))?;
+    let trailers = body.trailers().await.map_err(|error| describe_error(&error))?;
     Ok((message, trailers))
 }
 
@@ -121,7 +121,7 @@ fn code(headers: &HeaderMap) -> Option<&str> {
     headers.get("grpc-status").map(|value| value.to_str().unwrap_or("?"))
 }
 
-fn verdict(code: &str, service: &str) -> Result<(), String> {
+fn check_status(code: &str, service: &str) -> Result<(), String> {
     let number = code.parse::<usize>().ok();
     let name = number.and_then(|number| CODES.get(number)).copied();
     match name {
@@ -185,7 +185,7 @@ fn number(message: &mut &[u8]) -> Option<u64> {
     None
 }
 
-fn no_answer(error: &h2::Error) -> String {
+fn describe_error(error: &h2::Error) -> String {
     if error.is_library() && matches!(error.reason(), Some(Reason::FRAME_SIZE_ERROR | Reason::PROTOCOL_ERROR))
     {
         return "no gRPC response: it does not speak HTTP/2".to_owned();

@@ -26,46 +26,46 @@ pub(super) struct HttpProbe<'a> {
 
 /// `tls`: whether to use TLS, and whether to verify the certificate.
 pub(super) async fn probe(
-    question: &HttpProbe<'_>,
+    probe: &HttpProbe<'_>,
     target: &CheckTarget,
     tls: Option<bool>,
     stage: &CheckStage,
 ) -> Result<(), String> {
-    let request = request(question, target)?;
+    let request = request(probe, target)?;
     let stream = open(target, tls, b"http/1.1", stage).await?;
     stage.now("HTTP response");
     let answer = client::exchange(stream, MAX_HEAD_BYTES, request, async |response| {
         let status = response.status();
-        if question.any_status {
+        if probe.any_status {
             return Ok(());
         }
         if !(200..400).contains(&status.as_u16()) {
             return Err(format!("returned {status}"));
         }
         stage.now("end of the response");
-        let read = client::beginning(response.into_body(), MAX_BODY_BYTES).await;
+        let read = client::read_prefix(response.into_body(), MAX_BODY_BYTES).await;
         read.map(drop).map_err(|error| format!("its response broke off: {}", innermost(&error)))
     });
-    answer.await.map_err(|error| no_answer(&error))?
+    answer.await.map_err(|error| describe_error(&error))?
 }
 
-fn request(question: &HttpProbe<'_>, target: &CheckTarget) -> Result<Request<Empty<Bytes>>, String> {
-    let whole = uri(target, question.path)?;
+fn request(probe: &HttpProbe<'_>, target: &CheckTarget) -> Result<Request<Empty<Bytes>>, String> {
+    let whole = uri(target, probe.path)?;
     let path = whole.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::builder()
-        .method(question.method)
+        .method(probe.method)
         .uri(path)
         .header(HOST, address(&target.host, target.port))
         .header(USER_AGENT, CHECK_USER_AGENT)
         .header(ACCEPT, "*/*")
         .header(CONNECTION, "close");
-    if question.method == "POST" {
+    if probe.method == "POST" {
         request = request.header(CONTENT_LENGTH, 0);
     }
     request.body(Empty::new()).map_err(|error| format!("cannot build the request: {error}"))
 }
 
-fn no_answer(error: &hyper::Error) -> String {
+fn describe_error(error: &hyper::Error) -> String {
     if error.is_parse_too_large() {
         return "no HTTP response: its head is too long".to_owned();
     }

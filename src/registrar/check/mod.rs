@@ -7,10 +7,10 @@
 //! Leaves out: how many passes make a service healthy (`model`), and when a check runs (`worker`).
 
 mod command;
+mod duration;
 mod grpc;
 mod http;
 mod net;
-mod span;
 mod spec;
 mod tcp;
 #[cfg(test)]
@@ -120,7 +120,9 @@ impl Check {
         let begun = Instant::now();
         let timed_out = || CheckResult::Failed(format!("the command did not end within {:?}", self.timeout));
         match timeout(self.timeout, engine.exec(&target.container, argv, self.timeout)).await {
-            Ok(Ok(ran)) => command::verdict(&ran).map_or_else(CheckResult::Failed, |()| CheckResult::Passed),
+            Ok(Ok(ran)) => {
+                command::check_exit(&ran).map_or_else(CheckResult::Failed, |()| CheckResult::Passed)
+            }
             Err(_) => timed_out(),
             Ok(Err(_)) if begun.elapsed() >= self.timeout => timed_out(),
             Ok(Err(error)) => CheckResult::Unknown(format!("the command cannot be run: {}", error.why)),
@@ -133,8 +135,8 @@ impl Check {
         let asked = async {
             match &self.kind {
                 CheckKind::Http { https, method, path, verify, any_status } => {
-                    let question = http::HttpProbe { method, path, any_status: *any_status };
-                    http::probe(&question, target, https.then_some(*verify), &stage).await
+                    let probe = http::HttpProbe { method, path, any_status: *any_status };
+                    http::probe(&probe, target, https.then_some(*verify), &stage).await
                 }
                 CheckKind::Tcp => tcp::probe(target, self.timeout, &stage).await,
                 CheckKind::Grpc { tls, verify, service } => {

@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::CheckTarget;
 use crate::client::{Trust, tls_config};
-use crate::http::Pipe;
+use crate::http::BoxedIo;
 use crate::http::error::{self, AnyError, without_number};
 use crate::registrar::service::address;
 use crate::tls::identity::version_1;
@@ -47,7 +47,7 @@ pub(super) async fn open(
     tls: Option<bool>,
     protocol: &[u8],
     stage: &CheckStage,
-) -> Result<Pipe, String> {
+) -> Result<BoxedIo, String> {
     let stream = connect(target).await?;
     let Some(verify) = tls else { return Ok(Box::new(stream)) };
     stage.now("TLS handshake");

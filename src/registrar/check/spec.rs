@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::http::uri::PathAndQuery;
 
-use super::span::span;
+use super::duration::parse_duration;
 use super::{Check, CheckKind};
 use crate::registrar::container::Protocol;
 use crate::registrar::service::Service;
@@ -16,7 +16,7 @@ use crate::scalar;
 
 const INTERVAL_RANGE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
 const TIMEOUT_RANGE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(3600));
-const MAX_IN_A_ROW: u32 = 100;
+const MAX_CONSECUTIVE_RESULTS: u32 = 100;
 /// The longest accepted path or command.
 const MAX_TARGET_BYTES: usize = 4096;
 /// How much of a bad value a message shows.
@@ -86,8 +86,8 @@ pub(in crate::registrar) fn of(service: &Service, defaults: &Checks) -> Result<O
         kind,
         interval: duration(service, "check_interval", INTERVAL_RANGE)?.unwrap_or(defaults.interval),
         timeout: duration(service, "check_timeout", TIMEOUT_RANGE)?.unwrap_or(defaults.timeout),
-        rise: in_a_row(service, "check_rise")?.unwrap_or(defaults.rise),
-        fall: in_a_row(service, "check_fall")?.unwrap_or(defaults.fall),
+        rise: consecutive_count(service, "check_rise")?.unwrap_or(defaults.rise),
+        fall: consecutive_count(service, "check_fall")?.unwrap_or(defaults.fall),
     }))
 }
 
@@ -187,7 +187,7 @@ fn wanted(value: &str) -> bool {
 
 fn switch(service: &Service, key: &str) -> Result<bool, String> {
     let Some(value) = attribute(service, key) else { return Ok(false) };
-    scalar::truth(value).ok_or_else(|| bad(key, value, "is neither true nor false; write one of them"))
+    scalar::boolean(value).ok_or_else(|| bad(key, value, "is neither true nor false; write one of them"))
 }
 
 fn duration(
@@ -196,7 +196,7 @@ fn duration(
     (least, most): (Duration, Duration),
 ) -> Result<Option<Duration>, String> {
     let Some(value) = attribute(service, key) else { return Ok(None) };
-    let Some(read) = span(value) else {
+    let Some(read) = parse_duration(value) else {
         return Err(bad(key, value, "is not a time span; write one such as 10s, 1m30s or 500ms"));
     };
     if read < least || read > most {
@@ -206,11 +206,11 @@ fn duration(
     Ok(Some(read))
 }
 
-fn in_a_row(service: &Service, key: &str) -> Result<Option<u32>, String> {
+fn consecutive_count(service: &Service, key: &str) -> Result<Option<u32>, String> {
     let Some(value) = attribute(service, key) else { return Ok(None) };
     match value.parse() {
-        Ok(number @ 1..=MAX_IN_A_ROW) => Ok(Some(number)),
-        _ => Err(bad(key, value, &format!("is not a number from 1 to {MAX_IN_A_ROW}"))),
+        Ok(number @ 1..=MAX_CONSECUTIVE_RESULTS) => Ok(Some(number)),
+        _ => Err(bad(key, value, &format!("is not a number from 1 to {MAX_CONSECUTIVE_RESULTS}"))),
     }
 }
 

@@ -66,25 +66,32 @@ fn described(
 ) -> Result<Described, Skipped> {
     let mut described = Described::default();
     let no_ports = || Skipped::Ignored("no published ports".to_owned());
-    let home = NetworkOwner::of(container, other).map_err(|why| match container.run_state {
-        ContainerState::Nothing => no_ports(),
+    let network_owner = NetworkOwner::of(container, other).map_err(|why| match container.run_state {
+        ContainerState::NotRunning => no_ports(),
         _ => Skipped::Refused(why),
     })?;
     let layouts = Layouts::new(context.rules).map_err(Skipped::Refused)?;
     let addresses = Addresses { container, rules: context.rules, host: context.host };
     let (mut ports, missing) =
-        ports::of(container, &home, context.rules.internal, addresses.are_v6()).only(context.own);
+        ports::of(container, &network_owner, context.rules.internal, addresses.are_v6()).only(context.own);
     described.skipped.extend(missing.into_iter().map(Skipped::Refused));
     if ports.candidates.is_empty() {
         return if described.skipped.is_empty() { Err(no_ports()) } else { Ok(described) };
     }
     described.skipped.extend(address::missing_label(container, context.rules).map(Skipped::Ignored));
     let candidates = std::mem::take(&mut ports.candidates);
-    let maker = Maker { container, context, home: &home, layouts: &layouts, ports: &ports, addresses };
+    let builder = ServiceBuilder {
+        container,
+        context,
+        network_owner: &network_owner,
+        layouts: &layouts,
+        ports: &ports,
+        addresses,
+    };
     let metadata = Metadata::read(container);
     let mut taken: BTreeMap<String, Port> = BTreeMap::new();
     for candidate in &candidates {
-        match maker.service(candidate, &metadata.of(candidate.port.number)) {
+        match builder.service(candidate, &metadata.of(candidate.port.number)) {
             Ok(service) => match taken.get(&service.key) {
                 Some(first) => described.skipped.push(Skipped::Refused(twice(&service, *first))),
                 None => {
@@ -107,21 +114,21 @@ fn twice(service: &Service, first: Port) -> String {
 }
 
 /// The inputs shared by all services of one container.
-struct Maker<'d> {
+struct ServiceBuilder<'d> {
     container: &'d Container,
     context: &'d DescribeContext<'d>,
-    home: &'d NetworkOwner<'d>,
+    network_owner: &'d NetworkOwner<'d>,
     layouts: &'d Layouts<'d>,
     ports: &'d Ports,
     addresses: Addresses<'d>,
 }
 
-impl Maker<'_> {
+impl ServiceBuilder<'_> {
     fn service(&self, candidate: &Candidate, meta: &Meta) -> Result<Service, Skipped> {
         let (port, rules) = (candidate.port, self.context.rules);
         let listed = self.context.own.is_some_and(|own| own.ports.contains(&port.number));
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
-        if candidate.way == PortMapping::Unpublished && !listed {
+        if candidate.mapping == PortMapping::Unpublished && !listed {
             return Err(Skipped::Ignored(format!("port {} not published on host", port.number)));
         }
         if meta.ignored || (rules.explicit && meta.name.is_none()) {
@@ -154,7 +161,7 @@ impl Maker<'_> {
         };
         let (key, value) = self.layouts.render(&facts).map_err(refuse)?;
         let tags = facts.tags;
-        let inner = self.home.address(self.context.host, meta.network()).ok();
+        let inner = self.network_owner.address(self.context.host, meta.network()).ok();
         Ok(Service {
             container: self.container.id.clone(),
             port,
@@ -174,12 +181,12 @@ impl Maker<'_> {
     fn reached(&self, candidate: &Candidate, meta: &Meta) -> Result<(String, u16), Skipped> {
         let port = candidate.port;
         let refuse = |why: String| Skipped::Refused(format!("port {port}: {why}"));
-        let (ip, public) = match &candidate.way {
+        let (ip, public) = match &candidate.mapping {
             PortMapping::Unpublished => return Err(refuse(ports::UNPUBLISHED.to_owned())),
             PortMapping::Wrong(why) => return Err(refuse(why.clone())),
             PortMapping::Through { ip, port } => (self.addresses.through(ip), *port),
-            PortMapping::Own => match self.home.address(self.context.host, meta.network()) {
-                Err(_) if self.container.run_state == ContainerState::Nothing => {
+            PortMapping::Own => match self.network_owner.address(self.context.host, meta.network()) {
+                Err(_) if self.container.run_state == ContainerState::NotRunning => {
                     return Err(Skipped::Ignored(format!(
                         "port {} has no address while it is not running",
                         port.number

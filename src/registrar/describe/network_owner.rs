@@ -87,7 +87,7 @@ fn own(owner: &Container, wanted: Option<&str>) -> Result<IpAddr, String> {
         },
     };
     address_in(network).ok_or_else(|| match owner.run_state {
-        ContainerState::Nothing => {
+        ContainerState::NotRunning => {
             format!("the container has no address in the network {name}: it is not running")
         }
         ContainerState::Running | ContainerState::Paused | ContainerState::Restarting => format!(

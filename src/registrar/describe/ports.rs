@@ -24,7 +24,7 @@ pub(super) struct Ports {
 /// A port that can be a service.
 pub(super) struct Candidate {
     pub(super) port: Port,
-    pub(super) way: PortMapping,
+    pub(super) mapping: PortMapping,
 }
 
 /// How consumers reach a port.
@@ -40,23 +40,23 @@ pub(super) enum PortMapping {
     Wrong(String),
 }
 
-/// Returns the ports of `container`, which uses the network of `home`. `internal`: register its own address. `v6`:
-/// consumers connect by IPv6.
+/// Returns the ports of `container`, which uses the network of `network_owner`. `internal`: register its own address.
+/// `v6`: consumers connect by IPv6.
 ///
 /// With its own network, these are exactly the ports that the engine reports as published while it runs; configured
 /// ports are not published while the container is stopped. In another container's network, these are the ports that
 /// this container exposes, reached as the other container publishes them. On the host network, these are the ports
 /// that it was configured to publish, or else those it exposes; the number is the same on both sides.
-pub(super) fn of(container: &Container, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> Ports {
+pub(super) fn of(container: &Container, network_owner: &NetworkOwner<'_>, internal: bool, v6: bool) -> Ports {
     let exposed = || container.exposed.iter().copied().collect::<BTreeSet<Port>>();
-    let asked = || container.asked.keys().copied();
+    let asked = || container.configured_ports.keys().copied();
     let published = || container.ports.keys().copied();
-    let (ports, known): (BTreeSet<Port>, BTreeSet<Port>) = match home {
+    let (ports, known): (BTreeSet<Port>, BTreeSet<Port>) = match network_owner {
         NetworkOwner::NoNetwork => (BTreeSet::new(), BTreeSet::new()),
         NetworkOwner::Host => {
             let chosen: BTreeSet<Port> = match () {
                 () if internal => exposed().into_iter().chain(asked()).collect(),
-                () if container.asked.is_empty() => exposed(),
+                () if container.configured_ports.is_empty() => exposed(),
                 () => asked().collect(),
             };
             (chosen.clone(), chosen)
@@ -71,8 +71,10 @@ pub(super) fn of(container: &Container, home: &NetworkOwner<'_>, internal: bool,
             (ports, all.into_iter().chain(asked()).collect())
         }
     };
-    let candidates =
-        ports.into_iter().map(|port| Candidate { port, way: mapping(port, home, internal, v6) }).collect();
+    let candidates = ports
+        .into_iter()
+        .map(|port| Candidate { port, mapping: mapping(port, network_owner, internal, v6) })
+        .collect();
     let mut ports = Ports { candidates, known: known.len(), reached: 0 };
     ports.count();
     ports
@@ -93,17 +95,17 @@ impl Ports {
 
     fn count(&mut self) {
         self.reached =
-            self.candidates.iter().filter(|candidate| candidate.way != PortMapping::Unpublished).count();
+            self.candidates.iter().filter(|candidate| candidate.mapping != PortMapping::Unpublished).count();
     }
 }
 
-fn mapping(port: Port, home: &NetworkOwner<'_>, internal: bool, v6: bool) -> PortMapping {
+fn mapping(port: Port, network_owner: &NetworkOwner<'_>, internal: bool, v6: bool) -> PortMapping {
     if port.number == 0 {
         return PortMapping::Wrong(
             "there is no port 0; name the port that the application listens to".to_owned(),
         );
     }
-    match home {
+    match network_owner {
         NetworkOwner::NoNetwork => PortMapping::Unpublished,
         NetworkOwner::Host => PortMapping::Through { ip: None, port: port.number },
         NetworkOwner::Own(_) | NetworkOwner::Other(_) if internal => PortMapping::Own,

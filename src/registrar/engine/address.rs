@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::Url;
 
 use super::EngineError;
-use crate::registrar::settings::EngineAt;
+use crate::registrar::settings::EngineEndpoint;
 
 const FORMS: &str =
     "write unix:///PATH, tcp://HOST:PORT, http://HOST:PORT, https://HOST:PORT or the path of a socket";
@@ -23,7 +23,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    pub(super) fn read(at: &EngineAt) -> Result<Self, EngineError> {
+    pub(super) fn read(at: &EngineEndpoint) -> Result<Self, EngineError> {
         let text = at.url.trim();
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
@@ -100,11 +100,11 @@ mod tests {
     use crate::client::Trust;
 
     fn read(url: &str, tls: bool) -> Result<Address, EngineError> {
-        Address::read(&EngineAt { url: url.into(), trust: Trust::default(), tls })
+        Address::read(&EngineEndpoint { url: url.into(), trust: Trust::default(), tls })
     }
 
     #[test]
-    fn every_form_of_an_address_is_read() {
+    fn every_form_of_an_address_is_parsed() {
         for (url, tls, base, socket) in [
             ("unix:///var/run/docker.sock", false, "http://localhost/", Some("/var/run/docker.sock")),
             ("/run/podman/podman.sock", true, "http://localhost/", Some("/run/podman/podman.sock")),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_says_what_to_write() {
+    fn an_invalid_address_is_reported_with_a_valid_example() {
         for (url, word) in [
             ("", "write unix:///"),
             ("engine:2375", "write unix:///"),

@@ -8,9 +8,9 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::send::{EngineRequest, REQUEST_TIMEOUT, RequestContext, whole};
+use super::send::{EngineRequest, REQUEST_TIMEOUT, RequestContext, read_response};
 use super::{Engine, EngineError, EngineEvent, EventSubject, signal};
-use crate::client::no_answer;
+use crate::client::timeout_message;
 
 /// Old Podman sends nothing, not even a status, before the first event; every other engine responds sooner than this.
 const RESPONSE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,7 +23,7 @@ type ResponseHead = Pin<Box<dyn Future<Output = Result<Response, EngineError>> +
 /// An event stream that the engine has accepted.
 #[derive(Debug)]
 pub(in crate::registrar) struct Events {
-    place: RequestContext,
+    context: RequestContext,
     phase: StreamPhase,
     objects: Objects,
 }
@@ -58,21 +58,22 @@ impl Engine {
         });
         let mut query = vec![("filters", filters)];
         query.extend(since.as_deref().map(|since| ("since", since)));
-        let (request, place) = self.prepare(&EngineRequest::get(&["events"], &query)).await?;
-        let at = place.clone();
+        let (request, context) = self.prepare(&EngineRequest::get(&["events"], &query)).await?;
+        let at = context.clone();
         let mut head: ResponseHead = Box::pin(async move {
             let response = request.send().await.map_err(|error| at.broken(&error))?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
             }
-            let refused = timeout(REQUEST_TIMEOUT, whole(response, at.clone(), MAX_ERROR_BYTES)).await;
-            Err(refused.map_err(|_| at.fault(&no_answer(REQUEST_TIMEOUT)))??.refusal())
+            let refused =
+                timeout(REQUEST_TIMEOUT, read_response(response, at.clone(), MAX_ERROR_BYTES)).await;
+            Err(refused.map_err(|_| at.fault(&timeout_message(REQUEST_TIMEOUT)))??.refusal())
         });
         let phase = match timeout(RESPONSE_HEAD_TIMEOUT, &mut head).await {
             Ok(response) => StreamPhase::Open(response?),
             Err(_) => StreamPhase::Asked(head),
         };
-        Ok(Events { place, phase, objects: Objects::default() })
+        Ok(Events { context, phase, objects: Objects::default() })
     }
 }
 
@@ -80,7 +81,7 @@ impl Events {
     /// Returns the next relevant event; `None`: the engine ended the stream. Has no timeout. Cancel-safe.
     pub(in crate::registrar) async fn next(&mut self) -> Result<Option<EngineEvent>, EngineError> {
         loop {
-            while let Some(object) = self.objects.next().map_err(|why| self.place.fault(why))? {
+            while let Some(object) = self.objects.next().map_err(|why| self.context.fault(why))? {
                 if let Some(event) = serde_json::from_slice(&object).ok().and_then(|reply| read(&reply)) {
                     return Ok(Some(event));
                 }
@@ -96,13 +97,13 @@ impl Events {
                     Ok(None) => self.phase = StreamPhase::Ended,
                     Err(error) => {
                         self.phase = StreamPhase::Ended;
-                        return Err(self.place.broken(&error));
+                        return Err(self.context.broken(&error));
                     }
                 },
                 StreamPhase::Ended if self.objects.is_empty() => return Ok(None),
                 StreamPhase::Ended => {
                     self.objects = Objects::default();
-                    return Err(self.place.fault("the event stream ended in the middle of an event"));
+                    return Err(self.context.fault("the event stream ended in the middle of an event"));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::send::{EngineRequest, REQUEST_TIMEOUT, ResponseLimits, whole};
+use super::send::{EngineRequest, REQUEST_TIMEOUT, ResponseLimits, read_response};
 use super::{Engine, EngineError, ExecResult};
 use crate::registrar::container::short;
 
@@ -40,7 +40,7 @@ impl Engine {
         }
         let reply: Value = created.json()?;
         let Some(exec) = reply["Id"].as_str().filter(|exec| !exec.is_empty()) else {
-            return Err(created.place.fault("the response has no command Id"));
+            return Err(created.context.fault("the response has no command Id"));
         };
         let output = self.output(exec).await?;
         let code = self.exit_code(exec, bound).await?;
@@ -50,13 +50,13 @@ impl Engine {
     async fn output(&self, exec: &str) -> Result<String, EngineError> {
         let body = json!({ "Detach": false, "Tty": false });
         let path = ["exec", exec, "start"];
-        let (request, place) = self.prepare(&EngineRequest::post(&path, &[], Some(&body))).await?;
-        let mut response = request.send().await.map_err(|error| place.broken(&error))?;
+        let (request, context) = self.prepare(&EngineRequest::post(&path, &[], Some(&body))).await?;
+        let mut response = request.send().await.map_err(|error| context.broken(&error))?;
         if !response.status().is_success() {
-            return Err(whole(response, place, MAX_RESPONSE_BYTES).await?.refusal());
+            return Err(read_response(response, context, MAX_RESPONSE_BYTES).await?.refusal());
         }
         let mut output = Output::default();
-        while let Some(chunk) = response.chunk().await.map_err(|error| place.broken(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| context.broken(&error))? {
             output.take(&chunk);
         }
         Ok(String::from_utf8_lossy(&output.kept).into_owned())
@@ -74,7 +74,7 @@ impl Engine {
             match (reply["Running"].as_bool(), reply["ExitCode"].as_i64()) {
                 (Some(true), _) => {}
                 (_, Some(code)) => return Ok(code),
-                (_, None) => return Err(response.place.fault("the response has no ExitCode")),
+                (_, None) => return Err(response.context.fault("the response has no ExitCode")),
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_joined_however_they_are_cut() {
+    fn frames_are_joined_across_chunks() {
         let all = [frame(1, b"one "), frame(2, b""), frame(2, b"two "), frame(1, b"three")].concat();
         for size in 1..=all.len() {
             let mut output = Output::default();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_beginning_of_much_output_is_kept() {
+    fn only_the_beginning_of_long_output_is_kept() {
         let mut output = Output::default();
         output.take(&frame(1, &[b'a'; 4000]));
         output.take(&frame(2, &[b'b'; 4000]));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn output_without_frames_is_taken_as_it_is() {
+    fn unframed_output_is_used_as_it_is() {
         let mut output = Output::default();
         output.take(b"plain text");
         output.take(b", more of it");

@@ -31,7 +31,7 @@ pub(super) use self::events::Events;
 use self::send::{EngineRequest, REQUEST_TIMEOUT, ResponseLimits};
 use self::version::Version;
 use super::container::{Container, ListedContainer};
-use super::settings::EngineAt;
+use super::settings::EngineEndpoint;
 use crate::client::{SetBy, Trust, http_client};
 use crate::placement::Image;
 use crate::tcp::Liveness;
@@ -63,7 +63,7 @@ impl EngineError {
 
 /// What an engine reports about its host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Info {
+pub(super) struct EngineInfo {
     pub(super) id: String,
     /// The host's name.
     pub(super) name: String,
@@ -124,13 +124,13 @@ pub(super) struct Engine {
 /// # Errors
 /// It is not one.
 pub fn check_engine_url(url: &str) -> Result<(), String> {
-    let at = EngineAt { url: url.to_owned(), trust: Trust::default(), tls: false };
+    let at = EngineEndpoint { url: url.to_owned(), trust: Trust::default(), tls: false };
     Address::read(&at).map(drop).map_err(|error| error.why)
 }
 
 impl Engine {
     /// Parses the address and loads the certificate files; sends nothing yet.
-    pub(super) fn new(at: &EngineAt) -> Result<Self, EngineError> {
+    pub(super) fn new(at: &EngineEndpoint) -> Result<Self, EngineError> {
         let address = Address::read(at)?;
         let wrong = |why: &dyn std::fmt::Display| EngineError::new(format!("{}: {why}", address.shown));
         let secure = address.base.scheme() == "https";
@@ -142,7 +142,7 @@ impl Engine {
             .connect_timeout(Duration::from_secs(5))
             .pool_idle_timeout(Duration::from_secs(15));
         // Keepalive probes detect a dead connection, also under a quiet event stream.
-        http = Liveness::TO_SERVER.of_client(http);
+        http = Liveness::TO_SERVER.configure_client(http);
         if let Some(socket) = &address.socket {
             http = http.unix_socket(&**socket);
         }
@@ -156,8 +156,8 @@ impl Engine {
     }
 
     /// Negotiates the API version, and returns what the engine reports about its host.
-    pub(super) async fn info(&self) -> Result<Info, EngineError> {
-        self.settle().await?;
+    pub(super) async fn info(&self) -> Result<EngineInfo, EngineError> {
+        self.negotiate().await?;
         let reply: Value = self.read(&EngineRequest::get(&["info"], &[]), INSPECTION_LIMITS).await?;
         if !reply.is_object() {
             let why = format!("{}: its host information is not a JSON object", self.address.shown);
@@ -180,7 +180,7 @@ impl Engine {
         match response.status {
             StatusCode::OK => {
                 let reply: Value = response.json()?;
-                wire::container(&reply).map(Some).map_err(|why| response.place.fault(why))
+                wire::container(&reply).map(Some).map_err(|why| response.context.fault(why))
             }
             StatusCode::NOT_FOUND if response.message().is_some_and(|reply| is_missing_container(&reply)) => {
                 Ok(None)

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::version::Version;
 use super::{Engine, EngineError};
-use crate::client::{SetBy, Trust, excerpt, no_answer};
+use crate::client::{SetBy, Trust, excerpt, timeout_message};
 use crate::http::error::{innermost, io_kind};
 use crate::tls::advice;
 
@@ -61,29 +61,29 @@ pub(super) struct ResponseLimits {
 pub(super) struct RequestContext {
     engine: Arc<str>,
     socket: Option<Arc<Path>>,
-    asked: Arc<str>,
+    request: Arc<str>,
 }
 
 /// A complete response.
 pub(super) struct EngineResponse {
     pub(super) status: StatusCode,
-    pub(super) place: RequestContext,
+    pub(super) context: RequestContext,
     body: Vec<u8>,
 }
 
 impl Engine {
     /// Asks the engine for its newest version, and negotiates.
-    pub(super) async fn settle(&self) -> Result<Version, EngineError> {
+    pub(super) async fn negotiate(&self) -> Result<Version, EngineError> {
         let call = EngineRequest::get(&["_ping"], &[]);
-        let (request, place) = self.request(&call, None)?;
+        let (request, context) = self.request(&call, None)?;
         let pinged = timeout(REQUEST_TIMEOUT, async {
-            let response = request.send().await.map_err(|error| place.broken(&error))?;
+            let response = request.send().await.map_err(|error| context.broken(&error))?;
             let theirs = response.headers().get("api-version").and_then(|value| value.to_str().ok());
             let version = Version::settled(theirs);
-            let response = whole(response, place.clone(), MAX_ERROR_BYTES).await?;
+            let response = read_response(response, context.clone(), MAX_ERROR_BYTES).await?;
             if response.status == StatusCode::OK { Ok(version) } else { Err(response.refusal()) }
         });
-        let version = pinged.await.map_err(|_| place.fault(&no_answer(REQUEST_TIMEOUT)))??;
+        let version = pinged.await.map_err(|_| context.fault(&timeout_message(REQUEST_TIMEOUT)))??;
         *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
         Ok(version)
     }
@@ -93,7 +93,7 @@ impl Engine {
         let settled = *self.version.lock().unwrap_or_else(PoisonError::into_inner);
         match settled {
             Some(version) => Ok(version),
-            None => self.settle().await,
+            None => self.negotiate().await,
         }
     }
 
@@ -104,14 +104,14 @@ impl Engine {
         bound: ResponseLimits,
     ) -> Result<EngineResponse, EngineError> {
         let asked = timeout(bound.within, async {
-            let (request, place) = self.prepare(call).await?;
-            let response = request.send().await.map_err(|error| place.broken(&error))?;
-            whole(response, place, bound.bytes).await
+            let (request, context) = self.prepare(call).await?;
+            let response = request.send().await.map_err(|error| context.broken(&error))?;
+            read_response(response, context, bound.bytes).await
         });
         let Ok(response) = asked.await else {
             let settled = *self.version.lock().unwrap_or_else(PoisonError::into_inner);
-            let (_, place) = self.request(call, settled)?;
-            return Err(place.fault(&no_answer(bound.within)));
+            let (_, context) = self.request(call, settled)?;
+            return Err(context.fault(&timeout_message(bound.within)));
         };
         response.inspect(|response| {
             // The engine was replaced by one that no longer speaks this version: the next request negotiates again.
@@ -137,20 +137,20 @@ impl Engine {
         call: &EngineRequest<'_>,
         version: Option<Version>,
     ) -> Result<(reqwest::RequestBuilder, RequestContext), EngineError> {
-        let url = self.place_of(call, version)?;
-        let place = RequestContext {
+        let url = self.url_of(call, version)?;
+        let context = RequestContext {
             engine: Arc::clone(&self.address.shown),
             socket: self.address.socket.clone(),
-            asked: format!("{} {}", call.method, url.path()).into(),
+            request: format!("{} {}", call.method, url.path()).into(),
         };
         let mut request = self.http.request(call.method.clone(), url);
         if let Some(body) = call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        Ok((request, place))
+        Ok((request, context))
     }
 
-    fn place_of(&self, call: &EngineRequest<'_>, version: Option<Version>) -> Result<Url, EngineError> {
+    fn url_of(&self, call: &EngineRequest<'_>, version: Option<Version>) -> Result<Url, EngineError> {
         // URLs resolve these segments, even when escaped: the request would go to another path.
         if call.path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
             let why = format!("{}: an id or a name is empty or only dots", self.address.shown);
@@ -172,7 +172,7 @@ impl EngineResponse {
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, EngineError> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let at = format!("line {}, column {}", error.line(), error.column());
-            self.place.fault(&match error.classify() {
+            self.context.fault(&match error.classify() {
                 serde_json::error::Category::Eof => format!("the response is cut off at {at}"),
                 serde_json::error::Category::Data => {
                     format!("the response does not match this API, at {at}")
@@ -194,28 +194,28 @@ impl EngineResponse {
             Some(message) => excerpt(message.as_bytes()),
             None => excerpt(&self.body),
         };
-        self.place.fault(&format!("status {}: {reply}", self.status.as_u16()))
+        self.context.fault(&format!("status {}: {reply}", self.status.as_u16()))
     }
 }
 
 /// Reads a response to its end; of an error response only the part that is shown.
-pub(super) async fn whole(
+pub(super) async fn read_response(
     mut response: Response,
-    place: RequestContext,
+    context: RequestContext,
     limit: usize,
 ) -> Result<EngineResponse, EngineError> {
     let status = response.status();
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| place.broken(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| context.broken(&error))? {
         if !status.is_success() && body.len() + chunk.len() > MAX_ERROR_BYTES {
             break;
         }
         if body.len() + chunk.len() > limit {
-            return Err(place.fault(&format!("the response is larger than {} MiB", limit >> 20)));
+            return Err(context.fault(&format!("the response is larger than {} MiB", limit >> 20)));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(EngineResponse { status, place, body })
+    Ok(EngineResponse { status, context, body })
 }
 
 impl RequestContext {
@@ -226,7 +226,7 @@ impl RequestContext {
     }
 
     pub(super) fn fault(&self, why: &str) -> EngineError {
-        EngineError::new(format!("{}: {}: {why}", self.engine, self.asked))
+        EngineError::new(format!("{}: {}: {why}", self.engine, self.request))
     }
 
     /// Returns the error for a connection that failed or broke.

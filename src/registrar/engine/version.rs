@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lower_of_both_newest_versions_is_spoken() {
+    fn the_lower_of_both_maximum_versions_is_used() {
         for (theirs, spoken) in [
             (Some("1.41"), "v1.41"),
             (Some("1.9"), "v1.9"),

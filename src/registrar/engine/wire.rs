@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Info, signal};
+use super::{EngineInfo, signal};
 use crate::placement::Image;
 use crate::registrar::container::{
     Container, ContainerState, Healthcheck, ListedContainer, Network, Port, PublishedPort,
@@ -89,7 +89,7 @@ pub(super) fn container(json: &Value) -> Result<Container, &'static str> {
         networks: networks(net),
         exposed,
         ports: published(&net["Ports"]),
-        asked: published(&host["PortBindings"]),
+        configured_ports: published(&host["PortBindings"]),
         stop_signal: signal::number(&text_or_number(&config["StopSignal"])).unwrap_or(SIGTERM),
         stop_timeout: config["StopTimeout"].as_i64().map(|seconds| {
             u64::try_from(seconds).map_or(MAX_STOP_TIMEOUT_SECS, |seconds| seconds.min(MAX_STOP_TIMEOUT_SECS))
@@ -104,7 +104,7 @@ fn state_of(word: &str) -> ContainerState {
         "running" => ContainerState::Running,
         "paused" => ContainerState::Paused,
         "restarting" => ContainerState::Restarting,
-        _ => ContainerState::Nothing,
+        _ => ContainerState::NotRunning,
     }
 }
 
@@ -130,7 +130,7 @@ fn run_state(state: &Value) -> ContainerState {
         (true, ..) => ContainerState::Restarting,
         (_, true, _) => ContainerState::Paused,
         (_, _, true) => ContainerState::Running,
-        _ => ContainerState::Nothing,
+        _ => ContainerState::NotRunning,
     }
 }
 
@@ -182,9 +182,9 @@ fn nanoseconds(date: &str) -> Option<i64> {
 }
 
 /// Parses what an engine reports about its host.
-pub(super) fn info(json: &Value) -> Info {
+pub(super) fn info(json: &Value) -> EngineInfo {
     let own = |name: &str| text(&json[name]).to_owned();
-    Info {
+    EngineInfo {
         id: own("ID"),
         name: own("Name"),
         labels: items(&json["Labels"])

@@ -47,7 +47,7 @@ pub(super) struct Draining {
     /// When, by the engine's clock.
     pub(super) at: Option<i64>,
     /// The run of the container that ends.
-    pub(super) life: Option<i64>,
+    pub(super) run_started: Option<i64>,
     /// When the container will have survived the stop if it still runs; `None`: it drains until its next run.
     pub(super) until: Option<Instant>,
     /// That time has passed, and an inspection is to show whether it still runs.
@@ -129,7 +129,7 @@ impl ContainerEntry {
     /// Returns whether a list entry differs from the previous list or from the last inspection.
     pub(super) fn differs(&self, listed: &ListedContainer) -> bool {
         self.signature.as_ref() != Some(&listed.signature)
-            || self.container.as_ref().is_none_or(|container| !listed.agrees(container))
+            || self.container.as_ref().is_none_or(|container| !listed.matches(container))
     }
 
     /// Returns whether a new inspection is due although nothing indicates a change: a list does not show everything.
@@ -139,11 +139,11 @@ impl ContainerEntry {
 
     /// Returns whether it was running when last inspected.
     pub(super) fn was_up(&self) -> bool {
-        self.container.as_ref().is_some_and(|container| container.run_state != ContainerState::Nothing)
+        self.container.as_ref().is_some_and(|container| container.run_state != ContainerState::NotRunning)
     }
 
     /// Returns whether it uses another container's network.
-    pub(super) fn is_guest(&self) -> bool {
+    pub(super) fn shares_network(&self) -> bool {
         self.container.as_ref().is_some_and(|container| container.network_mode.starts_with("container:"))
     }
 
@@ -164,7 +164,7 @@ impl ContainerEntry {
     }
 
     /// Once a stop should have ended the container, has an inspection show whether it did.
-    pub(super) fn outlive(&mut self, now: Instant) {
+    pub(super) fn check_survived_stop(&mut self, now: Instant) {
         if let Some(draining) = &mut self.draining
             && !draining.is_overdue
             && draining.until.is_some_and(|until| now >= until)
@@ -177,15 +177,15 @@ impl ContainerEntry {
     /// Ends draining when an inspection requested at `asked` shows a run that began at `started`.
     pub(super) fn end_draining(&mut self, started: Option<i64>, asked: Option<Instant>) {
         let Some(draining) = &self.draining else { return };
-        let new_life = match (draining.at, started) {
+        let new_run = match (draining.at, started) {
             (Some(at), Some(started)) => started > at,
-            _ => started != draining.life,
+            _ => started != draining.run_started,
         };
         let outlived = draining.until.is_some_and(|until| asked.is_some_and(|asked| asked >= until));
-        if outlived && !new_life {
+        if outlived && !new_run {
             self.services.values_mut().for_each(ServiceState::start_over);
         }
-        if new_life || outlived {
+        if new_run || outlived {
             self.draining = None;
         }
     }
@@ -238,10 +238,10 @@ impl ServiceState {
     }
 
     /// Returns the check that should be running.
-    pub(super) fn probe(&self, life: Option<i64>) -> Option<Probe> {
+    pub(super) fn probe(&self, run_started: Option<i64>) -> Option<Probe> {
         match &self.health_source {
             HealthSource::Check { check, target } => {
-                Some(Probe { check: check.clone(), target: target.clone(), life })
+                Some(Probe { check: check.clone(), target: target.clone(), run_started })
             }
             HealthSource::Engine | HealthSource::Running => None,
         }

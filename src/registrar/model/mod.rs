@@ -77,7 +77,7 @@ pub(super) struct Probe {
     pub(super) check: Check,
     pub(super) target: CheckTarget,
     /// The run of the container that is checked; a result for an earlier run is ignored.
-    pub(super) life: Option<i64>,
+    pub(super) run_started: Option<i64>,
 }
 
 /// The service that a check belongs to.
@@ -103,9 +103,9 @@ pub(super) struct Model {
     settled: Option<Instant>,
     complete: bool,
     /// Since when the engine has not responded.
-    lost: Option<Instant>,
+    engine_lost: Option<Instant>,
     /// Whether the engine has been unreachable for longer than the grace time.
-    alone: bool,
+    engine_timed_out: bool,
     /// Whether anything derived from the model may have changed.
     touched: bool,
 }
@@ -123,7 +123,7 @@ impl Model {
     /// Takes a full list. Entries that are new or changed are to be inspected; so are containers that it lacks, because
     /// the list may be older than their start.
     pub(super) fn listed(&mut self, all: Vec<ListedContainer>, now: Instant) {
-        self.lost = None;
+        self.engine_lost = None;
         self.engine_is_back();
         if self.first.is_none() {
             let ids = all.iter().map(|listed| listed.id.clone()).filter(|id| self.concerns(id));
@@ -152,12 +152,12 @@ impl Model {
 
     /// Notes that the engine did not respond.
     pub(super) fn lost(&mut self, now: Instant) {
-        self.lost.get_or_insert(now);
+        self.engine_lost.get_or_insert(now);
     }
 
     /// Ends the time without the engine: its information counts again.
     fn engine_is_back(&mut self) {
-        if std::mem::take(&mut self.alone) {
+        if std::mem::take(&mut self.engine_timed_out) {
             for entry in self.entries.values_mut() {
                 // The engine's information counts now; what was found without it is dropped.
                 entry.dirty = true;
@@ -208,14 +208,16 @@ impl Model {
         let older = entry.container.as_ref().and_then(|container| container.started);
         let stale = matches!((event.at, older), (Some(at), Some(started)) if at < started);
         // A drain on request lasts as long as the person who requested it wants.
-        let asked =
-            entry.draining.as_ref().is_some_and(|drained| drained.until.is_none() && drained.life == older);
+        let asked = entry
+            .draining
+            .as_ref()
+            .is_some_and(|drained| drained.until.is_none() && drained.run_started == older);
         if !stale && !asked {
             let timeout = if event.action == "die" { KILL_GRACE_DELAY } else { entry.stop_timeout() };
             entry.draining = Some(Draining {
                 why,
                 at: event.at,
-                life: older,
+                run_started: older,
                 until: Some(now + timeout),
                 is_overdue: false,
             });
@@ -238,9 +240,9 @@ impl Model {
             entry.draining = entry.draining.take().filter(|draining| draining.until.is_some());
             return true;
         }
-        let life = entry.container.as_ref().and_then(|container| container.started);
+        let run_started = entry.container.as_ref().and_then(|container| container.started);
         let why = "is being drained on request".to_owned();
-        entry.draining = Some(Draining { why, at: None, life, until: None, is_overdue: false });
+        entry.draining = Some(Draining { why, at: None, run_started, until: None, is_overdue: false });
         true
     }
 
@@ -279,13 +281,13 @@ impl Model {
     fn container_found(&mut self, id: &str, container: Container, asked: Option<Instant>, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         entry.answered(now);
-        let new_life = entry.container.as_ref().is_none_or(|known| known.started != container.started);
+        let new_run = entry.container.as_ref().is_none_or(|known| known.started != container.started);
         if container.run_state == ContainerState::Running {
             entry.end_draining(container.started, asked);
         }
-        let down = matches!(container.run_state, ContainerState::Nothing | ContainerState::Restarting);
+        let down = matches!(container.run_state, ContainerState::NotRunning | ContainerState::Restarting);
         let ended = down && entry.was_up() && entry.draining.is_none();
-        if new_life {
+        if new_run {
             entry.services.clear();
         }
         let changed = entry.container.as_ref() != Some(&container) || std::mem::take(&mut entry.redescribe);
@@ -300,15 +302,15 @@ impl Model {
             let mine = self.owners.iter().filter(|(_, (owner, _))| owner == id);
             self.released.extend(mine.map(|(key, _)| (key.clone(), until)));
         }
-        if changed || new_life {
-            self.describe(id, new_life);
+        if changed || new_run {
+            self.describe(id, new_run);
             // The containers that share its network are reached through it.
-            self.describe_where(|guest, entry| guest != id && entry.is_guest());
+            self.describe_where(|guest, entry| guest != id && entry.shares_network());
         }
     }
 
     /// Computes again which services of a container to register.
-    fn describe(&mut self, id: &str, new_life: bool) {
+    fn describe(&mut self, id: &str, new_run: bool) {
         let Some(container) = self.entries.get(id).and_then(|entry| entry.container.clone()) else { return };
         let context = DescribeContext {
             rules: &self.node_config.rules,
@@ -338,14 +340,13 @@ impl Model {
             }
         }
         let Some(entry) = self.entries.get_mut(id) else { return };
-        if !new_life {
+        if !new_run {
             for state in services.values_mut() {
                 entry.inherit(state);
             }
         }
         entry.services = services;
-        if container.run_state == ContainerState::Running && (new_life || entry.skipped != described.skipped)
-        {
+        if container.run_state == ContainerState::Running && (new_run || entry.skipped != described.skipped) {
             report::log_skipped(container.short(), &described.skipped);
         }
         entry.skipped = described.skipped;
@@ -362,7 +363,7 @@ impl Model {
         let check = match check::of(service, checks)? {
             Some(check) => Some(check),
             // This check may remove a key and restore it, but not add one that the engine's check had not allowed.
-            None if self.alone && passing && service.port.protocol == Protocol::Tcp => {
+            None if self.engine_timed_out && passing && service.port.protocol == Protocol::Tcp => {
                 Some(check::bare_tcp(checks))
             }
             None if container.healthcheck.is_some() => return Ok(HealthSource::Engine),
@@ -395,9 +396,9 @@ impl Model {
     /// Takes a check's result. The error is the reason in a few words.
     pub(super) fn checked(&mut self, service_id: &ServiceId, probe: &Probe, result: Result<(), String>) {
         let Some(entry) = self.entries.get_mut(&service_id.0) else { return };
-        let life = entry.container.as_ref().and_then(|container| container.started);
+        let run_started = entry.container.as_ref().and_then(|container| container.started);
         if let Some(state) = entry.services.get_mut(&service_id.1)
-            && state.probe(life).as_ref() == Some(probe)
+            && state.probe(run_started).as_ref() == Some(probe)
         {
             self.touched |= state.checked(&probe.check, result);
         }
@@ -422,11 +423,13 @@ impl Model {
 
     /// Applies the passing of time: an engine that is unreachable for too long, stops that a container survived.
     pub(super) fn tick(&mut self, now: Instant) {
-        if !self.alone && self.lost.is_some_and(|since| now >= since + self.node_config.grace) {
-            (self.alone, self.touched) = (true, true);
+        if !self.engine_timed_out
+            && self.engine_lost.is_some_and(|since| now >= since + self.node_config.grace)
+        {
+            (self.engine_timed_out, self.touched) = (true, true);
             self.describe_where(|_, _| true);
         }
-        self.entries.values_mut().for_each(|entry| entry.outlive(now));
+        self.entries.values_mut().for_each(|entry| entry.check_survived_stop(now));
         for line in self.first_failures() {
             tracing::info!("{line}");
         }
@@ -443,7 +446,8 @@ impl Model {
 
     /// Returns when [`Model::tick`] or [`Model::due_inspections`] would have something to do.
     pub(super) fn next(&self) -> Option<Instant> {
-        let away = self.lost.filter(|_| !self.alone).map(|since| since + self.node_config.grace);
+        let away =
+            self.engine_lost.filter(|_| !self.engine_timed_out).map(|since| since + self.node_config.grace);
         let settled = self.settled.filter(|_| !self.complete);
         let lapses = self.released.values().copied().flatten();
         self.entries.values().filter_map(ContainerEntry::next).chain(away).chain(settled).chain(lapses).min()

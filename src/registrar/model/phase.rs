@@ -21,7 +21,7 @@ impl ServiceState {
             ContainerState::Restarting => {
                 return (ServicePhase::Absent, "the container is restarting".to_owned());
             }
-            ContainerState::Nothing => {
+            ContainerState::NotRunning => {
                 return (ServicePhase::Absent, "the container is not running".to_owned());
             }
         }

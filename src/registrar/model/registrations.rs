@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::container::short;
-use super::super::keep::{Registration, WantedKeys};
+use super::super::reconcile::{Registration, WantedKeys};
 use super::super::service::Service;
 use super::{Model, ServiceId, ServicePhase};
 

@@ -180,15 +180,15 @@ fn facts(container: &Container) -> placement::Container {
         let protocol = port.protocol.word();
         published
             .iter()
-            .map(|published| placement::Binding {
+            .map(|published| placement::PortBinding {
                 ip: published.ip.clone(),
                 host_port: published.port.clone(),
                 protocol: protocol.to_owned(),
             })
             .collect::<Vec<_>>()
     };
-    let mut ports: Vec<placement::Binding> = Vec::new();
-    for binding in container.asked.iter().chain(&container.ports).flat_map(bindings) {
+    let mut ports: Vec<placement::PortBinding> = Vec::new();
+    for binding in container.configured_ports.iter().chain(&container.ports).flat_map(bindings) {
         if !ports.contains(&binding) {
             ports.push(binding);
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::container::{Container, Network};
 use super::super::model::{Model, NodeConfig};
 use super::super::settings::Rules;
-use super::world::{frame, listed, running};
+use super::world::{listed, node_config, running};
 
 const ONE: &str = "aaaabbbbccccddddeeeeffff0000111122223333444455556666777788889999";
 const TWO: &str = "bbbbbbbbccccddddeeeeffff0000111122223333444455556666777788889999";
@@ -43,7 +43,7 @@ fn passes(model: &mut Model) {
 #[test]
 fn a_healthy_service_whose_new_key_belongs_to_another_is_marked_unplaced() {
     let now = Instant::now();
-    let mut model = Model::new(frame());
+    let mut model = Model::new(node_config());
     let (mut one, mut two) = (running(ONE, 1001, 1), running(TWO, 1002, 2));
     (one.name, two.name) = ("a".into(), "b".into());
     show(&mut model, &[&one, &two], now);
@@ -62,10 +62,10 @@ fn a_healthy_service_whose_new_key_belongs_to_another_is_marked_unplaced() {
 }
 
 #[test]
-fn a_container_that_is_renamed_or_gets_another_address_need_not_pass_its_check_again() {
+fn a_renamed_or_readdressed_container_need_not_pass_its_check_again() {
     let now = Instant::now();
-    let rules = Rules { internal: true, ip: None, ..frame().rules };
-    let mut model = Model::new(NodeConfig { rules, ..frame() });
+    let rules = Rules { internal: true, ip: None, ..node_config().rules };
+    let mut model = Model::new(NodeConfig { rules, ..node_config() });
     let at = |ip: &str| Network { v4: Some(ip.parse().unwrap()), v6: None };
     let mut one = running(ONE, 1001, 1);
     one.env.push(("SERVICE_CHECK_HTTP".into(), "/".into()));
@@ -85,11 +85,11 @@ fn a_container_that_is_renamed_or_gets_another_address_need_not_pass_its_check_a
 }
 
 #[test]
-fn a_host_that_has_no_route_for_a_moment_keeps_its_address() {
+fn a_host_without_a_route_for_a_moment_keeps_its_address() {
     let now = Instant::now();
     let ip: IpAddr = "198.51.100.9".parse().unwrap();
-    let rules = Rules { ip: None, ..frame().rules };
-    let mut model = Model::new(NodeConfig { rules, host: Some(ip), ..frame() });
+    let rules = Rules { ip: None, ..node_config().rules };
+    let mut model = Model::new(NodeConfig { rules, host: Some(ip), ..node_config() });
     let mut one = running(ONE, 1001, 1);
     one.env.push(("SERVICE_CHECK_HTTP".into(), "/".into()));
     show(&mut model, &[&one], now);
@@ -102,9 +102,9 @@ fn a_host_that_has_no_route_for_a_moment_keeps_its_address() {
 }
 
 #[test]
-fn a_container_in_anothers_network_is_not_known_before_that_other_and_its_own_check() {
+fn a_container_in_anothers_network_is_unknown_before_that_other_and_its_own_check() {
     let now = Instant::now();
-    let mut model = Model::new(frame());
+    let mut model = Model::new(node_config());
     let lender = running(TWO, 1002, 1);
     let mut guest = running(ONE, 0, 1);
     guest.ports.clear();

@@ -1,7 +1,7 @@
 //! The model and its loops, against a simulated unreliable world.
 
 mod handover;
-mod lives;
+mod simulation;
 mod states;
 mod status;
 mod world;

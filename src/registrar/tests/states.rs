@@ -8,7 +8,7 @@ use super::super::container::{Container, ContainerState, Healthcheck};
 use super::super::engine::EngineEvent;
 use super::super::model::{Model, NodeConfig};
 use super::super::settings::Deregister;
-use super::world::{frame, listed, running};
+use super::world::{listed, node_config, running};
 
 const ID: &str = "aaaabbbbccccddddeeeeffff0000111122223333444455556666777788889999";
 
@@ -20,10 +20,10 @@ struct Case {
 
 impl Case {
     fn new(change: impl FnOnce(&mut Container)) -> Self {
-        Self::framed(frame(), change)
+        Self::with_config(node_config(), change)
     }
 
-    fn framed(frame: NodeConfig, change: impl FnOnce(&mut Container)) -> Self {
+    fn with_config(frame: NodeConfig, change: impl FnOnce(&mut Container)) -> Self {
         let mut container = running(ID, 1234, 1_000);
         change(&mut container);
         let mut case = Self { model: Model::new(frame), now: Instant::now(), container };
@@ -70,7 +70,7 @@ fn with_check(container: &mut Container) {
 
 /// The event of the way back is lost, and the list says what the list before it said.
 #[tokio::test(start_paused = true)]
-async fn a_change_that_was_taken_back_unheard_is_found_with_the_next_list() {
+async fn a_reverted_change_whose_events_were_lost_is_found_by_the_next_list() {
     let changes: [fn(&mut Container); 2] =
         [|container| container.name = "other".into(), |container| container.ports.clear()];
     for change in changes {
@@ -93,7 +93,7 @@ async fn a_change_that_was_taken_back_unheard_is_found_with_the_next_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_signal_takes_the_key_before_the_container_has_ended() {
+async fn a_stop_signal_removes_the_key_before_the_container_has_exited() {
     let mut case = Case::new(|_| {});
     assert!(case.has_key());
     case.event("kill", Some(15), Some(2_000));
@@ -102,7 +102,7 @@ async fn a_stop_signal_takes_the_key_before_the_container_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hangup_takes_no_key_but_the_containers_own_stop_signal_does() {
+async fn sighup_removes_no_key_unless_it_is_the_containers_stop_signal() {
     let mut case = Case::new(|container| container.stop_signal = 3);
     case.event("kill", Some(1), Some(2_000));
     case.settle();
@@ -112,7 +112,7 @@ async fn a_hangup_takes_no_key_but_the_containers_own_stop_signal_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_is_older_than_the_present_life_is_none() {
+async fn a_stop_older_than_the_current_run_is_ignored() {
     let mut case = Case::new(|_| {});
     case.event("kill", Some(15), Some(500));
     case.event("die", None, Some(600));
@@ -121,7 +121,7 @@ async fn a_stop_that_is_older_than_the_present_life_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_that_outlives_its_stop_signal_gets_its_key_back() {
+async fn a_container_that_survives_its_stop_signal_gets_its_key_back() {
     let mut case = Case::new(|container| container.stop_timeout = Some(1));
     case.event("kill", Some(15), Some(2_000));
     case.settle();
@@ -150,7 +150,7 @@ async fn a_container_whose_engine_went_with_it_gets_no_key_back_by_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_from_before_the_doubt_does_not_end_a_drain() {
+async fn an_outdated_inspection_does_not_end_a_drain() {
     let mut case = Case::new(|_| {});
     case.event("die", None, Some(3_000));
     let asked = case.model.due_inspections(5, case.now);
@@ -175,9 +175,9 @@ async fn a_drain_on_request_outlasts_the_stop_that_follows_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_before_the_first_inspection_counts() {
+async fn a_stop_before_the_first_inspection_takes_effect() {
     let container = running(ID, 1234, 1_000);
-    let mut model = Model::new(frame());
+    let mut model = Model::new(node_config());
     let now = Instant::now();
     let event = |action: &str, signal| EngineEvent {
         action: action.into(),
@@ -195,7 +195,7 @@ async fn a_stop_before_the_first_inspection_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_is_away_brings_no_key_that_it_did_not_give() {
+async fn an_engine_outage_registers_no_unhealthy_container() {
     let mut case = Case::new(|container| container.healthcheck = Some(Healthcheck::Unhealthy));
     assert!(!case.has_key());
     case.model.lost(case.now);
@@ -206,7 +206,7 @@ async fn an_engine_that_is_away_brings_no_key_that_it_did_not_give() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_long_as_a_service_may_yet_rise_it_is_not_known_how_it_is() {
+async fn a_service_that_may_still_become_healthy_is_pending() {
     let mut case = Case::new(|container| {
         with_check(container);
         container.env.push(("SERVICE_CHECK_RISE".into(), "2".into()));
@@ -219,8 +219,8 @@ async fn as_long_as_a_service_may_yet_rise_it_is_not_known_how_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_that_cannot_be_looked_at_is_not_waited_for_without_end() {
-    let mut model = Model::new(frame());
+async fn a_container_that_cannot_be_inspected_is_waited_for_only_so_long() {
+    let mut model = Model::new(node_config());
     let mut now = Instant::now();
     model.listed(vec![listed(&running(ID, 1234, 1_000))], now);
     for id in model.due_inspections(5, now) {
@@ -235,7 +235,7 @@ async fn a_container_that_cannot_be_looked_at_is_not_waited_for_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_no_key_before_the_first_passed_check_and_none_after_a_failed_one() {
+async fn a_key_appears_only_after_a_passed_check_and_goes_after_a_failed_one() {
     let mut case = Case::new(with_check);
     assert_eq!((case.has_key(), case.state()), (false, "starting".to_owned()));
     case.checked(Err("refused".into()));
@@ -248,7 +248,7 @@ async fn there_is_no_key_before_the_first_passed_check_and_none_after_a_failed_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_takes_as_many_passes_and_failures_in_a_row_as_were_asked_for() {
+async fn a_state_changes_after_the_configured_number_of_passes_or_failures_in_a_row() {
     let mut case = Case::new(|container| {
         with_check(container);
         container.env.push(("SERVICE_CHECK_RISE".into(), "2".into()));
@@ -266,7 +266,7 @@ async fn it_takes_as_many_passes_and_failures_in_a_row_as_were_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_life_has_to_pass_its_check_again() {
+async fn a_restarted_container_has_to_pass_its_check_again() {
     let mut case = Case::new(with_check);
     case.checked(Ok(()));
     let (service_id, old) = case.model.probes().into_iter().next().unwrap();
@@ -281,7 +281,7 @@ async fn a_new_life_has_to_pass_its_check_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inspection_that_fails_changes_nothing_and_is_made_again() {
+async fn a_failed_inspection_changes_nothing_and_is_retried() {
     let mut case = Case::new(|_| {});
     case.event("start", None, Some(2_000));
     for _ in 0..20 {
@@ -295,7 +295,7 @@ async fn an_inspection_that_fails_changes_nothing_and_is_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_without_a_container_takes_its_key_only_once_an_inspection_finds_none() {
+async fn a_container_missing_from_a_list_loses_its_key_only_once_an_inspection_confirms_it() {
     let mut case = Case::new(|_| {});
     case.model.listed(Vec::new(), case.now);
     assert!(case.has_key());
@@ -307,7 +307,7 @@ async fn a_list_without_a_container_takes_its_key_only_once_an_inspection_finds_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_is_away_for_long_leaves_a_key_to_a_check_of_the_port_itself() {
+async fn during_a_long_engine_outage_a_check_of_the_port_decides() {
     let mut case = Case::new(|_| {});
     case.model.lost(case.now);
     case.now += Duration::from_secs(61);
@@ -324,7 +324,7 @@ async fn an_engine_that_is_away_for_long_leaves_a_key_to_a_check_of_the_port_its
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_container_has_no_key_and_gets_it_back() {
+async fn a_paused_container_loses_its_key_until_it_is_unpaused() {
     let mut case = Case::new(|_| {});
     case.container.run_state = ContainerState::Paused;
     case.event("pause", None, Some(2_000));
@@ -337,12 +337,12 @@ async fn a_paused_container_has_no_key_and_gets_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_container_is_left_to_its_lease_where_only_success_deregisters() {
+async fn a_failed_containers_key_is_left_to_its_lease_where_only_success_deregisters() {
     for (code, left) in [(0, false), (1, true), (127, true), (137, false), (143, false)] {
-        let on_success = NodeConfig { deregister: Deregister::OnSuccess, ..frame() };
-        let mut case = Case::framed(on_success, |_| {});
+        let on_success = NodeConfig { deregister: Deregister::OnSuccess, ..node_config() };
+        let mut case = Case::with_config(on_success, |_| {});
         assert!(case.has_key());
-        (case.container.run_state, case.container.exit_code) = (ContainerState::Nothing, code);
+        (case.container.run_state, case.container.exit_code) = (ContainerState::NotRunning, code);
         case.container.ports.clear();
         case.event("die", None, Some(2_000));
         case.settle();
@@ -353,7 +353,7 @@ async fn a_failed_container_is_left_to_its_lease_where_only_success_deregisters(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_on_request_lasts_until_the_next_life() {
+async fn a_requested_drain_lasts_until_the_next_start() {
     let mut case = Case::new(|_| {});
     assert!(!case.model.drain("other", true));
     assert!(case.model.drain("name-aaaa", true));
@@ -370,7 +370,7 @@ async fn a_drain_on_request_lasts_until_the_next_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_can_be_taken_back_and_a_stop_cannot() {
+async fn a_drain_can_be_undone_and_a_stop_cannot() {
     let mut case = Case::new(|_| {});
     assert!(case.model.drain("name-aaaa", true));
     assert!(case.model.drain("name-aaaa", false));
@@ -381,7 +381,7 @@ async fn a_drain_can_be_taken_back_and_a_stop_cannot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_that_should_be_registered_and_cannot_be_is_failing() {
+async fn a_container_that_cannot_be_registered_is_failing() {
     let case = Case::new(|container| container.env.push(("SERVICE_NAME".into(), "a/../b".into())));
     let status = case.model.status().remove(0);
     assert_eq!(status.state, "failing");
@@ -389,7 +389,7 @@ async fn a_container_that_should_be_registered_and_cannot_be_is_failing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_containers_with_one_key_the_one_that_has_it_keeps_it() {
+async fn of_two_containers_with_one_key_the_holder_keeps_it() {
     let named = |container: &mut Container| {
         container.env.push(("SERVICE_NAME".into(), "web".into()));
         container.env.push(("SERVICE_ID".into(), "web".into()));
@@ -413,19 +413,19 @@ async fn of_two_containers_with_one_key_the_one_that_has_it_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_is_known_only_when_all_checks_have_answered() {
+async fn everything_is_known_only_when_all_checks_have_finished() {
     let mut case = Case::new(with_check);
     assert!(!case.model.complete());
     case.checked(Err("not yet".into()));
     assert!(case.model.complete());
-    let mut empty = Model::new(frame());
+    let mut empty = Model::new(node_config());
     assert!(!empty.complete(), "nothing was listed yet");
     empty.listed(Vec::new(), case.now);
     assert!(empty.complete());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mistyped_check_attribute_is_reported_with_the_nearest_one() {
+async fn a_mistyped_check_attribute_is_reported_with_the_nearest_valid_one() {
     let mut case = Case::new(|container| {
         container.env.push(("SERVICE_CHECK_HTPP".into(), "/secret".into()));
         container.env.push(("SERVICE_CHECK_INITIAL_STATUS".into(), "passing".into()));

@@ -4,14 +4,14 @@ use tokio::time::Instant;
 
 use super::super::container::Port;
 use super::super::model::Model;
-use super::world::{frame, listed, running};
+use super::world::{listed, node_config, running};
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_registered_is_called_skipped_beside_a_state_that_is_passing() {
+async fn skipped_ports_are_listed_beside_a_passing_service() {
     let now = Instant::now();
     let mut container = running(&"a".repeat(64), 1234, 1_000);
     container.ports.insert(Port::read("443/tcp").unwrap(), Vec::new());
-    let mut model = Model::new(frame());
+    let mut model = Model::new(node_config());
     model.listed(vec![listed(&container)], now);
     while let Some(id) = model.due_inspections(1, now).pop() {
         model.inspected(&id, Ok(Some(container.clone())), now);

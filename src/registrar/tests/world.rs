@@ -41,7 +41,7 @@ struct World {
     script: Vec<String>,
 }
 
-pub(super) fn frame() -> NodeConfig {
+pub(super) fn node_config() -> NodeConfig {
     NodeConfig {
         rules: Rules { ip: Some("198.51.100.7".into()), suffix: Suffix::Never, ..Rules::default() },
         node: "n".into(),
@@ -104,7 +104,7 @@ impl World {
             made: 0,
             steady: BTreeSet::new(),
             under_way: Vec::new(),
-            model: Model::new(frame()),
+            model: Model::new(node_config()),
             trouble: 0,
             next_list: now,
             listing: false,
@@ -168,7 +168,7 @@ impl World {
             (0, ContainerState::Running) => self.end(&id, Some(15)),
             (1, ContainerState::Running) => self.end(&id, Some(9)),
             (2, ContainerState::Running) => self.end(&id, None),
-            (0..=2, ContainerState::Nothing) => self.begin(&id),
+            (0..=2, ContainerState::NotRunning) => self.begin(&id),
             (3, ContainerState::Running) => {
                 self.end(&id, Some(15));
                 self.begin(&id);
@@ -183,7 +183,7 @@ impl World {
                 self.say(&id, word, None);
             }
             (5, ContainerState::Running) => self.say(&id, "kill", Some(1)),
-            (6, ContainerState::Nothing) => {
+            (6, ContainerState::NotRunning) => {
                 self.real.remove(&id);
                 self.say(&id, "destroy", None);
             }
@@ -207,7 +207,7 @@ impl World {
         }
         self.say(id, "die", None);
         self.change(id, |container| {
-            container.run_state = ContainerState::Nothing;
+            container.run_state = ContainerState::NotRunning;
             container.ports.clear();
         });
     }
@@ -321,7 +321,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_any_script_the_keys_are_those_of_what_runs_and_nothing_steady_ever_lost_its_own() {
+async fn after_any_script_the_keys_match_the_running_containers_and_no_steady_key_was_lost() {
     let first = number("RETUNE_TEST_SEED", 1);
     for seed in first..first + number("RETUNE_TEST_SEEDS", 2_000) {
         if let Err(why) = script(seed) {

@@ -28,12 +28,12 @@ pub(in crate::settings) const VARIABLES: &[&str] = &[
 pub(super) const NO_SYNC: &str = "NO_SYNC";
 
 /// The names of the same variables in etcdctl's later API.
-const LATER: &[(&str, &str)] =
+const V3_NAMES: &[(&str, &str)] =
     &[("CACERT", "CA_FILE"), ("CERT", "CERT_FILE"), ("KEY", "KEY_FILE"), ("USER", "USERNAME")];
 
-const DEFAULT: &str = "http://127.0.0.1:2379,http://127.0.0.1:4001";
+const DEFAULT_ENDPOINTS: &str = "http://127.0.0.1:2379,http://127.0.0.1:4001";
 
-pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Access {
+pub(super) fn read(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Access {
     let from_env = |name: &str| {
         let mut names = program.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
         names.find_map(|name| env(&name).filter(|value| !value.is_empty())).unwrap_or_default()
@@ -48,7 +48,7 @@ pub(super) fn of(program: Program, globals: &Flags, env: &dyn Fn(&str) -> Option
     // Each variable comes right after the flag of its name: an endpoint from the environment beats --endpoint.
     let places = [("endpoints", "ENDPOINTS"), ("endpoint", "ENDPOINT"), ("peers", "PEERS")];
     let endpoints = places.iter().map(|(flag, name)| either(flag, name)).find(|found| !found.is_empty());
-    let endpoints = endpoints.unwrap_or_else(|| DEFAULT.to_owned());
+    let endpoints = endpoints.unwrap_or_else(|| DEFAULT_ENDPOINTS.to_owned());
     let domain = either("discovery-srv", "DISCOVERY_SRV");
     let discovery = (!domain.is_empty()).then(|| Discovery {
         domain,
@@ -103,7 +103,7 @@ pub(super) fn notes(
         if name == "API" || VARIABLES.contains(&name) {
             return None;
         }
-        let near = LATER.iter().find(|(later, _)| *later == name);
+        let near = V3_NAMES.iter().find(|(later, _)| *later == name);
         let hint = near.map(|(_, name)| format!("; {theirs}{name} is its name here"));
         Some(format!("unrecognized environment variable {variable}{}", hint.unwrap_or_default()))
     });

@@ -3,17 +3,17 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::super::environment;
 use super::super::go_flags::{Flags, UNDEFINED};
-use super::super::inherited;
 use super::super::row::Row;
 use super::access::{NO_SYNC, VARIABLES};
 use super::row::{Cmd, dashed};
 use super::table::GLOBAL;
-use super::{OURS, Program};
+use super::{Program, RETUNE_CTL};
 use crate::nearest::nearest;
 
 /// Options of our other commands, and the option of `ctl` that does the same.
-const SAME: &[(&str, &str)] = &[
+const EQUIVALENT_OPTIONS: &[(&str, &str)] = &[
     ("node", "endpoints"),
     ("nodes", "endpoints"),
     ("n", "endpoints"),
@@ -27,10 +27,10 @@ const SAME: &[(&str, &str)] = &[
 ];
 
 /// The options that name the store; one of them is enough.
-const STORE: &[&str] = &["endpoints", "endpoint", "peers"];
+const ENDPOINT_OPTIONS: &[&str] = &["endpoints", "endpoint", "peers"];
 
-fn same(name: &str) -> Option<&'static str> {
-    SAME.iter().find(|(other, _)| *other == name).map(|(_, own)| *own)
+fn equivalent(name: &str) -> Option<&'static str> {
+    EQUIVALENT_OPTIONS.iter().find(|(other, _)| *other == name).map(|(_, own)| *own)
 }
 
 fn names(options: &[&'static [Row]]) -> impl Iterator<Item = &'static str> {
@@ -40,31 +40,31 @@ fn names(options: &[&'static [Row]]) -> impl Iterator<Item = &'static str> {
 /// Returns the end of a sentence about an unknown command: the nearest one, if any is near.
 pub(super) fn command(program: Program, word: &OsStr, commands: &[Cmd]) -> String {
     let near = nearest(&word.to_string_lossy(), commands.iter().map(|command| command.name));
-    near.filter(|_| program == OURS).map(|near| format!("; did you mean {near}?")).unwrap_or_default()
+    near.filter(|_| program == RETUNE_CTL).map(|near| format!("; did you mean {near}?")).unwrap_or_default()
 }
 
 /// Adds to the error about an unknown option what was probably meant.
 pub(super) fn option(program: Program, why: String, options: &[&'static [Row]]) -> String {
-    let unknown = why.strip_prefix(UNDEFINED).filter(|_| program == OURS);
-    match unknown.and_then(|name| meant(name, options)) {
+    let unknown = why.strip_prefix(UNDEFINED).filter(|_| program == RETUNE_CTL);
+    match unknown.and_then(|name| suggestion(name, options)) {
         Some(hint) => format!("{why}; {hint}"),
         None => why,
     }
 }
 
-fn meant(name: &str, options: &[&'static [Row]]) -> Option<String> {
-    let own = same(name).unwrap_or(name);
+fn suggestion(name: &str, options: &[&'static [Row]]) -> Option<String> {
+    let own = equivalent(name).unwrap_or(name);
     if names(&[GLOBAL]).any(|known| known == own) && !names(options).any(|known| known == own) {
         return Some(format!("write {} before the command", dashed(own)));
     }
     let known = names(options).filter(|known| known.len() > 1);
-    let near = same(name).or_else(|| nearest(name, known))?;
+    let near = equivalent(name).or_else(|| nearest(name, known))?;
     Some(format!("did you mean --{near}?"))
 }
 
 /// Returns notes about options behind the words that a command takes: like etcdctl, it does not read them.
-pub(super) fn unread(program: Program, command: &Cmd, words: &[OsString]) -> Vec<String> {
-    if program != OURS || command.args.is_empty() || command.args.contains("...") {
+pub(super) fn ignored_options(program: Program, command: &Cmd, words: &[OsString]) -> Vec<String> {
+    if program != RETUNE_CTL || command.args.is_empty() || command.args.contains("...") {
         return Vec::new();
     }
     let surplus = words.iter().skip(command.args.split_whitespace().count());
@@ -73,7 +73,7 @@ pub(super) fn unread(program: Program, command: &Cmd, words: &[OsString]) -> Vec
     typed
         .map(|word| {
             let word = word.split('=').next().unwrap_or(word);
-            let hint = meant(word.trim_start_matches('-'), &[command.options]);
+            let hint = suggestion(word.trim_start_matches('-'), &[command.options]);
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             format!("{word} has no effect there{hint}")
         })
@@ -81,13 +81,13 @@ pub(super) fn unread(program: Program, command: &Cmd, words: &[OsString]) -> Vec
 }
 
 /// Returns notes about variables with our prefix that `ctl` does not read, although they look like its settings.
-pub(super) fn variables(
+pub(super) fn ignored_variables(
     program: Program,
     globals: &Flags,
     variables: &[String],
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<String> {
-    if program != OURS {
+    if program != RETUNE_CTL {
         return Vec::new();
     }
     let value = |name: &str| env(name).filter(|value| !value.is_empty());
@@ -102,17 +102,17 @@ pub(super) fn variables(
         }
         let name = rest.replace('_', "-").to_ascii_lowercase();
         let idle = format!("{variable} has no effect on `retune ctl`");
-        match same(&name) {
+        match equivalent(&name) {
             Some("username") if has_password() => None,
             Some("username") => Some(format!("{idle}; RETUNE_USERNAME takes NAME:PASSWORD")),
-            Some("endpoints") if STORE.iter().any(|name| is_set(name)) => None,
+            Some("endpoints") if ENDPOINT_OPTIONS.iter().any(|name| is_set(name)) => None,
             Some(own) if is_set(own) => None,
             Some(own) => Some(format!("{idle}; {} is its name here", variable_of(own))),
-            None if inherited::is_setting(variable) => None,
+            None if environment::is_setting(variable) => None,
             // Container images set a version of their own.
             None if name == "version" => None,
             None if names(&[GLOBAL]).any(|known| known == name) => Some(format!("{idle}; write --{name}")),
-            None => inherited::mistyped(variable),
+            None => environment::mistyped(variable),
         }
     };
     variables.iter().filter_map(note).collect()

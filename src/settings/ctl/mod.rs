@@ -2,16 +2,16 @@
 //!
 //! etcdctl parses its arguments with urfave/cli on top of Go's `flag` package. Scripts depend on what these two allow
 //! (single dashes, options after the arguments) and on their errors, so both are followed to the letter: `table` is
-//! the one list of commands and options (`people` a part of it), `go_flags` parses arguments by it, `help` prints its
-//! pages from it, `access` and `job` build the settings, `hints` names what a
+//! the one list of commands and options (`auth_table` a part of it), `go_flags` parses arguments by it, `help` prints
+//! its pages from it, `access` and `command` build the settings, `hints` names what a
 //! mistyped word probably stands for, `complete` makes the shell completions.
 
 mod access;
+mod auth_table;
+mod command;
 mod complete;
 mod help;
 mod hints;
-mod job;
-mod people;
 mod row;
 mod table;
 
@@ -50,10 +50,10 @@ impl Program {
 }
 
 const ETCDCTL: Program = Program { name: "etcdctl", prefixes: &["ETCDCTL_"] };
-const OURS: Program = Program { name: "retune ctl", prefixes: &["RETUNE_", "ETCDCTL_"] };
+const RETUNE_CTL: Program = Program { name: "retune ctl", prefixes: &["RETUNE_", "ETCDCTL_"] };
 
 /// Returns the invocation, when these arguments (the program's name first) are for `ctl` or `etcdctl`.
-pub(super) fn called(
+pub(super) fn parse_args(
     args: &[OsString],
     variables: &[String],
     env: &dyn Fn(&str) -> Option<String>,
@@ -61,7 +61,7 @@ pub(super) fn called(
     let own_name = args.first().and_then(|name| Path::new(name).file_name());
     let (program, words) = match (own_name, args.get(1)) {
         (Some(name), _) if name == OsStr::new("etcdctl") => (ETCDCTL, &args[1..]),
-        (_, Some(first)) if first == "ctl" => (OURS, &args[2..]),
+        (_, Some(first)) if first == "ctl" => (RETUNE_CTL, &args[2..]),
         _ => return None,
     };
     Some(read(program, words, variables, env))
@@ -69,25 +69,25 @@ pub(super) fn called(
 
 /// Returns the page that `retune help ctl` prints.
 pub(super) fn page() -> String {
-    OURS.page()
+    RETUNE_CTL.page()
 }
 
-/// Returns an invocation that prints a text and exits with a code, instead of a job.
-fn say(stdout: String, stderr: String, code: u8) -> ctl::Invocation {
-    ctl::Invocation::say(ctl::Message { stdout, stderr, code })
+/// Returns an invocation that prints a text and exits with a code, instead of a command.
+fn print_only(stdout: String, stderr: String, code: u8) -> ctl::Invocation {
+    ctl::Invocation::print(ctl::Message { stdout, stderr, code })
 }
 
-fn show(page: String) -> ctl::Invocation {
-    say(page, String::new(), 0)
+fn print_page(page: String) -> ctl::Invocation {
+    print_only(page, String::new(), 0)
 }
 
-fn misused(head: &str, why: &str, page: &str) -> ctl::Invocation {
-    say(format!("{head}{why}\n{page}"), format!("{why}\n"), 1)
+fn usage_error(head: &str, why: &str, page: &str) -> ctl::Invocation {
+    print_only(format!("{head}{why}\n{page}"), format!("{why}\n"), 1)
 }
 
 fn no_topic(program: Program, word: &OsStr, commands: &[Cmd]) -> ctl::Invocation {
     let hint = hints::command(program, word, commands);
-    say(String::new(), format!("No help topic for '{}'{hint}\n", word.to_string_lossy()), 3)
+    print_only(String::new(), format!("No help topic for '{}'{hint}\n", word.to_string_lossy()), 3)
 }
 
 fn read(
@@ -97,20 +97,20 @@ fn read(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> ctl::Invocation {
     let (globals, wrong) = flags::read(words, &[GLOBAL]);
-    if let Some(why) = globals.twice(&[GLOBAL]) {
-        return misused("", &why, &program.page());
+    if let Some(why) = globals.alias_conflict(&[GLOBAL]) {
+        return usage_error("", &why, &program.page());
     }
     if let Some(why) = wrong {
         let why = hints::option(program, why, &[GLOBAL]);
-        return misused("Incorrect Usage. ", &why, &format!("\n{}", program.page()));
+        return usage_error("Incorrect Usage. ", &why, &format!("\n{}", program.page()));
     }
     if globals.on("help") {
-        return show(program.page());
+        return print_page(program.page());
     }
     if globals.on("version") {
-        return show(format!("etcdctl version: {}\nAPI version: 2\n", env!("CARGO_PKG_VERSION")));
+        return print_page(format!("etcdctl version: {}\nAPI version: 2\n", env!("CARGO_PKG_VERSION")));
     }
-    let Some((name, rest)) = globals.words.split_first() else { return show(program.page()) };
+    let Some((name, rest)) = globals.words.split_first() else { return print_page(program.page()) };
     let Some(command) = find(COMMANDS, name).or_else(|| find(HIDDEN, name)) else {
         return no_topic(program, name, COMMANDS);
     };
@@ -140,21 +140,25 @@ impl CtlContext<'_> {
     fn command(&self, full_name: &str, command: &'static Cmd, words: &[OsString]) -> ctl::Invocation {
         let all: [&'static [Row]; 2] = [command.options, HELP_ONLY];
         let (flags, wrong) = flags::read(&flags::reordered(words, &all), &all);
-        if let Some(why) = wrong.or_else(|| flags.twice(&all)) {
+        if let Some(why) = wrong.or_else(|| flags.alias_conflict(&all)) {
             let why = hints::option(self.program, why, &all);
-            return misused("Incorrect Usage: ", &why, &format!("\n{}", help::command(full_name, command)));
+            return usage_error(
+                "Incorrect Usage: ",
+                &why,
+                &format!("\n{}", help::command(full_name, command)),
+            );
         }
         if flags.on("help") {
-            return show(help::command(full_name, command));
+            return print_page(help::command(full_name, command));
         }
-        let Action::Run(job) = command.action else {
+        let Action::Run(build) = command.action else {
             return match flags.words.first() {
-                None => show(self.program.page()),
+                None => print_page(self.program.page()),
                 Some(topic) => self.topic(COMMANDS, self.program.name, topic),
             };
         };
-        let mut job = job(&flags);
-        if let ctl::Job::ImportFrom(from) = &mut job {
+        let mut ctl_command = build(&flags);
+        if let ctl::CtlCommand::ImportFrom(from) = &mut ctl_command {
             let names = self.program.prefixes.iter().map(|prefix| format!("{prefix}FROM_USER"));
             let given = || names.filter_map(|name| (self.env)(&name)).find(|user| !user.is_empty());
             from.user = from.user.take().or_else(given);
@@ -163,11 +167,11 @@ impl CtlContext<'_> {
             text if text.is_empty() && !self.globals.given("output") => "simple".to_owned(),
             text => text,
         };
-        let access = access::of(self.program, self.globals, self.env);
+        let access = access::read(self.program, self.globals, self.env);
         let mut notes = access::notes(self.program, self.variables, self.env);
-        notes.extend(hints::variables(self.program, self.globals, self.variables, self.env));
-        notes.extend(hints::unread(self.program, command, &flags.words));
-        ctl::Invocation { job, words: flags.words, access, output, notes }
+        notes.extend(hints::ignored_variables(self.program, self.globals, self.variables, self.env));
+        notes.extend(hints::ignored_options(self.program, command, &flags.words));
+        ctl::Invocation { command: ctl_command, args: flags.words, access, output, notes }
     }
 
     fn group(
@@ -178,19 +182,19 @@ impl CtlContext<'_> {
         words: &[OsString],
     ) -> ctl::Invocation {
         let (flags, wrong) = flags::read(words, &[HELP_ONLY]);
-        if let Some(why) = flags.twice(&[HELP_ONLY]) {
-            return misused("", &why, &format!("\n{}", help::group(full_name, command)));
+        if let Some(why) = flags.alias_conflict(&[HELP_ONLY]) {
+            return usage_error("", &why, &format!("\n{}", help::group(full_name, command)));
         }
         if let Some(why) = wrong {
             let why = hints::option(self.program, why, &[HELP_ONLY]);
-            return misused("Incorrect Usage. ", &why, &format!("\n{}", help::group(full_name, command)));
+            return usage_error("Incorrect Usage. ", &why, &format!("\n{}", help::group(full_name, command)));
         }
         let Some((name, rest)) = flags.words.split_first().filter(|_| !flags.on("help")) else {
-            return show(help::group(full_name, command));
+            return print_page(help::group(full_name, command));
         };
         if name == "help" || name == "h" {
             return match rest.first() {
-                None => show(help::whole(full_name, command.usage, sub, HELP_ONLY)),
+                None => print_page(help::whole(full_name, command.usage, sub, HELP_ONLY)),
                 Some(topic) => self.topic(sub, full_name, topic),
             };
         }
@@ -202,7 +206,7 @@ impl CtlContext<'_> {
 
     fn topic(&self, commands: &'static [Cmd], above: &str, topic: &OsStr) -> ctl::Invocation {
         match find(commands, topic) {
-            Some(command) => show(help::command(&format!("{above} {}", command.name), command)),
+            Some(command) => print_page(help::command(&format!("{above} {}", command.name), command)),
             None => no_topic(self.program, topic, commands),
         }
     }

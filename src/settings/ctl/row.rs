@@ -1,6 +1,6 @@
 //! A row of the table: a command, its options, and what it does.
 
-use crate::ctl::Job;
+use crate::ctl::CtlCommand;
 
 use super::super::go_flags::Flags;
 use super::super::row::{Row, ValueKind, row};
@@ -8,8 +8,8 @@ use super::super::row::{Row, ValueKind, row};
 /// What a command does.
 #[derive(Clone, Copy)]
 pub(super) enum Action {
-    /// It runs the job that its options describe.
-    Run(fn(&Flags) -> Job),
+    /// It runs the command that its options describe.
+    Run(fn(&Flags) -> CtlCommand),
     /// It has only subcommands.
     Group(&'static [Cmd]),
     /// It prints help pages.
@@ -57,9 +57,9 @@ pub(super) const fn cmd(
     name: &'static str,
     usage: &'static str,
     args: &'static str,
-    job: fn(&Flags) -> Job,
+    build: fn(&Flags) -> CtlCommand,
 ) -> Cmd {
-    with_action(name, usage, args, Action::Run(job))
+    with_action(name, usage, args, Action::Run(build))
 }
 
 /// Returns a command that has only subcommands.

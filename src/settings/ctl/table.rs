@@ -1,12 +1,12 @@
 //! The table of `ctl`'s commands and options. Parsing, help and completions all come from these rows.
 
-use super::people::{AUTH, ROLE, USER};
+use super::auth_table::{AUTH, ROLE, USER};
 use crate::client::cluster::Delete;
-use crate::ctl::Job;
+use crate::ctl::CtlCommand;
 
 use super::super::row::Row;
 use super::super::row::ValueKind::{Number, Repeat, Span, Switch, Text};
-use super::job;
+use super::command;
 use super::row::{Action, Cmd, cmd, group, option, with_action};
 
 const TTL: Row = option(&["ttl"], Number, "key time-to-live in seconds").default("0");
@@ -51,14 +51,14 @@ pub(super) const GLOBAL: &[Row] = &[
 
 /// The commands, in the order of the help.
 pub(super) const COMMANDS: &[Cmd] = &[
-    cmd("backup", "backup an etcd directory", " ", job::backup).options(&[
+    cmd("backup", "backup an etcd directory", " ", command::backup).options(&[
         option(&["data-dir"], Text, "Path to the etcd data dir"),
         option(&["wal-dir"], Text, "Path to the etcd wal dir"),
         option(&["backup-dir"], Text, "Path to the backup dir"),
         option(&["backup-wal-dir"], Text, "Path to the backup wal dir"),
         option(&["with-v3"], Switch, "Backup v3 backend data"),
     ]),
-    cmd("cluster-health", "check the health of the etcd cluster", " ", |flags| Job::ClusterHealth {
+    cmd("cluster-health", "check the health of the etcd cluster", " ", |flags| CtlCommand::ClusterHealth {
         forever: flags.on("forever"),
     })
     .options(&[option(
@@ -66,22 +66,22 @@ pub(super) const COMMANDS: &[Cmd] = &[
         Switch,
         "forever check the health every 10 second until CTRL+C",
     )]),
-    cmd("mk", "make a new key with a given value", "<key> <value>", job::make)
+    cmd("mk", "make a new key with a given value", "<key> <value>", command::make)
         .options(&[option(&["in-order"], Switch, "create in-order key under directory <key>"), TTL]),
-    cmd("mkdir", "make a new directory", "<key>", |flags| job::dir(flags, Some(false))).options(&[TTL]),
-    cmd("rm", "remove a key or a directory", "<key>", job::remove).options(&[
+    cmd("mkdir", "make a new directory", "<key>", |flags| command::dir(flags, Some(false))).options(&[TTL]),
+    cmd("rm", "remove a key or a directory", "<key>", command::remove).options(&[
         option(&["dir"], Switch, "removes the key if it is an empty directory or a key-value pair"),
         option(&["recursive", "r"], Switch, "removes the key and all child keys(if it is a directory)"),
         option(&["with-value"], Text, "previous value"),
         option(&["with-index"], Number, "previous index").default("0"),
     ]),
     cmd("rmdir", "removes the key if it is an empty directory or a key-value pair", "<key>", |_| {
-        Job::Remove(Delete { dir: true, ..Delete::default() })
+        CtlCommand::Remove(Delete { dir: true, ..Delete::default() })
     }),
-    cmd("get", "retrieve the value of a key", "<key>", |flags| Job::Get(job::get(flags)))
+    cmd("get", "retrieve the value of a key", "<key>", |flags| CtlCommand::Get(command::get(flags)))
         .options(&[SORT, QUORUM]),
-    cmd("ls", "retrieve a directory", "[key]", |flags| Job::List {
-        get: job::get(flags),
+    cmd("ls", "retrieve a directory", "[key]", |flags| CtlCommand::List {
+        get: command::get(flags),
         slash: flags.on("p"),
     })
     .options(&[
@@ -90,7 +90,7 @@ pub(super) const COMMANDS: &[Cmd] = &[
         option(&["p"], Switch, "append slash (/) to directories"),
         QUORUM,
     ]),
-    cmd("set", "set the value of a key", "<key> <value>", job::set)
+    cmd("set", "set the value of a key", "<key> <value>", command::set)
         .described(
             "Set sets the value of a key.\n\n   When <value> begins with '-', <value> is interpreted as a \
              flag.\n   Insert '--' for workaround:\n\n   $ set -- <key> <value>",
@@ -101,13 +101,16 @@ pub(super) const COMMANDS: &[Cmd] = &[
             option(&["swap-with-index"], Number, "previous index").default("0"),
         ]),
     cmd("setdir", "create a new directory or update an existing directory TTL", "<key>", |flags| {
-        job::dir(flags, None)
+        command::dir(flags, None)
     })
     .options(&[TTL]),
-    cmd("update", "update an existing key with a given value", "<key> <value>", job::update).options(&[TTL]),
-    cmd("updatedir", "update an existing directory", "<key> <value>", |flags| job::dir(flags, Some(true)))
+    cmd("update", "update an existing key with a given value", "<key> <value>", command::update)
         .options(&[TTL]),
-    cmd("watch", "watch a key for changes", "<key>", job::watch).options(&[
+    cmd("updatedir", "update an existing directory", "<key> <value>", |flags| {
+        command::dir(flags, Some(true))
+    })
+    .options(&[TTL]),
+    cmd("watch", "watch a key for changes", "<key>", command::watch).options(&[
         option(&["forever", "f"], Switch, "forever watch a key until CTRL+C"),
         option(&["after-index"], Number, "watch after the given index").default("0"),
         option(&["recursive", "r"], Switch, "returns all values for key and child keys"),
@@ -116,7 +119,7 @@ pub(super) const COMMANDS: &[Cmd] = &[
         "exec-watch",
         "watch a key for changes and exec an executable",
         "<key> <command> [args...]",
-        job::exec_watch,
+        command::exec_watch,
     )
     .options(&[
         option(&["after-index"], Number, "watch after the given index").default("0"),
@@ -135,15 +138,17 @@ pub(super) const COMMANDS: &[Cmd] = &[
 
 /// The command that shell completions call; no help shows it.
 pub(super) const HIDDEN: &[Cmd] =
-    &[cmd("complete-keys", "keys that start with the prefix", "<prefix>", |_| Job::CompleteKeys)];
+    &[cmd("complete-keys", "keys that start with the prefix", "<prefix>", |_| CtlCommand::CompleteKeys)];
 
 /// `member …`
 pub(super) const MEMBER: &[Cmd] = &[
-    cmd("list", "enumerate existing cluster members", " ", |_| Job::MemberList),
-    cmd("add", "add a new member to the etcd cluster", "<name> <peerURL>", |_| Job::MemberAdd),
-    cmd("remove", "remove an existing member from the etcd cluster", "<memberID>", |_| Job::MemberRemove),
+    cmd("list", "enumerate existing cluster members", " ", |_| CtlCommand::MemberList),
+    cmd("add", "add a new member to the etcd cluster", "<name> <peerURL>", |_| CtlCommand::MemberAdd),
+    cmd("remove", "remove an existing member from the etcd cluster", "<memberID>", |_| {
+        CtlCommand::MemberRemove
+    }),
     cmd("update", "update an existing member in the etcd cluster", "<memberID> <peerURLs>", |_| {
-        Job::MemberUpdate
+        CtlCommand::MemberUpdate
     }),
 ];
 
@@ -156,7 +161,7 @@ const EXPORT_TEXT: &str = "A directory becomes a map, a key a string. Names are 
     '_') are left out, because the store does not list them.\n   A value with bytes that are not text is an \
     error that names the key: the store's API replaces\n   such bytes and cannot return them.";
 
-const EXPORT: Cmd = cmd("export", "write a key and all below it as one document", "[key]", job::export)
+const EXPORT: Cmd = cmd("export", "write a key and all below it as one document", "[key]", command::export)
     .described(EXPORT_TEXT)
     .options(&[EXPORT_FORMAT, option(&["ttl"], Switch, "write what is left of each time to live"), QUORUM]);
 
@@ -174,7 +179,7 @@ const IMPORT: Cmd = cmd(
     "import",
     "write what differs from a document or a running store, or a snapshot of etcd 0.4",
     "<file|-> [key]",
-    job::import,
+    command::import,
 )
 .described(IMPORT_TEXT)
 .options(&[
@@ -198,7 +203,7 @@ const DIFF_TEXT: &str = "The key may also come before the file; without it, the 
     \n   differ, and with 2 when the document cannot be used. Of a time to live, only its presence is compared.";
 
 const DIFF: Cmd = cmd("diff", "show what importing a document would change", "<file|-> [key]", |flags| {
-    Job::Diff { format: flags.text("format") }
+    CtlCommand::Diff { format: flags.text("format") }
 })
 .described(DIFF_TEXT)
 .options(&[FORMAT]);
@@ -208,7 +213,7 @@ const EDIT_TEXT: &str = "A key is opened as its value, a directory as a document
     meanwhile;\n   then the edited text is kept and its path is printed.";
 
 const EDIT: Cmd = cmd("edit", "change a value or a subtree in $VISUAL or $EDITOR", "<key>", |flags| {
-    Job::Edit { format: flags.text("format") }
+    CtlCommand::Edit { format: flags.text("format") }
 })
 .described(EDIT_TEXT)
 .options(&[FORMAT]);

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 
-use crate::ctl::{Invocation, Job};
+use crate::ctl::{CtlCommand, Invocation};
 
-use super::called;
+use super::parse_args;
 
 fn typed(line: &str, env: &[(&str, &str)]) -> Invocation {
     let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
@@ -12,11 +12,11 @@ fn typed(line: &str, env: &[(&str, &str)]) -> Invocation {
         env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let names: Vec<String> = env.iter().map(|(name, _)| name.clone()).collect();
     let look = move |name: &str| env.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
-    called(&args, &names, &look).expect("a command line of ctl")
+    parse_args(&args, &names, &look).expect("a command line of ctl")
 }
 
 #[test]
-fn each_variable_comes_right_behind_the_flag_of_its_name() {
+fn each_variable_ranks_right_after_the_flag_of_its_name() {
     let first = |line: &str, env: &[(&str, &str)]| typed(line, env).access.endpoints[0].clone();
     let all = [("ETCDCTL_ENDPOINTS", "a"), ("ETCDCTL_ENDPOINT", "b"), ("ETCDCTL_PEERS", "c")];
     assert_eq!(first("etcdctl --endpoints x ls", &all), "x");
@@ -29,7 +29,7 @@ fn each_variable_comes_right_behind_the_flag_of_its_name() {
 }
 
 #[test]
-fn our_own_variables_count_for_our_own_name_only() {
+fn our_own_variables_apply_under_our_own_name_only() {
     let env = [("RETUNE_ENDPOINTS", "ours"), ("ETCDCTL_ENDPOINTS", "theirs")];
     assert_eq!(typed("retune ctl ls", &env).access.endpoints, ["http://ours"]);
     assert_eq!(typed("retune ctl ls", &env[1..]).access.endpoints, ["http://theirs"]);
@@ -40,7 +40,7 @@ fn our_own_variables_count_for_our_own_name_only() {
 }
 
 #[test]
-fn variables_of_etcdctls_that_are_outvoted_or_unknown_are_said_under_our_own_name_only() {
+fn overridden_or_unknown_etcdctl_variables_are_reported_under_our_own_name_only() {
     let env = [
         ("RETUNE_ENDPOINTS", "ours"),
         ("ETCDCTL_ENDPOINTS", "theirs"),
@@ -62,13 +62,13 @@ fn variables_of_etcdctls_that_are_outvoted_or_unknown_are_said_under_our_own_nam
 
 #[test]
 fn a_bad_option_shows_help_and_an_unknown_command_does_not() {
-    let Job::Say(said) = typed("etcdctl set --bad /a", &[]).job else { panic!("no text") };
+    let CtlCommand::Print(said) = typed("etcdctl set --bad /a", &[]).command else { panic!("no text") };
     assert!(
         said.stdout.starts_with("Incorrect Usage: flag provided but not defined: -bad\n\nNAME:\n"),
         "{said:?}"
     );
     assert_eq!((said.stderr.as_str(), said.code), ("flag provided but not defined: -bad\n", 1));
-    let Job::Say(said) = typed("etcdctl foo", &[]).job else { panic!("no text") };
+    let CtlCommand::Print(said) = typed("etcdctl foo", &[]).command else { panic!("no text") };
     assert_eq!((said.stderr.as_str(), said.code), ("No help topic for 'foo'\n", 3));
 }
 
@@ -86,7 +86,7 @@ fn no_two_commands_and_no_two_options_share_a_name() {
 }
 
 #[test]
-fn a_variable_that_looks_like_ours_and_has_no_effect_is_named_with_its_name_here() {
+fn an_ineffective_variable_is_reported_with_its_name_here() {
     let notes = |env: &[(&str, &str)]| typed("retune ctl ls", env).notes;
     for (name, note) in [
         ("RETUNE_NODE", "RETUNE_NODE has no effect on `retune ctl`; RETUNE_ENDPOINTS is its name here"),
@@ -127,7 +127,7 @@ fn a_variable_that_looks_like_ours_and_has_no_effect_is_named_with_its_name_here
 }
 
 #[test]
-fn an_option_that_is_not_read_is_named_and_an_unknown_one_has_a_hint() {
+fn an_unused_option_is_reported_and_an_unknown_one_has_a_hint() {
     let notes = |line: &str| typed(line, &[]).notes;
     assert_eq!(
         notes("retune ctl ls / --node x"),
@@ -146,9 +146,9 @@ fn an_option_that_is_not_read_is_named_and_an_unknown_one_has_a_hint() {
     {
         assert!(notes(line).is_empty(), "{line}");
     }
-    let said = |line: &str| match typed(line, &[]).job {
-        Job::Say(said) => (said.stderr, said.code),
-        job => panic!("{line}: {job:?}"),
+    let said = |line: &str| match typed(line, &[]).command {
+        CtlCommand::Print(said) => (said.stderr, said.code),
+        command => panic!("{line}: {command:?}"),
     };
     let undefined = "flag provided but not defined:";
     assert_eq!(
@@ -164,10 +164,10 @@ fn an_option_that_is_not_read_is_named_and_an_unknown_one_has_a_hint() {
 }
 
 #[test]
-fn an_unknown_command_finds_the_nearest_one_under_our_own_name_only() {
-    let said = |line: &str| match typed(line, &[]).job {
-        Job::Say(said) => (said.stderr, said.code),
-        job => panic!("{line}: {job:?}"),
+fn an_unknown_command_is_reported_with_the_nearest_one_under_our_own_name_only() {
+    let said = |line: &str| match typed(line, &[]).command {
+        CtlCommand::Print(said) => (said.stderr, said.code),
+        command => panic!("{line}: {command:?}"),
     };
     for (words, near) in [
         ("gett /a", "gett'; did you mean get?"),

@@ -42,7 +42,7 @@ fn backup(read: &mut Reader<'_>) -> Invocation {
     let data_dir = if read.rank("data-dir") > Some(Rank::File) { read.path("data-dir") } else { None };
     // The environment and the file name the store for every command.
     if data_dir.is_some() && read.rank("endpoints") == Some(Rank::Flag) {
-        read.object(
+        read.report(
             "data-dir",
             "a backup comes from a running store or from a stopped member's folder; name one of the two",
         );
@@ -73,8 +73,8 @@ fn restore(read: &mut Reader<'_>) -> Invocation {
         cluster_token: read.text("initial-cluster-token").unwrap_or_else(|| "etcd-cluster".to_owned()),
         initial_cluster: members.iter().map(|(name, url)| (name.clone(), url.text())).collect(),
         listen_peer_urls: Vec::new(),
-        peer_tls: crate::tls::Files::default(),
-        start: consensus::Start::New,
+        peer_tls: crate::tls::TlsFiles::default(),
+        start: consensus::StartMode::New,
         peer_urls: texts(&peer_urls),
         client_urls: Vec::new(),
         snapshot_count: 1,
@@ -89,7 +89,7 @@ fn restore(read: &mut Reader<'_>) -> Invocation {
 fn file(read: &mut Reader<'_>) -> PathBuf {
     let file = read.path("backup-file").filter(|path| path.file_name().is_some());
     file.unwrap_or_else(|| {
-        read.object("backup-file", "write the path of the file as the last word");
+        read.report("backup-file", "write the path of the file as the last word");
         PathBuf::new()
     })
 }

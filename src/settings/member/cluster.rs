@@ -3,9 +3,9 @@
 use super::super::invocation::CommandId;
 use super::super::reader::Reader;
 use super::urls::{HostUrl, read_member, texts};
-use super::{bindable, detected, object, reachable, warn_if_apart};
+use super::{bindable, check_advertised, detected_host_url, report_semantic, warn_if_not_listening};
 use crate::client::Discovery;
-use crate::consensus::Start;
+use crate::consensus::StartMode;
 
 const LOCAL_PEER: &str = "http://localhost:2380";
 const DEFAULT_NAME: &str = "default";
@@ -18,32 +18,32 @@ pub(super) struct Cluster {
     pub(super) members: Vec<(String, HostUrl)>,
     pub(super) peer_urls: Vec<HostUrl>,
     pub(super) listen: Vec<HostUrl>,
-    pub(super) start: Start,
+    pub(super) start: StartMode,
     pub(super) discovery: Option<Discovery>,
     /// Whether it has no other members, no peer listener, and no data that may name some.
-    pub(super) alone: bool,
+    pub(super) standalone: bool,
 }
 
-/// Reads the cluster. Contradictions are reported, unless the member is `settled`: its data is more recent than its
+/// Reads the cluster. Contradictions are reported, unless the member is `initialized`: its data is more recent than its
 /// command line, and etcd does not check these flags again either.
-pub(super) fn read(read: &mut Reader<'_>, name: &str, settled: bool) -> Cluster {
+pub(super) fn read(read: &mut Reader<'_>, name: &str, initialized: bool) -> Cluster {
     let start = start(read);
     let listen_urls = read.parsed(LISTEN, HostUrl::read_list);
     let listen = bindable(read, LISTEN, listen_urls.as_deref());
     let given = read.parsed(ADVERTISE, HostUrl::read_list);
-    reachable(read, ADVERTISE, given.as_deref().unwrap_or_default());
+    check_advertised(read, ADVERTISE, given.as_deref().unwrap_or_default());
     let advertised = given.is_some();
     // A restored cluster is founded by its list.
     let looked_up = read.command != CommandId::StoreRestore && read.rank("discovery-srv").is_some();
     let discovery = if looked_up { discovery(read) } else { None };
     let members = members(read).filter(|_| !looked_up);
     // A store without other members opens no peer port; etcd always does.
-    let alone = !read.is_etcd() && !advertised && members.is_none() && !looked_up;
+    let standalone = !read.is_etcd() && !advertised && members.is_none() && !looked_up;
     let listen = listen.unwrap_or_else(|| {
-        let default = HostUrl::read(LOCAL_PEER).ok().filter(|_| !alone);
+        let default = HostUrl::read(LOCAL_PEER).ok().filter(|_| !standalone);
         default.and_then(|url| url.bindable()).into_iter().collect()
     });
-    let alone = alone && listen.is_empty() && !settled;
+    let standalone = standalone && listen.is_empty() && !initialized;
     let own = given.unwrap_or_else(|| default_own(read, listen_urls));
     let members = match members {
         Some(members) => members,
@@ -54,31 +54,31 @@ pub(super) fn read(read: &mut Reader<'_>, name: &str, settled: bool) -> Cluster 
         members.iter().filter(|(member, _)| member == name).map(|(_, url)| url.clone()).collect();
     mine.sort_by_key(HostUrl::text);
     mine.dedup();
-    if !settled && !looked_up {
+    if !initialized && !looked_up {
         check_consistency(read, (name, advertised, start), &members, &mine, &own);
     }
-    // Once settled, the list is not used any more, so this member's URLs in it may be out of date.
-    let peer_urls = if mine.is_empty() || settled && advertised { own } else { mine };
-    if !settled && read.command != CommandId::StoreRestore && !listen.is_empty() {
-        warn_if_apart(read, (LISTEN, &listen), (ADVERTISE, &peer_urls));
+    // Once initialized, the list is not used any more, so this member's URLs in it may be out of date.
+    let peer_urls = if mine.is_empty() || initialized && advertised { own } else { mine };
+    if !initialized && read.command != CommandId::StoreRestore && !listen.is_empty() {
+        warn_if_not_listening(read, (LISTEN, &listen), (ADVERTISE, &peer_urls));
     }
-    Cluster { members, peer_urls, listen, start, discovery, alone }
+    Cluster { members, peer_urls, listen, start, discovery, standalone }
 }
 
 /// Reports contradictions, and which URL is advertised when only the list has it.
 fn check_consistency(
     read: &mut Reader<'_>,
-    (name, advertised, start): (&str, bool, Start),
+    (name, advertised, start): (&str, bool, StartMode),
     members: &[(String, HostUrl)],
     mine: &[HostUrl],
     own: &[HostUrl],
 ) {
     // Only etcd counts a default that contradicts the list.
-    let compared = start != Start::Join && (advertised || read.is_etcd());
+    let compared = start != StartMode::Join && (advertised || read.is_etcd());
     let message = cluster_problem(name, members, mine)
         .or_else(|| if compared { url_mismatch(read, name, mine, own) } else { None });
     if let Some(message) = message {
-        object(read, "initial-cluster", message);
+        report_semantic(read, "initial-cluster", message);
     } else if !advertised && !compared && mine != own {
         read.notices.push(format!(
             "--{ADVERTISE} is not given: this member advertises {}, as in --initial-cluster",
@@ -87,10 +87,10 @@ fn check_consistency(
     }
 }
 
-fn start(read: &mut Reader<'_>) -> Start {
-    let states = [("new", Start::New), ("existing", Start::Join)];
-    let state = read.choice("initial-cluster-state", &states, Start::New);
-    if read.on("force-new-cluster") { Start::ForceNew } else { state }
+fn start(read: &mut Reader<'_>) -> StartMode {
+    let states = [("new", StartMode::New), ("existing", StartMode::Join)];
+    let state = read.choice("initial-cluster-state", &states, StartMode::New);
+    if read.on("force-new-cluster") { StartMode::ForceNew } else { state }
 }
 
 /// Returns the domain whose records name the members. The list and the domain exclude each other.
@@ -109,7 +109,7 @@ pub(super) fn discovery(read: &mut Reader<'_>) -> Option<Discovery> {
         }
         bare => return Some(Discovery { domain: bare.to_owned(), service_name }),
     };
-    object(read, "discovery-srv", message);
+    report_semantic(read, "discovery-srv", message);
     None
 }
 
@@ -118,7 +118,7 @@ pub(super) fn discovery(read: &mut Reader<'_>) -> Option<Discovery> {
 fn default_own(read: &mut Reader<'_>, listen: Option<Vec<HostUrl>>) -> Vec<HostUrl> {
     let local = || HostUrl::read_list(LOCAL_PEER).expect("the default is a URL");
     let Some(listen) = listen else { return local() };
-    let tells = |urls: &[HostUrl]| urls.iter().all(|url| !url.is_everywhere() && url.port != 0);
+    let tells = |urls: &[HostUrl]| urls.iter().all(|url| !url.is_wildcard() && url.port != 0);
     if !read.is_etcd() && tells(&listen) {
         return listen;
     }
@@ -126,7 +126,7 @@ fn default_own(read: &mut Reader<'_>, listen: Option<Vec<HostUrl>>) -> Vec<HostU
     if !read.is_etcd() && read.rank("initial-cluster").is_some() {
         return local();
     }
-    detected(read, ADVERTISE, &listen).unwrap_or_else(local)
+    detected_host_url(read, ADVERTISE, &listen).unwrap_or_else(local)
 }
 
 /// Returns the members without a list: this one. Under its own default name etcd expects the default URL.
@@ -165,7 +165,7 @@ fn url_mismatch(read: &mut Reader<'_>, name: &str, mine: &[HostUrl], own: &[Host
     let pairs = |urls: &[HostUrl]| urls.iter().map(|url| pair(name, url)).collect::<Vec<_>>().join(",");
     let both = mine.len() == own.len();
     let met =
-        |url: &HostUrl, others: &[HostUrl]| others.iter().any(|other| url.may_be(other, read.is_etcd()));
+        |url: &HostUrl, others: &[HostUrl]| others.iter().any(|other| url.may_equal(other, read.is_etcd()));
     if both
         && only_mine.iter().all(|url| met(url, &only_own))
         && only_own.iter().all(|url| met(url, &only_mine))
@@ -207,7 +207,7 @@ fn members(read: &mut Reader<'_>) -> Option<Vec<(String, HostUrl)>> {
     match parts.map(read_member).collect::<Result<Vec<_>, String>>() {
         Ok(members) => Some(members).filter(|members| !members.is_empty()),
         Err(message) => {
-            object(read, "initial-cluster", message);
+            report_semantic(read, "initial-cluster", message);
             None
         }
     }

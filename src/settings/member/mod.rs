@@ -20,7 +20,7 @@ use crate::{api, consensus};
 pub(super) use backup::{BACKUP, RESTORE};
 use cluster::Cluster;
 pub(super) use rows::{BACKUP_ROWS, CLUSTER_ROWS, IGNORED_ROWS, MEMBER_ROWS, TRANSPORT_ROWS};
-use transport::Own;
+use transport::SelfSignedSettings;
 use urls::{HostUrl, texts};
 
 /// The version of etcd whose v2 API this is. Clients read it; one of them takes any text that contains `0.4` for an
@@ -80,18 +80,18 @@ fn member_or_proxy(read: &mut Reader<'_>) -> Invocation {
 }
 
 fn member(read: &mut Reader<'_>) -> Member {
-    accept_or_refuse(read);
+    check_fixed_options(read);
     let name = read.text("name").unwrap_or_else(|| "default".to_owned());
-    let (heartbeat, election) = clock(read);
+    let (heartbeat, election) = raft_timing(read);
     let client_urls = clients::read(read);
     let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
-    let settled = data_dir.join("member/identity").exists();
-    let cluster = cluster::read(read, &name, settled);
-    let peer_tls = transport::of_peers(read, &cluster, &data_dir);
+    let initialized = data_dir.join("member/identity").exists();
+    let cluster = cluster::read(read, &name, initialized);
+    let peer_tls = transport::peer_files(read, &cluster, &data_dir);
     let Cluster { members, peer_urls, listen, start, discovery, .. } = cluster;
     let snapshot_count = count(read, "snapshot-count", 100_000);
-    let own = Own { data_dir: &data_dir, advertised: &client_urls.advertise };
-    let tls = transport::of_clients(read, &client_urls.listen, &own);
+    let own = SelfSignedSettings { data_dir: &data_dir, advertised: &client_urls.advertise };
+    let tls = transport::client_files(read, &client_urls.listen, &own);
     let consensus = consensus::Settings {
         data_dir,
         name,
@@ -120,16 +120,16 @@ fn member(read: &mut Reader<'_>) -> Member {
 }
 
 /// Reports a problem for which etcd exits with status 1, because every word was valid.
-fn object(read: &mut Reader<'_>, name: &str, message: impl Into<String>) {
-    read.object(name, message);
-    let of_sense = read.is_etcd();
+fn report_semantic(read: &mut Reader<'_>, name: &str, message: impl Into<String>) {
+    read.report(name, message);
+    let is_semantic = read.is_etcd();
     if let Some(problem) = read.problems.last_mut() {
-        problem.of_sense = of_sense;
+        problem.is_semantic = is_semantic;
     }
 }
 
 /// Checks options with only one acceptable value in this version.
-fn accept_or_refuse(read: &mut Reader<'_>) {
+fn check_fixed_options(read: &mut Reader<'_>) {
     if read.switch("enable-v2") == Some(false) {
         read.warnings
             .push("--enable-v2=false has no effect: the v2 API is the one that is served".to_owned());
@@ -137,26 +137,26 @@ fn accept_or_refuse(read: &mut Reader<'_>) {
     read.choice("logger", &[("capnslog", ()), ("zap", ())], ());
     let outputs = read.text("log-outputs").unwrap_or_default();
     if outputs.split(',').any(|word| !matches!(word.trim(), "" | "default" | "stderr" | "systemd/journal")) {
-        object(read, "log-outputs", "logs go to stderr; redirect it to a file if needed");
+        report_semantic(read, "log-outputs", "logs go to stderr; redirect it to a file if needed");
     }
 }
 
 /// Returns the heartbeat interval and the election timeout.
-fn clock(read: &mut Reader<'_>) -> (Duration, Duration) {
+fn raft_timing(read: &mut Reader<'_>) -> (Duration, Duration) {
     let heartbeat = read.parsed("heartbeat-interval", units::number).unwrap_or(100);
     let election = read.parsed("election-timeout", units::number).unwrap_or(1000);
     if heartbeat == 0 {
-        object(read, "heartbeat-interval", "--heartbeat-interval must be >0 (set to 0ms)");
+        report_semantic(read, "heartbeat-interval", "--heartbeat-interval must be >0 (set to 0ms)");
     } else if heartbeat.saturating_mul(5) > election {
         let message = format!(
             "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
         );
-        object(read, "election-timeout", message);
+        report_semantic(read, "election-timeout", message);
     } else if election > MAX_ELECTION_TIMEOUT_MS {
         let message = format!(
             "--election-timeout[{election}ms] is too long, and should be set less than {MAX_ELECTION_TIMEOUT_MS}ms"
         );
-        object(read, "election-timeout", message);
+        report_semantic(read, "election-timeout", message);
     }
     (Duration::from_millis(heartbeat), Duration::from_millis(election))
 }
@@ -167,7 +167,7 @@ fn largest_request(read: &mut Reader<'_>) -> usize {
     let bytes = read.parsed("max-request-bytes", units::bytes).unwrap_or(DEFAULT_REQUEST_BYTES);
     if bytes > MAX_REQUEST_BYTES {
         let message = format!("{bytes} bytes are too many; the limit is {} MiB", MAX_REQUEST_BYTES >> 20);
-        object(read, "max-request-bytes", message);
+        report_semantic(read, "max-request-bytes", message);
         return DEFAULT_REQUEST_BYTES;
     }
     bytes
@@ -177,7 +177,7 @@ fn largest_request(read: &mut Reader<'_>) -> usize {
 fn count(read: &mut Reader<'_>, name: &str, default: u64) -> u64 {
     let count = read.parsed(name, units::number).unwrap_or(default);
     if count == 0 {
-        object(read, name, "0 is too few; write at least 1");
+        report_semantic(read, name, "0 is too few; write at least 1");
         return default;
     }
     count
@@ -204,17 +204,17 @@ fn bindable(read: &mut Reader<'_>, name: &str, urls: Option<&[HostUrl]>) -> Opti
     let bad = |url: &&HostUrl| url.bindable().is_none() || (read.is_etcd() && url.host.is_empty());
     if let Some(url) = urls.iter().find(bad) {
         let message = format!("expected IP in URL for binding ({})", url.text());
-        object(read, name, message);
+        report_semantic(read, name, message);
     }
     Some(urls.iter().filter_map(HostUrl::bindable).collect())
 }
 
 /// Reports advertised URLs that name no host.
-fn reachable(read: &mut Reader<'_>, name: &str, urls: &[HostUrl]) {
+fn check_advertised(read: &mut Reader<'_>, name: &str, urls: &[HostUrl]) {
     if let Some(url) = urls.iter().find(|url| url.host.is_empty()) {
         let message = format!("must be \"host:port\" (unexpected empty host ({}))", url.text());
-        object(read, name, message);
-    } else if let Some(url) = urls.iter().find(|url| url.is_everywhere()) {
+        report_semantic(read, name, message);
+    } else if let Some(url) = urls.iter().find(|url| url.is_wildcard()) {
         let message = format!(
             "--{name}: {} is not an address that others can reach; write one of this host's own addresses or names",
             url.text()
@@ -225,7 +225,7 @@ fn reachable(read: &mut Reader<'_>, name: &str, urls: &[HostUrl]) {
 
 /// Returns the URL that etcd advertises in place of its default when its first listener is a wildcard: this host's own
 /// address there.
-fn detected(read: &mut Reader<'_>, name: &str, listen: &[HostUrl]) -> Option<Vec<HostUrl>> {
+fn detected_host_url(read: &mut Reader<'_>, name: &str, listen: &[HostUrl]) -> Option<Vec<HostUrl>> {
     let first = listen.first().filter(|url| url.host == "0.0.0.0")?;
     let address = (read.host.address)()?;
     let url = HostUrl { https: false, host: address.to_string(), port: first.port };
@@ -237,7 +237,7 @@ fn detected(read: &mut Reader<'_>, name: &str, listen: &[HostUrl]) -> Option<Vec
 }
 
 /// Warns when an advertised URL has no listener; unless both were given, which may be correct behind a forwarded port.
-fn warn_if_apart(read: &mut Reader<'_>, listen: (&str, &[HostUrl]), advertised: (&str, &[HostUrl])) {
+fn warn_if_not_listening(read: &mut Reader<'_>, listen: (&str, &[HostUrl]), advertised: (&str, &[HostUrl])) {
     let ((listen_name, listen), (advertise_name, advertised)) = (listen, advertised);
     let both = read.rank(listen_name).is_some() && read.rank(advertise_name).is_some();
     if both || advertised.iter().any(|url| listen.iter().any(|own| own.serves(url))) {

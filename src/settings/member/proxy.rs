@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::super::invocation::Proxy;
 use super::super::reader::Reader;
 use super::super::units;
-use super::transport::Own;
+use super::transport::SelfSignedSettings;
 use super::urls::{HostUrl, read_member, texts};
-use super::{DEFAULT_REQUEST_BYTES, bindable, cluster, count, default_listener, object, transport};
-use crate::api::{self, FolderOwner, ProxyMode, ProxySettings, held};
-use crate::tls::Files;
+use super::{DEFAULT_REQUEST_BYTES, bindable, cluster, count, default_listener, report_semantic, transport};
+use crate::api::{self, DataDirOwner, ProxyMode, ProxySettings, data_dir_owner};
+use crate::tls::TlsFiles;
 
 const LOCAL_PEER: &str = "http://localhost:2380";
 
@@ -21,23 +21,23 @@ pub(super) fn read(read: &mut Reader<'_>) -> Option<Proxy> {
     let name = read.text("name").unwrap_or_else(|| "default".to_owned());
     let data_dir = read.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
     let shown = data_dir.display();
-    let way = match (held(&data_dir), asked) {
-        (FolderOwner::Both, _) => {
+    let mode = match (data_dir_owner(&data_dir), asked) {
+        (DataDirOwner::Both, _) => {
             let message = format!(
                 "invalid datadir. Both member and proxy directories exist in {shown}; move the one away that does not \
                  belong there"
             );
-            object(read, "data-dir", message);
+            report_semantic(read, "data-dir", message);
             asked?
         }
-        (FolderOwner::Member, Some(_)) => {
+        (DataDirOwner::Member, Some(_)) => {
             read.warnings.push(format!(
                 "the server is already initialized as member before, starting as etcd member: {shown} holds a member's \
                  data, so --proxy has no effect"
             ));
             return None;
         }
-        (FolderOwner::Proxy, None) => {
+        (DataDirOwner::Proxy, None) => {
             read.warnings.push(format!(
                 "the server is already initialized as proxy before, starting as etcd proxy: {shown} holds a proxy's \
                  data; a member needs another --data-dir"
@@ -46,17 +46,17 @@ pub(super) fn read(read: &mut Reader<'_>) -> Option<Proxy> {
         }
         (_, asked) => asked?,
     };
-    Some(proxy(read, way, data_dir))
+    Some(proxy(read, mode, data_dir))
 }
 
-fn proxy(read: &mut Reader<'_>, way: ProxyMode, data_dir: PathBuf) -> Proxy {
+fn proxy(read: &mut Reader<'_>, mode: ProxyMode, data_dir: PathBuf) -> Proxy {
     let listen_urls = read.parsed("listen-client-urls", HostUrl::read_list);
     let listen = bindable(read, "listen-client-urls", listen_urls.as_deref());
     let listen = listen.unwrap_or_else(|| vec![default_listener()]);
     // Its files are also used for the members' client ports, so they are valid without a TLS port of its own.
     let secure = listen.iter().any(|url| url.https);
-    let own = Own { data_dir: &data_dir, advertised: &[] };
-    let tls = if secure { transport::of_clients(read, &listen, &own) } else { None };
+    let own = SelfSignedSettings { data_dir: &data_dir, advertised: &[] };
+    let tls = if secure { transport::client_files(read, &listen, &own) } else { None };
     let api = api::Settings {
         tls,
         listen_client_urls: texts(&listen),
@@ -64,30 +64,30 @@ fn proxy(read: &mut Reader<'_>, way: ProxyMode, data_dir: PathBuf) -> Proxy {
         host_whitelist: vec!["*".to_owned()],
         max_request_bytes: read.parsed("max-request-bytes", units::bytes).unwrap_or(DEFAULT_REQUEST_BYTES),
     };
-    let peer_tls = Files {
+    let peer_tls = TlsFiles {
         cert: read.path("peer-cert-file"),
         key: read.path("peer-key-file"),
         trusted_ca: authority(read, "peer-trusted-ca-file", "peer-ca-file"),
         peer: true,
-        ..Files::default()
+        ..TlsFiles::default()
     };
-    let own = Files {
+    let own = TlsFiles {
         cert: read.path("cert-file"),
         key: read.path("key-file"),
         trusted_ca: authority(read, "trusted-ca-file", "ca-file"),
-        ..Files::default()
+        ..TlsFiles::default()
     };
-    // Members with self-made certificates are not verified, as in etcd's proxy; given files override this.
-    let peer_tls = Files { unverified: read.on("peer-auto-tls") && !peer_tls.any(), ..peer_tls };
-    let own = Files { unverified: read.on("auto-tls") && !own.any(), ..own };
+    // Members with self-signed certificates are not verified, as in etcd's proxy; given files override this.
+    let peer_tls = TlsFiles { unverified: read.on("peer-auto-tls") && !peer_tls.any(), ..peer_tls };
+    let own = TlsFiles { unverified: read.on("auto-tls") && !own.any(), ..own };
     // etcd's rule: without files for clients' ports, the peer files are used for both.
     let none = own.cert.is_none() && own.key.is_none() && own.trusted_ca.is_none();
     let unverified = own.unverified && !peer_tls.any();
-    let client_tls = if none { Files { unverified, ..peer_tls.clone() } } else { own };
+    let client_tls = if none { TlsFiles { unverified, ..peer_tls.clone() } } else { own };
     let discovery = cluster::discovery(read);
     let proxy = ProxySettings {
         api,
-        way,
+        mode,
         peer_urls: if discovery.is_some() { Vec::new() } else { peer_urls(read) },
         data_dir,
         failure_wait: millis(read, "proxy-failure-wait", 5000).unwrap_or_default(),

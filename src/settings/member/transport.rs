@@ -4,15 +4,15 @@ use std::path::Path;
 
 use super::super::reader::Reader;
 use super::cluster::Cluster;
-use super::object;
+use super::report_semantic;
 use super::urls::HostUrl;
-use crate::tls::Files;
+use crate::tls::TlsFiles;
 
 /// The flags of one port.
 struct Port {
     peer: bool,
     /// The port's name in etcd's messages.
-    whose: &'static str,
+    name: &'static str,
     listen: &'static str,
     cert: &'static str,
     key: &'static str,
@@ -20,14 +20,14 @@ struct Port {
     old_ca: &'static str,
     auth: &'static str,
     auto: &'static str,
-    /// The folder, below the data folder, of a self-made certificate, as in etcd.
+    /// The folder, below the data folder, of a self-signed certificate, as in etcd.
     fixtures: &'static str,
 }
 
 /// The port for clients.
 const CLIENTS: Port = Port {
     peer: false,
-    whose: "client",
+    name: "client",
     listen: "listen-client-urls",
     cert: "cert-file",
     key: "key-file",
@@ -41,7 +41,7 @@ const CLIENTS: Port = Port {
 /// The port for the other members.
 const PEERS: Port = Port {
     peer: true,
-    whose: "peer",
+    name: "peer",
     listen: "listen-peer-urls",
     cert: "peer-cert-file",
     key: "peer-key-file",
@@ -52,8 +52,8 @@ const PEERS: Port = Port {
     fixtures: "fixtures/peer",
 };
 
-/// What a self-made certificate depends on.
-pub(super) struct Own<'o> {
+/// What a self-signed certificate depends on.
+pub(super) struct SelfSignedSettings<'o> {
     /// The data folder.
     pub(super) data_dir: &'o Path,
     /// The advertised URLs, which the certificate names.
@@ -61,9 +61,13 @@ pub(super) struct Own<'o> {
 }
 
 /// Returns the TLS files of the client port, if they are used: they only serve `https` listeners.
-pub(super) fn of_clients(read: &mut Reader<'_>, listen: &[HostUrl], own: &Own<'_>) -> Option<Files> {
+pub(super) fn client_files(
+    read: &mut Reader<'_>,
+    listen: &[HostUrl],
+    own: &SelfSignedSettings<'_>,
+) -> Option<TlsFiles> {
     let files = files(read, &CLIENTS, listen, own);
-    let secure = served(read, &CLIENTS, listen, &files);
+    let secure = serves_tls(read, &CLIENTS, listen, &files);
     if !secure && (files.any() || files.client_auth) {
         let message = format!("TLS files have no effect: no URL in --{} begins with https", CLIENTS.listen);
         read.warnings.push(message);
@@ -73,18 +77,18 @@ pub(super) fn of_clients(read: &mut Reader<'_>, listen: &[HostUrl], own: &Own<'_
 
 /// Returns the TLS files for other members. The member also uses them to call others, whatever it listens on: members
 /// move to `https` and back one at a time, and each has to reach those that have moved and those that have not.
-pub(super) fn of_peers(read: &mut Reader<'_>, cluster: &Cluster, data_dir: &Path) -> Files {
+pub(super) fn peer_files(read: &mut Reader<'_>, cluster: &Cluster, data_dir: &Path) -> TlsFiles {
     let listen = &cluster.listen;
-    let own = Own { data_dir, advertised: &cluster.peer_urls };
+    let own = SelfSignedSettings { data_dir, advertised: &cluster.peer_urls };
     let files = files(read, &PEERS, listen, &own);
-    let secure = served(read, &PEERS, listen, &files);
+    let secure = serves_tls(read, &PEERS, listen, &files);
     if !secure && (files.any() || files.client_auth) {
         if let Some(url) = listen.first() {
             read.warnings.push(format!(
                 "{} is served without TLS: the peer TLS files are only used to call members at https URLs",
                 url.text()
             ));
-        } else if cluster.alone {
+        } else if cluster.standalone {
             read.warnings.push(
                 "TLS files have no effect: this member knows no others and listens for none; add --listen-peer-urls"
                     .to_owned(),
@@ -95,7 +99,7 @@ pub(super) fn of_peers(read: &mut Reader<'_>, cluster: &Cluster, data_dir: &Path
 }
 
 /// Returns the files given for a port; reports inconsistencies.
-fn files(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], own: &Own<'_>) -> Files {
+fn files(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], own: &SelfSignedSettings<'_>) -> TlsFiles {
     let (mut cert, mut key) = (read.path(port.cert), read.path(port.key));
     let old_authority = read.path(port.old_ca);
     let trusted_ca = read.path(port.trusted_ca).or(old_authority);
@@ -105,25 +109,30 @@ fn files(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], own: &Own<'_>) 
             "client certificates can only be verified with their authorities; add --{} FILE",
             port.trusted_ca
         );
-        object(read, port.auth, message);
+        report_semantic(read, port.auth, message);
     }
     if let Some((name, message)) = read.half_pair(port.cert, port.key) {
-        object(read, name, message);
+        report_semantic(read, name, message);
     }
-    let self_made = self_made(read, port, cert.is_some(), &[listen, own.advertised].concat());
-    if self_made.is_some() {
+    let self_signed = self_signed_hosts(read, port, cert.is_some(), &[listen, own.advertised].concat());
+    if self_signed.is_some() {
         let folder = own.data_dir.join(port.fixtures);
         (cert, key) = (Some(folder.join("cert.pem")), Some(folder.join("key.pem")));
     }
     // etcd's rule: naming the authorities requires client certificates.
     let client_auth = asked || trusted_ca.is_some();
-    // The other members' certificates are self-made as well.
-    let unverified = port.peer && self_made.is_some();
-    Files { cert, key, trusted_ca, client_auth, peer: port.peer, self_made, unverified }
+    // The other members' certificates are self-signed as well.
+    let unverified = port.peer && self_signed.is_some();
+    TlsFiles { cert, key, trusted_ca, client_auth, peer: port.peer, self_signed, unverified }
 }
 
-/// Returns the hosts of a self-made certificate; `None` when there is to be none.
-fn self_made(read: &mut Reader<'_>, port: &Port, given: bool, urls: &[HostUrl]) -> Option<Vec<String>> {
+/// Returns the hosts of a self-signed certificate; `None` when there is to be none.
+fn self_signed_hosts(
+    read: &mut Reader<'_>,
+    port: &Port,
+    given: bool,
+    urls: &[HostUrl],
+) -> Option<Vec<String>> {
     if !read.on(port.auto) {
         return None;
     }
@@ -135,14 +144,14 @@ fn self_made(read: &mut Reader<'_>, port: &Port, given: bool, urls: &[HostUrl]) 
     if port.peer && (read.on(port.auth) || read.path(port.trusted_ca).or(read.path(port.old_ca)).is_some()) {
         // etcd ignores these, and then accepts everybody.
         let message = format!(
-            "self-made certificates of members come from no authority, so none can be required; remove --{} and \
+            "self-signed certificates of members come from no authority, so none can be required; remove --{} and \
              --{}, or give --{} and --{}",
             port.auth, port.trusted_ca, port.cert, port.key
         );
-        object(read, port.auto, message);
+        report_semantic(read, port.auto, message);
     }
     let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let advertised = urls.iter().filter(|url| !url.is_everywhere()).map(|url| url.host.clone());
+    let advertised = urls.iter().filter(|url| !url.is_wildcard()).map(|url| url.host.clone());
     let mut hosts: Vec<String> = local.into_iter().chain(advertised).collect();
     hosts.sort();
     hosts.dedup();
@@ -150,17 +159,17 @@ fn self_made(read: &mut Reader<'_>, port: &Port, given: bool, urls: &[HostUrl]) 
 }
 
 /// Returns whether some listener is `https`; reports a missing certificate for it, and any listeners without TLS.
-fn served(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], files: &Files) -> bool {
+fn serves_tls(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], files: &TlsFiles) -> bool {
     let Some(url) = listen.iter().find(|url| url.https) else { return false };
     if files.cert.is_none() && files.key.is_none() {
         let message = format!(
             "TLS key/cert (--{}/--{}) must be provided for {} url {} with HTTPS scheme",
             port.cert,
             port.key,
-            port.whose,
+            port.name,
             url.text()
         );
-        object(read, port.listen, message);
+        report_semantic(read, port.listen, message);
     } else if let Some(url) = listen.iter().find(|url| !url.https) {
         let url = url.text();
         read.warnings.push(format!("{url} is served without TLS, although --{} is given", port.cert));
@@ -177,7 +186,7 @@ pub(super) fn cors(read: &mut Reader<'_>) -> Vec<String> {
         };
         parts.map(origin).collect::<Result<Vec<_>, _>>()
     };
-    read.parsed("cors", origins).unwrap_or_else(everyone)
+    read.parsed("cors", origins).unwrap_or_else(any_host)
 }
 
 /// Reads the host names.
@@ -185,9 +194,9 @@ pub(super) fn hosts(read: &mut Reader<'_>) -> Vec<String> {
     let text = read.text("host-whitelist").unwrap_or_default();
     let hosts: Vec<String> =
         text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
-    if hosts.is_empty() { everyone() } else { hosts }
+    if hosts.is_empty() { any_host() } else { hosts }
 }
 
-fn everyone() -> Vec<String> {
+fn any_host() -> Vec<String> {
     vec!["*".to_owned()]
 }

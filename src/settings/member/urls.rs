@@ -83,7 +83,7 @@ impl HostUrl {
 
     /// Returns whether both may be the same address. Other machines' names are not resolved. For etcd (`strict`)
     /// `localhost` is not an address and equals only itself.
-    pub(super) fn may_be(&self, other: &Self, strict: bool) -> bool {
+    pub(super) fn may_equal(&self, other: &Self, strict: bool) -> bool {
         let local = |url: &Self| url.host == "localhost";
         let host = match (self.bindable(), other.bindable()) {
             _ if strict && local(self) != local(other) => false,
@@ -97,7 +97,7 @@ impl HostUrl {
     pub(super) fn serves(&self, advertised: &Self) -> bool {
         let local = self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let host = match advertised.bindable() {
-            _ if self.is_everywhere() => true,
+            _ if self.is_wildcard() => true,
             Some(advertised) => advertised.host == self.host,
             None => !local,
         };
@@ -105,7 +105,7 @@ impl HostUrl {
     }
 
     /// Returns whether it is a wildcard address, which cannot be advertised.
-    pub(super) fn is_everywhere(&self) -> bool {
+    pub(super) fn is_wildcard(&self) -> bool {
         self.host.is_empty() || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
     }
 }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_a_scheme_a_host_and_a_port() {
+    fn a_url_has_a_scheme_a_host_and_a_port() {
         for text in
             ["http://127.0.0.1:2379", "https://store.example:1", "http://[::1]:0", "http://localhost:80"]
         {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_etcds_words() {
+    fn errors_have_the_messages_of_etcd() {
         for (text, message) in [
             ("127.0.0.1:1", "URL scheme must be http, https, unix, or unixs: 127.0.0.1:1"),
             ("ftp://a:1", "URL scheme must be http, https, unix, or unixs: ftp://a:1"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_sorted_and_hold_each_url_once() {
+    fn lists_are_sorted_and_deduplicated() {
         let list = HostUrl::read_list("http://b:1, http://a:1,http://b:1").unwrap();
         assert_eq!(texts(&list), ["http://a:1", "http://b:1"]);
         assert!(HostUrl::read_list("http://a:1,").is_err());

@@ -10,7 +10,7 @@ use super::{store, units};
 use crate::placement::{Dialect, Filter, Request, Rules, Strategy};
 
 use ports::Published;
-pub(super) use rows::{ANSWER_ROWS, WISH_ROWS};
+pub(super) use rows::{REQUIREMENT_ROWS, SELECTION_ROWS};
 
 pub(super) const PLACE: CommandSpec = CommandSpec {
     notes: "Exit status 1 means that no node fits; stderr says why.\nWith --output json, a stable interface: \
@@ -21,7 +21,7 @@ pub(super) const PLACE: CommandSpec = CommandSpec {
 
 fn place(read: &mut Reader<'_>) -> Invocation {
     let output = read.format("output");
-    let source = store::asked(read);
+    let source = store::client_settings(read);
     let dialect = read.choice("compat", &[("swarm", Dialect::Swarm)], Dialect::Plain);
     let place = PlaceSettings {
         request: request(read),
@@ -35,7 +35,7 @@ fn place(read: &mut Reader<'_>) -> Invocation {
         address: read.on("address"),
     };
     if place.why && (place.all || place.address) {
-        read.object("why", "reports every node by its name, so --all and --address do not go with it");
+        read.report("why", "reports every node by its name, so --all and --address do not go with it");
     }
     Invocation { source, output, ..Invocation::new(Task::Place(Box::new(place))) }
 }
@@ -44,9 +44,9 @@ fn request(read: &mut Reader<'_>) -> Request {
     let mut request = Request::default();
     for text in read.texts("env") {
         if let Some(policy) = text.strip_prefix("reschedule:") {
-            request.wishes.reschedule.push(policy.to_owned());
-        } else if let Err(error) = request.wishes.add(&text) {
-            read.object("env", error.to_string());
+            request.expressions.reschedule.push(policy.to_owned());
+        } else if let Err(error) = request.expressions.add(&text) {
+            read.report("env", error.to_string());
         }
     }
     let published = read.parsed_all("publish", Published::read);

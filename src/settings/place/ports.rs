@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use crate::placement::Binding;
+use crate::placement::PortBinding;
 
-const SHAPE: &str = "write [IP:][HOST:]CONTAINER[/PROTO], for instance 80, 8080:80, 127.0.0.1:8080:80/tcp or 8000-8010:8000-8010";
+const PORT_SYNTAX: &str = "write [IP:][HOST:]CONTAINER[/PROTO], for instance 80, 8080:80, 127.0.0.1:8080:80/tcp or 8000-8010:8000-8010";
 
 /// A larger range is a mistake, and each of its ports would be checked on each node.
 const MAX_PORTS: usize = 1000;
@@ -14,21 +14,21 @@ const MAX_PORTS: usize = 1000;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Published {
     /// Ports on the host.
-    pub(super) bindings: Vec<Binding>,
+    pub(super) bindings: Vec<PortBinding>,
     /// Ports in the container, as `80/tcp`.
     pub(super) exposed: Vec<String>,
 }
 
 impl Published {
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a port; {SHAPE}");
+        let wrong = || format!("{text:?} is not a port; {PORT_SYNTAX}");
         let (rest, protocol) = protocol(text)?;
         let (ip, rest) = split_ip(rest).ok_or_else(wrong)?;
         let (host, container) = rest.rsplit_once(':').unwrap_or(("", rest));
         let inner = range(container).ok_or_else(wrong)?;
         let exposed = inner.clone().map(|port| format!("{port}/{protocol}")).collect();
         let binding =
-            |host_port: String| Binding { ip: ip.clone(), host_port, protocol: protocol.to_owned() };
+            |host_port: String| PortBinding { ip: ip.clone(), host_port, protocol: protocol.to_owned() };
         if host.is_empty() {
             return Ok(Self { bindings: inner.map(|_| binding(String::new())).collect(), exposed });
         }

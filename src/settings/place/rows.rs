@@ -8,7 +8,7 @@ const PLACE: &[CommandId] = &[CommandId::Place];
 const STRATEGIES: ValueKind = Choice(&["spread", "binpack", "binpacking", "random"]);
 
 /// The container's requirements.
-pub(in crate::settings) const WISH_ROWS: &[Row] = &[
+pub(in crate::settings) const REQUIREMENT_ROWS: &[Row] = &[
     row(
         "env",
         Repeat,
@@ -32,7 +32,7 @@ pub(in crate::settings) const WISH_ROWS: &[Row] = &[
 ];
 
 /// How the choice is made and printed.
-pub(in crate::settings) const ANSWER_ROWS: &[Row] = &[
+pub(in crate::settings) const SELECTION_ROWS: &[Row] = &[
     row("strategy", STRATEGIES, PLACE, "How the nodes that are left are ranked: most room first, least room first, or any")
         .default("spread"),
     row(

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use super::super::Host;
 use super::super::reader::Reader;
 use crate::client::Trust;
-use crate::registrar::{EngineAt, check_engine_url};
+use crate::registrar::{EngineEndpoint, check_engine_url};
 
-const DOCKER: &str = "/var/run/docker.sock";
-const PODMAN: &str = "/run/podman/podman.sock";
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
 /// The engine's socket inside a container, by Registrator's convention.
-const CUSTOM: &str = "/tmp/docker.sock";
+const REGISTRATOR_SOCKET: &str = "/tmp/docker.sock";
 
 /// Returns the engine of the flags, else of docker's variables, else the first socket that exists.
-pub(super) fn read(read: &mut Reader<'_>) -> EngineAt {
+pub(super) fn read(read: &mut Reader<'_>) -> EngineEndpoint {
     let (host, given) = (read.host, read.rank("engine").is_some());
     let url = read.parsed("engine", url);
     let own = Trust {
@@ -23,7 +23,7 @@ pub(super) fn read(read: &mut Reader<'_>) -> EngineAt {
         ..Trust::default()
     };
     if let Some((name, message)) = read.half_pair("engine-cert", "engine-key") {
-        read.object(name, message);
+        read.report(name, message);
     }
     let named = own != Trust::default();
     let (trust, tls) = if named { (own, true) } else { docker_tls(host) };
@@ -32,19 +32,23 @@ pub(super) fn read(read: &mut Reader<'_>) -> EngineAt {
         let found = found.map_err(|message| read.problems.push(super::Problem::new("DOCKER_HOST", message)));
         found.ok().flatten().unwrap_or_else(|| socket(host))
     });
-    EngineAt { url, trust, tls }
+    EngineEndpoint { url, trust, tls }
 }
 
 /// Returns the engine as Registrator finds it.
-pub(super) fn customary(host: &Host<'_>) -> Result<EngineAt, String> {
+pub(super) fn registrator_default(host: &Host<'_>) -> Result<EngineEndpoint, String> {
     let (trust, tls) = docker_tls(host);
     let at = |path: &str| format!("unix://{path}");
     let url = match docker_host(host)? {
         Some(url) => url,
-        None if !(host.there)(Path::new(CUSTOM)) && (host.there)(Path::new(DOCKER)) => at(DOCKER),
-        None => at(CUSTOM),
+        None if !(host.file_exists)(Path::new(REGISTRATOR_SOCKET))
+            && (host.file_exists)(Path::new(DOCKER_SOCKET)) =>
+        {
+            at(DOCKER_SOCKET)
+        }
+        None => at(REGISTRATOR_SOCKET),
     };
-    Ok(EngineAt { url, trust, tls })
+    Ok(EngineEndpoint { url, trust, tls })
 }
 
 fn docker_host(host: &Host<'_>) -> Result<Option<String>, String> {
@@ -55,9 +59,9 @@ fn docker_host(host: &Host<'_>) -> Result<Option<String>, String> {
 fn socket(host: &Host<'_>) -> String {
     let own = (host.env)("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let own = own.map(|path| path.join("podman/podman.sock"));
-    let all = [Some(PathBuf::from(DOCKER)), Some(PathBuf::from(PODMAN)), own];
-    let found = all.into_iter().flatten().find(|path| (host.there)(path));
-    format!("unix://{}", found.unwrap_or_else(|| PathBuf::from(DOCKER)).display())
+    let all = [Some(PathBuf::from(DOCKER_SOCKET)), Some(PathBuf::from(PODMAN_SOCKET)), own];
+    let found = all.into_iter().flatten().find(|path| (host.file_exists)(path));
+    format!("unix://{}", found.unwrap_or_else(|| PathBuf::from(DOCKER_SOCKET)).display())
 }
 
 /// Returns the TLS settings of docker's own variables. Servers are verified even where docker would not.
@@ -68,7 +72,7 @@ fn docker_tls(host: &Host<'_>) -> (Trust, bool) {
     }
     let folder = (host.env)("DOCKER_CERT_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
     let folder = folder.or_else(|| Some(PathBuf::from((host.env)("HOME")?).join(".docker")));
-    let file = |name: &str| Some(folder.as_ref()?.join(name)).filter(|path| (host.there)(path));
+    let file = |name: &str| Some(folder.as_ref()?.join(name)).filter(|path| (host.file_exists)(path));
     let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
     let both = cert.is_some() && key.is_some();
     (Trust { ca, cert: cert.filter(|_| both), key: key.filter(|_| both), ..Trust::default() }, true)

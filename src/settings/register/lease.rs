@@ -12,7 +12,7 @@ pub(super) fn read(read: &mut Reader<'_>) -> Lease {
         None => base.ttl,
         Some(span) if span.is_zero() => None,
         Some(span) if span.subsec_nanos() > 0 => {
-            read.object("ttl", "stores count whole seconds; write at least 1s, or 0 for ever");
+            read.report("ttl", "stores count whole seconds; write at least 1s, or 0 for ever");
             base.ttl
         }
         Some(span) => Some(span),
@@ -21,19 +21,19 @@ pub(super) fn read(read: &mut Reader<'_>) -> Lease {
     match (ttl, refresh) {
         (None, None) => Lease { ttl, ..base },
         (None, Some(_)) => {
-            read.object("ttl-refresh", "with --ttl 0 there is nothing to renew; keep one of the two");
+            read.report("ttl-refresh", "with --ttl 0 there is nothing to renew; keep one of the two");
             base
         }
         (Some(ttl), None) => Lease { ttl: Some(ttl), refresh: third(ttl) },
         (Some(_), Some(refresh)) if refresh.is_zero() => {
-            read.object("ttl-refresh", "must be more than 0");
+            read.report("ttl-refresh", "must be more than 0");
             base
         }
         (Some(ttl), Some(refresh)) if refresh >= ttl => {
             let message = format!(
                 "keys that live {ttl:?} have to be renewed sooner than that; a third of it leaves room for one failure"
             );
-            read.object("ttl-refresh", message);
+            read.report("ttl-refresh", message);
             base
         }
         (Some(ttl), Some(refresh)) => Lease { ttl: Some(ttl), refresh },

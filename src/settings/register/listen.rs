@@ -6,7 +6,7 @@ use super::super::Host;
 use super::super::invocation::Listen;
 use super::super::reader::Reader;
 
-const SHAPE: &str = "write unix:///PATH or HOST:PORT, or none";
+const LISTEN_SYNTAX: &str = "write unix:///PATH or HOST:PORT, or none";
 
 impl std::fmt::Display for Listen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -18,43 +18,43 @@ impl std::fmt::Display for Listen {
 }
 
 /// Returns the addresses to listen on, and whether they were requested, so that a failure is an error.
-pub(super) fn places(read: &mut Reader<'_>, own: bool) -> (Vec<Listen>, bool) {
+pub(super) fn listen_addresses(read: &mut Reader<'_>, own: bool) -> (Vec<Listen>, bool) {
     match given(read) {
         Some(places) => (places, true),
         None if own => (Vec::new(), false),
-        None => (customary(read.host).into_iter().collect(), false),
+        None => (default_address(read.host).into_iter().collect(), false),
     }
 }
 
 /// Returns the address to send requests to.
-pub(super) fn asked(read: &mut Reader<'_>) -> Listen {
+pub(super) fn request_address(read: &mut Reader<'_>) -> Listen {
     let nowhere = || Listen::Unix(PathBuf::new());
     let Some(places) = given(read) else {
         let host = read.host;
-        let found = customary(host).filter(|place| match place {
-            Listen::Unix(path) => host.root || (host.there)(path),
+        let found = default_address(host).filter(|place| match place {
+            Listen::Unix(path) => host.root || (host.file_exists)(path),
             Listen::Tcp(_) => true,
         });
         // A user who is not root may still have access to root's socket.
-        return found.unwrap_or_else(system);
+        return found.unwrap_or_else(system_socket);
     };
     if places.is_empty() && read.problems.is_empty() {
-        read.object("listen", "with none a registrar cannot be reached; name the address that it listens on");
+        read.report("listen", "with none a registrar cannot be reached; name the address that it listens on");
     }
     let socket = |place: &&Listen| matches!(place, Listen::Unix(_));
     places.iter().find(socket).or(places.first()).cloned().unwrap_or_else(nowhere)
 }
 
 /// Returns the default address, if there is one.
-pub(super) fn customary(host: &Host<'_>) -> Option<Listen> {
+pub(super) fn default_address(host: &Host<'_>) -> Option<Listen> {
     if host.root {
-        return Some(system());
+        return Some(system_socket());
     }
     let folder = (host.env)("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())?;
     Some(Listen::Unix(folder.join("retune/register.sock")))
 }
 
-fn system() -> Listen {
+fn system_socket() -> Listen {
     Listen::Unix(PathBuf::from("/run/retune/register.sock"))
 }
 
@@ -65,28 +65,29 @@ fn given(read: &mut Reader<'_>) -> Option<Vec<Listen>> {
     }
     if texts.iter().any(|text| text == "none") {
         if texts.len() > 1 {
-            read.object("listen", "none does not go with other addresses");
+            read.report("listen", "none does not go with other addresses");
         }
         return Some(Vec::new());
     }
-    Some(read.parsed_all("listen", place))
+    Some(read.parsed_all("listen", parse_address))
 }
 
-fn place(text: &str) -> Result<Listen, String> {
+fn parse_address(text: &str) -> Result<Listen, String> {
     if let Some(path) = text.strip_prefix("unix://").or_else(|| text.starts_with('/').then_some(text)) {
         let whole = path.starts_with('/') && path.len() > 1;
         return if whole {
             Ok(Listen::Unix(path.into()))
         } else {
-            Err(format!("{text:?} is not a path; {SHAPE}"))
+            Err(format!("{text:?} is not a path; {LISTEN_SYNTAX}"))
         };
     }
     let address = text.strip_prefix("http://").or_else(|| text.strip_prefix("tcp://")).unwrap_or(text);
-    let (name, port) = address.rsplit_once(':').ok_or_else(|| format!("{text:?} has no port; {SHAPE}"))?;
+    let (name, port) =
+        address.rsplit_once(':').ok_or_else(|| format!("{text:?} has no port; {LISTEN_SYNTAX}"))?;
     let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '[' | ']');
     if inner.contains(strange) || (inner == name && name.contains(':')) || port.parse::<u16>().is_err() {
-        return Err(format!("{text:?} is not an address to listen on; {SHAPE}"));
+        return Err(format!("{text:?} is not an address to listen on; {LISTEN_SYNTAX}"));
     }
     // As in Go's listeners: an empty host means every address.
     let name = if name.is_empty() { "0.0.0.0" } else { name };

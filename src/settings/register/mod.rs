@@ -18,7 +18,7 @@ use super::spec::CommandSpec;
 use super::{store, units};
 use crate::registrar::{CheckAddress, Checks, Deregister, Health, OnExit, OwnContainer, Settings};
 
-pub(super) use registrator::{called, described};
+pub(super) use registrator::{described, parse_args};
 pub(super) use rows::{ENGINE_ROWS, HEALTH_ROWS, KEY_ROWS, OWN_ROWS, REGISTRAR_ROWS, STOP_ROWS};
 
 pub(super) const REGISTER: CommandSpec = CommandSpec {
@@ -29,8 +29,8 @@ pub(super) const REGISTER: CommandSpec = CommandSpec {
         "Register the running containers of this host in a store, each with its health and a lease",
         |read| {
             let own = own(read);
-            let (listen, must_listen) = listen::places(read, own.is_some());
-            let source = store::asked(read);
+            let (listen, must_listen) = listen::listen_addresses(read, own.is_some());
+            let source = store::client_settings(read);
             let registrar = settings(read, own);
             let task = Register { registrar, listen, must_listen, adapter: None };
             Invocation { source, ..Invocation::new(Task::Register(Box::new(task))) }
@@ -45,7 +45,7 @@ pub(super) const STATUS: CommandSpec = CommandSpec {
         "register status",
         "Show every container, key and check of the running registrar",
         |read| {
-            let task = Task::RegisterStatus(listen::asked(read));
+            let task = Task::RegisterStatus(listen::request_address(read));
             Invocation { output: read.format("output"), ..Invocation::new(task) }
         },
     )
@@ -62,11 +62,11 @@ pub(super) const STOP: CommandSpec = CommandSpec {
 
 fn stop(read: &mut Reader<'_>) -> RegisterStop {
     let container = read.text("container").unwrap_or_else(|| {
-        read.object("container", "write the id or name of the container as the last word");
+        read.report("container", "write the id or name of the container as the last word");
         String::new()
     });
     RegisterStop {
-        at: listen::asked(read),
+        at: listen::request_address(read),
         engine: engine::read(read),
         container,
         drain: read.span("drain").unwrap_or(Duration::from_secs(10)),
@@ -109,14 +109,14 @@ fn own(read: &mut Reader<'_>) -> Option<OwnContainer> {
     let (container, ports) = (read.text("container"), read.parsed_all("port", port));
     if wanted {
         if read.rank("port").is_none() {
-            read.object("self", "which port of the container is registered? add --port N");
+            read.report("self", "which port of the container is registered? add --port N");
         }
         return Some(OwnContainer { container, ports });
     }
     for name in ["container", "port"] {
         // The settings file may contain it for commands with --self.
         if read.rank(name) > Some(Rank::File) {
-            read.object(
+            read.report(
                 name,
                 "goes with --self, which registers only its own container; add that or remove this",
             );
@@ -149,7 +149,7 @@ fn labels(read: &mut Reader<'_>) -> std::collections::BTreeMap<String, String> {
                 labels.insert(name.trim().to_owned(), value.to_owned());
             }
             _ => read
-                .object("label", format!("{text:?} is not a label; write NAME=VALUE, for instance zone=a")),
+                .report("label", format!("{text:?} is not a label; write NAME=VALUE, for instance zone=a")),
         }
     }
     labels

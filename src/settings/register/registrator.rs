@@ -46,7 +46,7 @@ const FLAGS: &[Row] = &[
 ];
 
 /// The text after the list of flags.
-const AFTER: &str = "The registry URI is etcd://HOST:PORT/PREFIX or skydns2://HOST:PORT/DOMAIN; several hosts are separated by \
+const AFTER_HELP: &str = "The registry URI is etcd://HOST:PORT/PREFIX or skydns2://HOST:PORT/DOMAIN; several hosts are separated by \
                      commas, etcds:// speaks TLS.\nWithout -ttl keys get a lease of 20 seconds, so that none outlives its \
                      host; `retune register` takes more options.\nExit status: 0 stopped by a signal, 1 it could not run or \
                      a setting is invalid, 2 a flag is wrong.";
@@ -66,11 +66,14 @@ pub(in crate::settings) fn described() -> Command {
         .disable_version_flag(true)
         .args(args)
         .arg(uri)
-        .after_help(AFTER)
+        .after_help(AFTER_HELP)
 }
 
 /// Returns the parsed call, if the program was called by that name.
-pub(in crate::settings) fn called(host: &Host<'_>, args: &[OsString]) -> Option<Result<Parsed, Problems>> {
+pub(in crate::settings) fn parse_args(
+    host: &Host<'_>,
+    args: &[OsString],
+) -> Option<Result<Parsed, Problems>> {
     let (program, words) = args.split_first()?;
     if Path::new(program).file_name() != Some(OsStr::new(NAME)) {
         return None;
@@ -88,7 +91,7 @@ pub(in crate::settings) fn called(host: &Host<'_>, args: &[OsString]) -> Option<
             Ok(Parsed::Print(usage()))
         }
         Some(why) => Err(Problems(vec![Problem::new(why, "`registrator -h` lists the flags")])),
-        None => built(host, &typed).map(|invocation| Parsed::Run(Box::new(invocation))),
+        None => build(host, &typed).map(|invocation| Parsed::Run(Box::new(invocation))),
     })
 }
 
@@ -111,11 +114,11 @@ fn uri(words: &[OsString]) -> Result<String, Problem> {
     }
 }
 
-fn built(host: &Host<'_>, typed: &Flags) -> Result<Invocation, Problems> {
+fn build(host: &Host<'_>, typed: &Flags) -> Result<Invocation, Problems> {
     let uri = uri(&typed.words).map_err(|problem| Problems(vec![problem]))?;
     let mut wrong = Vec::new();
     let settings = settings(host, typed, &mut wrong);
-    let uri = Uri::read(&uri).map_err(|message| wrong.push(Problem::of_sense("registry URI", message))).ok();
+    let uri = Uri::read(&uri).map_err(|message| wrong.push(Problem::semantic("registry URI", message))).ok();
     let (Some(uri), true) = (uri, wrong.is_empty()) else {
         return Err(Problems(wrong));
     };
@@ -123,7 +126,7 @@ fn built(host: &Host<'_>, typed: &Flags) -> Result<Invocation, Problems> {
     let rules = Rules { layout, prefix, ..settings.rules };
     let register = Register {
         registrar: Settings { rules, ..settings },
-        listen: listen::customary(host).into_iter().collect(),
+        listen: listen::default_address(host).into_iter().collect(),
         must_listen: false,
         adapter: Some((scheme, shown)),
     };
@@ -138,7 +141,7 @@ fn built(host: &Host<'_>, typed: &Flags) -> Result<Invocation, Problems> {
 fn settings(host: &Host<'_>, typed: &Flags, wrong: &mut Vec<Problem>) -> Settings {
     let base = Settings::default();
     let lease = read_lease(typed, wrong);
-    let mut refuse = |place: &str, message: String| wrong.push(Problem::of_sense(place, message));
+    let mut refuse = |place: &str, message: String| wrong.push(Problem::semantic(place, message));
     let ip = typed.filled("ip").map(|ip| rules::ip(&ip)).transpose();
     let ip = ip.map_err(|message| refuse("-ip", message));
     let tags = rules::tags(&typed.text("tags")).map_err(|message| refuse("-tags", message));
@@ -154,7 +157,7 @@ fn settings(host: &Host<'_>, typed: &Flags, wrong: &mut Vec<Problem>) -> Setting
     let attempts = typed.number("retry-attempts").map(|tries| attempts(&tries.to_string())).transpose();
     let attempts = attempts.map_err(|message| refuse("-retry-attempts", message));
     let resync = typed.number("resync").and_then(|seconds| u64::try_from(seconds).ok());
-    let engine = engine::customary(host).map_err(|message| refuse("DOCKER_HOST", message));
+    let engine = engine::registrator_default(host).map_err(|message| refuse("DOCKER_HOST", message));
     let rules = Rules {
         ip: ip.unwrap_or_default(),
         internal: typed.on("internal"),
@@ -184,7 +187,7 @@ fn read_lease(typed: &Flags, wrong: &mut Vec<Problem>) -> Lease {
     let refresh = typed.number("ttl-refresh").unwrap_or(0);
     let base = Lease::default();
     let mut refuse = |message: &str| {
-        wrong.push(Problem::of_sense("-ttl", message));
+        wrong.push(Problem::semantic("-ttl", message));
         base
     };
     let whole = |count: i64| seconds(u64::try_from(count).unwrap_or_default());

@@ -8,7 +8,7 @@ use crate::key;
 use crate::registrar::{Layout, Rules, Suffix, Value};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Token {
+enum LayoutName {
     Registrator,
     Dockreg,
     Skydns,
@@ -32,7 +32,7 @@ pub(super) fn read(read: &mut Reader<'_>, own: bool) -> Rules {
         Layout::Template { .. } => Some("--value-template, which says what keys hold"),
     };
     if let Some(fixed) = fixed.filter(|_| value == Value::Json && given_here(read, "value")) {
-        read.object("value", format!("does not go with {fixed}; remove one of the two"));
+        read.report("value", format!("does not go with {fixed}; remove one of the two"));
     }
     Rules {
         ip: read.parsed("ip", ip),
@@ -53,15 +53,19 @@ fn given_here(read: &Reader<'_>, name: &str) -> bool {
 }
 
 fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
-    let words = [("registrator", Token::Registrator), ("dockreg", Token::Dockreg), ("skydns", Token::Skydns)];
-    let usual = if own { Token::Dockreg } else { Token::Registrator };
+    let words = [
+        ("registrator", LayoutName::Registrator),
+        ("dockreg", LayoutName::Dockreg),
+        ("skydns", LayoutName::Skydns),
+    ];
+    let usual = if own { LayoutName::Dockreg } else { LayoutName::Registrator };
     let word = read.choice("layout", &words, usual);
     let directory = read.parsed("key", directory);
     let domain = read.parsed("domain", domain);
     let (template, value) = (read.text("key-template"), read.text("value-template"));
     if let Some(key) = template {
         if given_here(read, "layout") {
-            read.object(
+            read.report(
                 "key-template",
                 "sets the form of the keys, and so does --layout; keep one of the two",
             );
@@ -69,20 +73,24 @@ fn layout(read: &mut Reader<'_>, own: bool) -> Layout {
         return Layout::Template { key, value };
     }
     if value.is_some() {
-        read.object("value-template", "goes with --key-template; --value says what the other layouts hold");
+        read.report("value-template", "goes with --key-template; --value says what the other layouts hold");
     }
-    for (name, layout, goes) in [("key", Token::Dockreg, "dockreg"), ("domain", Token::Skydns, "skydns")] {
+    for (name, layout, goes) in
+        [("key", LayoutName::Dockreg, "dockreg"), ("domain", LayoutName::Skydns, "skydns")]
+    {
         if word != layout && given_here(read, name) {
-            read.object(name, format!("goes with --layout {goes} only; add that or remove this"));
+            read.report(name, format!("goes with --layout {goes} only; add that or remove this"));
         }
     }
     match word {
-        Token::Registrator => Layout::Registrator,
-        Token::Dockreg => Layout::Dockreg { directory: directory.unwrap_or_else(|| "service".to_owned()) },
-        Token::Skydns => {
+        LayoutName::Registrator => Layout::Registrator,
+        LayoutName::Dockreg => {
+            Layout::Dockreg { directory: directory.unwrap_or_else(|| "service".to_owned()) }
+        }
+        LayoutName::Skydns => {
             // An invalid value was already reported.
             if domain.is_none() && read.rank("domain").is_none() {
-                read.object("layout", "skydns needs the domain that it serves; add --domain NAME");
+                read.report("layout", "skydns needs the domain that it serves; add --domain NAME");
             }
             Layout::Skydns { domain: domain.unwrap_or_default() }
         }

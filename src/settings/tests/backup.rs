@@ -11,7 +11,7 @@ fn backup(machine: &Machine, line: &str) -> (Backup, crate::source::Settings) {
 }
 
 #[test]
-fn a_running_store_is_asked_unless_a_folder_is_named() {
+fn a_running_store_is_used_unless_a_folder_is_given() {
     let machine = Machine::new().file("retune/retune.toml", "data-dir = \"/from-file\"");
     let (what, source) = backup(&machine, "retune store backup saved");
     assert_eq!((what.file, what.force, what.data_dir), ("saved".into(), false, None));
@@ -31,7 +31,7 @@ fn a_running_store_is_asked_unless_a_folder_is_named() {
 }
 
 #[test]
-fn a_restored_member_is_told_its_group() {
+fn a_restored_member_gets_its_cluster() {
     let line = "retune store restore saved --data-dir /d --name a --initial-cluster a=http://h:2380 \
                 --initial-advertise-peer-urls http://h:2380 --initial-cluster-token t";
     let Task::Restore(what) = run(line).task else { panic!("{line}") };
@@ -45,7 +45,7 @@ fn a_restored_member_is_told_its_group() {
 }
 
 #[test]
-fn commands_of_two_words_have_pages() {
+fn two_word_commands_have_help_pages() {
     let machine = Machine::new();
     for line in ["retune store backup -h", "retune help store backup"] {
         assert!(machine.page(line).contains("Usage: retune store backup"), "{line}");

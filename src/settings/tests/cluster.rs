@@ -2,11 +2,11 @@
 
 use super::member::{built, member, status};
 use super::*;
-use crate::consensus::Start;
-use crate::tls::Files;
+use crate::consensus::StartMode;
+use crate::tls::TlsFiles;
 
 #[test]
-fn a_member_alone_is_what_its_flags_say() {
+fn a_standalone_member_follows_its_flags() {
     let both = "--initial-advertise-peer-urls http://10.0.0.1:2380 --initial-cluster";
     let got = member(&format!("etcd --name a {both} a=http://10.0.0.1:2380")).consensus;
     assert_eq!(got.peer_urls, ["http://10.0.0.1:2380"]);
@@ -22,15 +22,15 @@ const THREE: &str =
     "--initial-cluster n0=http://10.0.0.1:2380,n1=http://10.0.0.2:2380,n2=http://10.0.0.3:2380,";
 
 #[test]
-fn several_members_are_a_group_to_found_or_to_join() {
+fn several_members_found_or_join_a_cluster() {
     let words = format!("{THREE} --listen-peer-urls http://10.0.0.2:2380 --name n1");
     let advertised = "--initial-advertise-peer-urls http://10.0.0.2:2380";
     for (words, start) in [
-        (format!("etcd {words} {advertised}"), Start::New),
-        (format!("retune store {words}"), Start::New),
-        (format!("etcd {words} {advertised} --initial-cluster-state existing"), Start::Join),
-        (format!("etcd {words} --initial-cluster-state=existing"), Start::Join),
-        (format!("retune store {words} --force-new-cluster"), Start::ForceNew),
+        (format!("etcd {words} {advertised}"), StartMode::New),
+        (format!("retune store {words}"), StartMode::New),
+        (format!("etcd {words} {advertised} --initial-cluster-state existing"), StartMode::Join),
+        (format!("etcd {words} --initial-cluster-state=existing"), StartMode::Join),
+        (format!("retune store {words} --force-new-cluster"), StartMode::ForceNew),
     ] {
         let got = member(&words).consensus;
         let names: Vec<&str> = got.initial_cluster.iter().map(|(name, _)| name.as_str()).collect();
@@ -42,7 +42,7 @@ fn several_members_are_a_group_to_found_or_to_join() {
 }
 
 #[test]
-fn a_group_that_does_not_fit_is_refused_in_etcds_words() {
+fn an_inconsistent_cluster_is_refused_with_the_messages_of_etcd() {
     for (words, says) in [
         (THREE, "couldn't find local name \"default\" in the initial cluster configuration"),
         (
@@ -91,7 +91,7 @@ fn a_group_that_does_not_fit_is_refused_in_etcds_words() {
 }
 
 #[test]
-fn one_address_may_be_written_in_two_ways() {
+fn one_address_may_be_spelled_in_two_ways() {
     let warnings = |list: &str, own: &str| {
         let listen = "--listen-peer-urls http://0.0.0.0:1";
         let both = format!("--initial-cluster default={list} --initial-advertise-peer-urls {own} {listen}");
@@ -106,7 +106,7 @@ fn one_address_may_be_written_in_two_ways() {
 }
 
 #[test]
-fn a_member_that_has_its_data_is_not_measured_by_the_flags_of_its_founding() {
+fn a_member_with_data_ignores_the_flags_of_its_founding() {
     let machine = Machine::new().file("data/member/identity", "");
     let data = machine.dir.path().join("data");
     let line = format!("etcd --data-dir {} --name other {THREE}", data.display());
@@ -115,7 +115,7 @@ fn a_member_that_has_its_data_is_not_measured_by_the_flags_of_its_founding() {
 }
 
 #[test]
-fn peers_are_told_what_is_listened_on_when_that_can_be_reached() {
+fn reachable_listen_urls_are_advertised_to_peers() {
     let own = |line: &str| member(line).consensus.peer_urls;
     assert_eq!(own("retune store --listen-peer-urls http://10.0.0.1:7"), ["http://10.0.0.1:7"]);
     for line in [
@@ -136,7 +136,7 @@ fn peers_are_told_what_is_listened_on_when_that_can_be_reached() {
 }
 
 #[test]
-fn the_peer_port_has_files_of_its_own() {
+fn the_peer_port_has_its_own_certificate_files() {
     let https =
         "--name n --listen-peer-urls https://127.0.0.1:1 --initial-advertise-peer-urls https://127.0.0.1:1";
     for (words, says) in [
@@ -152,11 +152,11 @@ fn the_peer_port_has_files_of_its_own() {
         assert!(problems.len() == 1 && problems[0].contains(says), "{words}: {problems:?}");
     }
     let path = |name: &str| Some(PathBuf::from(name));
-    let pair = Files { cert: path("c"), key: path("k"), peer: true, ..Files::default() };
+    let pair = TlsFiles { cert: path("c"), key: path("k"), peer: true, ..TlsFiles::default() };
     for (words, expected) in [
         ("", pair.clone()),
-        ("--peer-trusted-ca-file a", Files { trusted_ca: path("a"), client_auth: true, ..pair.clone() }),
-        ("--peer-ca-file a", Files { trusted_ca: path("a"), client_auth: true, ..pair }),
+        ("--peer-trusted-ca-file a", TlsFiles { trusted_ca: path("a"), client_auth: true, ..pair.clone() }),
+        ("--peer-ca-file a", TlsFiles { trusted_ca: path("a"), client_auth: true, ..pair }),
     ] {
         let line = format!("etcd {https} --peer-cert-file c --peer-key-file k {words}");
         let got = member(&line);
@@ -166,11 +166,11 @@ fn the_peer_port_has_files_of_its_own() {
 
 /// Members move to `https` and back one at a time: each calls those that have moved, even while it listens on `http`.
 #[test]
-fn the_peer_files_are_for_calling_whatever_is_listened_on() {
+fn the_peer_certificate_is_used_for_dialing_whatever_the_listen_scheme_is() {
     let files = "--peer-cert-file c --peer-key-file k --peer-trusted-ca-file a";
     let path = |name: &str| Some(PathBuf::from(name));
     let (cert, key, trusted_ca) = (path("c"), path("k"), path("a"));
-    let expected = Files { cert, key, trusted_ca, client_auth: true, peer: true, ..Files::default() };
+    let expected = TlsFiles { cert, key, trusted_ca, client_auth: true, peer: true, ..TlsFiles::default() };
     for (words, warns) in [
         (
             "--initial-cluster n0=http://127.0.0.1:1 --listen-peer-urls http://127.0.0.1:1",
@@ -203,7 +203,7 @@ fn the_peer_files_are_for_calling_whatever_is_listened_on() {
 
 /// The client port calls nobody, so its files are useless without an `https` URL; that is a warning.
 #[test]
-fn the_client_ports_files_without_an_https_url_are_a_warning() {
+fn client_certificate_files_without_an_https_url_are_a_warning() {
     let files = "--cert-file c --key-file k --trusted-ca-file a";
     let got = run(&format!("retune store --listen-client-urls http://127.0.0.1:1 {files}"));
     assert_eq!(got.warnings, ["TLS files have no effect: no URL in --listen-client-urls begins with https"]);
@@ -219,7 +219,7 @@ fn the_client_ports_files_without_an_https_url_are_a_warning() {
 
 /// After `member update`, the flags of a member with data have URLs that the initial list does not.
 #[test]
-fn a_member_with_data_is_at_the_urls_it_advertises() {
+fn a_member_with_data_uses_the_urls_it_advertises() {
     let dir = tempfile::tempdir().unwrap();
     let line = format!(
         "retune store --name n0 --data-dir {} --initial-cluster n0=http://127.0.0.1:1,n1=http://127.0.0.1:2 \
@@ -232,7 +232,7 @@ fn a_member_with_data_is_at_the_urls_it_advertises() {
 }
 
 #[test]
-fn a_url_that_only_the_list_has_is_advertised_and_that_is_said() {
+fn a_url_that_only_the_list_has_is_advertised_and_logged() {
     let line = "retune store --name x --initial-cluster x=http://127.0.0.1:22901 --listen-peer-urls http://127.0.0.1:22901";
     // The list matches the listeners, so there is nothing to report.
     assert_eq!(
@@ -252,7 +252,7 @@ fn a_url_that_only_the_list_has_is_advertised_and_that_is_said() {
 }
 
 #[test]
-fn whoever_is_told_to_go_where_nobody_listens_is_warned_of() {
+fn an_advertised_url_without_a_listener_causes_a_warning() {
     for (line, registered, listens) in [
         (
             "retune store --name x --initial-cluster x=http://10.0.0.1:2380",
@@ -298,14 +298,14 @@ fn whoever_is_told_to_go_where_nobody_listens_is_warned_of() {
 }
 
 #[test]
-fn etcd_tells_clients_this_hosts_address_when_it_listens_on_every_one_and_has_only_the_default_to_tell() {
+fn etcd_advertises_this_hosts_address_when_it_listens_on_a_wildcard_and_has_only_the_default() {
     let both = "--listen-client-urls http://0.0.0.0:5 --advertise-client-urls http://localhost:2379";
     assert_eq!(member(&format!("etcd {both}")).consensus.client_urls, ["http://192.0.2.2:5"]);
     assert_eq!(member(&format!("retune store {both}")).consensus.client_urls, ["http://localhost:2379"]);
 }
 
 #[test]
-fn a_domain_stands_in_place_of_the_list() {
+fn a_domain_replaces_the_list() {
     for program in ["etcd", "retune store"] {
         let own =
             "--initial-advertise-peer-urls http://10.0.0.1:2380 --listen-peer-urls http://10.0.0.1:2380";
@@ -330,7 +330,7 @@ fn a_domain_stands_in_place_of_the_list() {
 }
 
 #[test]
-fn self_made_certificates_are_for_the_hosts_that_others_are_given() {
+fn self_signed_certificates_name_the_advertised_hosts() {
     for (program, extra) in [("etcd", ""), ("retune store", ""), ("etcd", "=true")] {
         let got = member(&format!(
             "{program} --auto-tls{extra} --peer-auto-tls{extra} --data-dir d --listen-client-urls https://0.0.0.0:1 \
@@ -339,10 +339,10 @@ fn self_made_certificates_are_for_the_hosts_that_others_are_given() {
         ));
         let (clients, peers) = (got.api.tls.unwrap(), got.consensus.peer_tls);
         let hosts = |more: &str| Some(["127.0.0.1", "::1", "localhost", more].map(str::to_owned).to_vec());
-        assert_eq!(clients.self_made, hosts("store.example"), "{program}");
+        assert_eq!(clients.self_signed, hosts("store.example"), "{program}");
         let mut wanted = hosts("10.0.0.1");
         wanted.as_mut().unwrap().sort();
-        assert_eq!(peers.self_made, wanted, "{program}");
+        assert_eq!(peers.self_signed, wanted, "{program}");
         let path = |name: &str| Some(PathBuf::from(name));
         assert_eq!(
             (clients.cert, clients.key),
@@ -357,7 +357,7 @@ fn self_made_certificates_are_for_the_hosts_that_others_are_given() {
 }
 
 #[test]
-fn a_proxy_with_an_authority_verifies_the_members_whatever_makes_certificates_itself() {
+fn a_proxy_with_an_authority_verifies_the_members_even_with_self_signed_certificates() {
     let proxy = |words: &str| {
         let line = format!("etcd --proxy on --initial-cluster a=https://127.0.0.1:1 {words}");
         let Task::Proxy(proxy) = run(&line).task else { panic!("no proxy") };
@@ -369,14 +369,14 @@ fn a_proxy_with_an_authority_verifies_the_members_whatever_makes_certificates_it
 }
 
 #[test]
-fn self_made_certificates_that_make_no_sense_are_refused_or_a_warning() {
+fn contradictory_self_signed_settings_are_refused_or_a_warning() {
     let listen = "--listen-client-urls https://127.0.0.1:1 --advertise-client-urls https://127.0.0.1:1";
     let got = run(&format!("etcd {listen} --auto-tls --cert-file c --key-file k"));
     assert_eq!(got.warnings, ["--auto-tls has no effect: --cert-file is given"]);
     // Client certificates can still be required.
     let tls =
         member(&format!("etcd {listen} --auto-tls --client-cert-auth --trusted-ca-file a")).api.tls.unwrap();
-    assert!(tls.client_auth && tls.self_made.is_some() && tls.trusted_ca.is_some());
+    assert!(tls.client_auth && tls.self_signed.is_some() && tls.trusted_ca.is_some());
     let peers = "--listen-peer-urls https://127.0.0.1:2 --initial-advertise-peer-urls https://127.0.0.1:2 \
                  --initial-cluster default=https://127.0.0.1:2";
     for words in

@@ -40,7 +40,7 @@ const REFUSED: &[&str] =
     &["app-id", "auth-token", "auth-type", "path", "role-id", "secret-id", "separator", "table", "user-id"];
 
 #[test]
-fn every_flag_of_the_original_parses_with_one_dash_and_with_two_and_means_the_same() {
+fn every_flag_of_the_original_is_accepted_with_one_or_two_dashes() {
     // Extra flags for those that mean nothing alone.
     let machine = Machine::new();
     let rest = "-username u -password pw -client-cert /a -client-key /b";
@@ -61,7 +61,7 @@ fn every_flag_of_the_original_parses_with_one_dash_and_with_two_and_means_the_sa
 }
 
 #[test]
-fn flags_that_can_mean_nothing_are_refused_by_name_with_the_reason_unless_empty() {
+fn flags_without_effect_here_are_refused_with_the_reason_unless_empty() {
     for flag in REFUSED {
         let problems = refuse(&format!("confd -{flag} x"));
         assert_eq!(problems.len(), 1, "{flag}");
@@ -80,7 +80,7 @@ fn flags_that_can_mean_nothing_are_refused_by_name_with_the_reason_unless_empty(
 }
 
 #[test]
-fn foreign_backends_are_refused_by_name() {
+fn unsupported_backends_are_refused_by_name() {
     for backend in ["consul", "vault", "zookeeper", "redis", "dynamodb", "rancher", "ssm"] {
         let problems = refuse(&format!("confd -onetime -backend {backend}"));
         assert_eq!(problems.len(), 1);
@@ -109,7 +109,7 @@ fn the_three_modes_are_onetime_watch_and_poll() {
 }
 
 #[test]
-fn confds_line_is_understood_under_its_name_and_without_a_command() {
+fn confds_command_line_is_accepted_under_its_name_and_without_a_command() {
     for line in [
         "/usr/local/bin/confd -onetime -backend etcd -node 10.0.0.1:2379",
         "retune -onetime -backend etcd -node 10.0.0.1:2379",
@@ -141,7 +141,7 @@ fn default_nodes_are_the_originals() {
 }
 
 #[test]
-fn srv_is_made_of_the_domain_and_ignored_where_there_are_no_nodes() {
+fn srv_names_are_derived_from_the_domain_and_ignored_without_nodes() {
     let record = |line: &str| run(line).source.srv_record;
     assert_eq!(record("confd -srv-domain example.com").as_deref(), Some("_etcd._tcp.example.com."));
     assert_eq!(record("confd -srv-domain example.com.").as_deref(), Some("_etcd._tcp.example.com."));
@@ -153,7 +153,7 @@ fn srv_is_made_of_the_domain_and_ignored_where_there_are_no_nodes() {
 }
 
 #[test]
-fn confd_toml_knows_every_key_in_every_spelling() {
+fn confd_toml_accepts_every_key_in_every_spelling() {
     let text = r#"
         backend = "etcdv3"
         ConfDir = "/c"
@@ -208,7 +208,7 @@ fn confd_toml_knows_every_key_in_every_spelling() {
 }
 
 #[test]
-fn what_confd_let_pass_is_a_warning_with_its_place() {
+fn what_confd_ignored_is_a_warning_with_its_position() {
     let machine =
         Machine::new().file("confd/confd.toml", "\nintervall = 5\nusername = 'u'\nclient_cert = '/c'\n");
     let got = machine.run("confd");
@@ -223,7 +223,7 @@ fn what_confd_let_pass_is_a_warning_with_its_place() {
 }
 
 #[test]
-fn confds_variables_count_and_the_forks_too() {
+fn variables_of_confd_and_of_its_fork_are_read() {
     let machine = Machine::new()
         .with("CONFD_CLIENT_CAKEYS", "/ca")
         .with("CONFD_CLIENT_CERT", "/cert")
@@ -251,7 +251,7 @@ fn confds_variables_count_and_the_forks_too() {
 }
 
 #[test]
-fn gos_flag_syntax_holds_in_its_corners() {
+fn corner_cases_of_gos_flag_syntax_are_supported() {
     assert!(!run("confd -noop=false").reloader.noop && run("confd -noop=T").reloader.noop);
     assert!(!run("confd -noop -noop=0").reloader.noop, "the last one counts");
     assert_eq!(

@@ -59,7 +59,7 @@ fn every_key_of_the_file_is_the_flag_of_its_name() {
     let got = built(got);
     let (consensus, api) = (got.consensus, got.api);
     assert_eq!((consensus.name.as_str(), consensus.data_dir), ("x", PathBuf::from("/d")));
-    assert_eq!((consensus.cluster_token.as_str(), consensus.start), ("t", crate::consensus::Start::Join));
+    assert_eq!((consensus.cluster_token.as_str(), consensus.start), ("t", crate::consensus::StartMode::Join));
     assert_eq!((consensus.heartbeat.as_millis(), consensus.election.as_millis()), (50, 500));
     assert_eq!((consensus.quota, consensus.snapshot_count, api.max_request_bytes), (None, 7, 1000));
     assert_eq!((consensus.initial_cluster.len(), api.cors), (2, vec!["http://a:1".to_owned()]));
@@ -71,7 +71,7 @@ fn every_key_of_the_file_is_the_flag_of_its_name() {
 }
 
 #[test]
-fn beside_the_file_no_flag_and_no_variable_counts() {
+fn with_a_settings_file_flags_and_variables_are_ignored() {
     let machine = with("name: x\n").with("ETCD_DATA_DIR", "/e");
     let got = machine.run(&line(&machine, "etcd --name y --config-file FILE --snapshot-count 3"));
     assert!(
@@ -94,7 +94,7 @@ fn beside_the_file_no_flag_and_no_variable_counts() {
 }
 
 #[test]
-fn the_other_half_of_the_client_port_is_not_missed_in_a_file() {
+fn a_client_url_set_without_its_counterpart_is_accepted_in_a_file() {
     let registered = |text: &str| built(read(text)).consensus.client_urls;
     assert_eq!(registered("listen-client-urls: http://127.0.0.1:5\n"), ["http://localhost:2379"]);
     assert_eq!(registered("listen-client-urls: http://0.0.0.0:5\n"), ["http://192.0.2.2:5"]);
@@ -102,7 +102,7 @@ fn the_other_half_of_the_client_port_is_not_missed_in_a_file() {
 }
 
 #[test]
-fn what_the_file_cannot_mean_is_refused_with_status_1() {
+fn invalid_file_contents_are_refused_with_status_1() {
     for (text, says) in [
         ("name: 5\n", "name: must be text"),
         ("heartbeat-interval: 'x'\n", "heartbeat-interval: must be a whole number"),
@@ -141,7 +141,7 @@ fn what_the_file_cannot_mean_is_refused_with_status_1() {
 }
 
 #[test]
-fn a_key_that_etcd_passes_over_is_a_warning() {
+fn a_key_that_etcd_ignores_is_a_warning() {
     for (text, says) in [
         ("nmae: x\n", "nmae: no such setting, so it has no effect; did you mean name?"),
         ("frobnicate: {}\n", "frobnicate: no such setting, so it has no effect"),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::*;
 
 /// One option in all layers: flag, variable, file text, and the field to check.
-type Triple = (&'static str, (&'static str, &'static str), &'static str, fn(&Invocation) -> String);
+type LayeredOption = (&'static str, (&'static str, &'static str), &'static str, fn(&Invocation) -> String);
 
-const TRIPLES: &[Triple] = &[
+const LAYERED_OPTIONS: &[LayeredOption] = &[
     ("--prefix /flag", ("PREFIX", "/env"), "prefix = '/file'", |i| format!("{:?}", i.reloader.prefix)),
     ("--noop=false", ("NOOP", "true"), "noop = true", |i| i.reloader.noop.to_string()),
     ("--node a:1 --node b:1", ("NODE", "c:1,d:1"), "node = ['e:1', 'f:1']", |i| i.source.nodes.join(" ")),
@@ -15,7 +15,7 @@ const TRIPLES: &[Triple] = &[
 ];
 
 #[test]
-fn flags_win_over_the_environment_and_that_over_the_file_in_both_dialects() {
+fn flags_override_the_environment_and_that_the_file_in_both_dialects() {
     let wanted = [
         [r#"Some("/flag")"#, r#"Some("/env")"#, r#"Some("/file")"#, "None"],
         ["false", "true", "true", "false"],
@@ -26,7 +26,7 @@ fn flags_win_over_the_environment_and_that_over_the_file_in_both_dialects() {
         ("RETUNE_", "retune watch", "retune/retune.toml"),
         ("CONFD_", "confd -backend etcdv3", "confd/confd.toml"),
     ] {
-        for ((flag, (name, value), text, look), wanted) in TRIPLES.iter().zip(wanted) {
+        for ((flag, (name, value), text, look), wanted) in LAYERED_OPTIONS.iter().zip(wanted) {
             let name: &'static str = Box::leak(format!("{start}{name}").into());
             let full = Machine::new().with(name, value).file(file, text);
             let filed = Machine::new().file(file, text);
@@ -47,7 +47,7 @@ fn flags_win_over_the_environment_and_that_over_the_file_in_both_dialects() {
 }
 
 #[test]
-fn a_file_cannot_turn_off_what_a_flag_turns_on_and_a_flag_can_turn_off_what_it_turns_on() {
+fn a_flag_can_turn_off_what_the_file_turns_on_but_not_the_reverse() {
     let machine = Machine::new().file("retune/retune.toml", "noop = false\nsync-only = true\n");
     let got = machine.run("retune render --noop --sync-only=false");
     assert!(got.reloader.noop && !got.reloader.sync_only);
@@ -57,7 +57,7 @@ fn a_file_cannot_turn_off_what_a_flag_turns_on_and_a_flag_can_turn_off_what_it_t
 }
 
 #[test]
-fn all_problems_of_all_layers_come_in_one_go_each_with_its_place() {
+fn all_problems_of_all_layers_are_reported_together_with_their_positions() {
     let text = "intervall = 3\nnoop = 'yes'\ndebounce = 1.5\nnode = [1]\n";
     let machine = Machine::new()
         .with("RETUNE_LOG_LEVEL", "loud")
@@ -89,7 +89,7 @@ fn all_problems_of_all_layers_come_in_one_go_each_with_its_place() {
 }
 
 #[test]
-fn a_bad_value_that_a_stronger_layer_overrides_does_not_stop_the_program() {
+fn a_bad_value_that_a_stronger_layer_overrides_is_no_error() {
     let machine =
         Machine::new().with("RETUNE_INTERVAL", "soon").file("retune/retune.toml", "interval = 'late'\n");
     assert_eq!(machine.refuse("retune watch").len(), 1);
@@ -114,7 +114,7 @@ fn the_settings_file_may_be_absent_unless_it_was_named() {
 }
 
 #[test]
-fn every_mistake_in_a_broken_file_is_told_by_line_and_none_quotes_a_value() {
+fn every_mistake_in_a_broken_file_is_reported_by_line_without_values() {
     let machine = Machine::new().file("retune/retune.toml", "prefix = '/x'\npassword = hunter2\n[half\n");
     let problems = machine.refuse("retune render");
     assert!(problems.iter().any(|problem| problem.starts_with("retune/retune.toml:2: ")), "{problems:?}");
@@ -129,7 +129,7 @@ fn every_mistake_in_a_broken_file_is_told_by_line_and_none_quotes_a_value() {
 }
 
 #[test]
-fn a_password_shows_in_neither_problems_nor_debug() {
+fn problems_and_debug_output_hide_the_password() {
     let machine = Machine::new().with("RETUNE_PASSWORD", "hunter2");
     let got = machine.run("retune render --username u");
     assert_eq!(got.source.login.as_ref().unwrap().password.expose(), "hunter2");
@@ -151,7 +151,7 @@ fn a_password_shows_in_neither_problems_nor_debug() {
 }
 
 #[test]
-fn the_password_comes_from_the_stronger_layer_be_it_file_or_word() {
+fn the_password_comes_from_the_stronger_layer() {
     let machine = Machine::new().file("pw", "from-file\n").with("RETUNE_PASSWORD", "from-env");
     let path = machine.dir.path().join("pw").display().to_string();
     let password =
@@ -169,16 +169,16 @@ fn the_password_comes_from_the_stronger_layer_be_it_file_or_word() {
 }
 
 /// Returns a command with its required words.
-fn whole(command: invocation::CommandId) -> String {
+fn command_line(command: invocation::CommandId) -> String {
     let spec = command.spec();
     format!("{}{}", spec.name, if spec.operand.is_some() { " saved" } else { "" })
 }
 
 #[test]
-fn every_default_the_help_shows_is_the_default_that_holds() {
+fn every_default_shown_in_the_help_is_the_actual_one() {
     let machine = Machine::new();
     for command in options::COMMANDS {
-        let name = whole(*command);
+        let name = command_line(*command);
         let plain = format!("{:?}", machine.run(&format!("retune {name}")));
         for row in options::rows() {
             if row.belongs_to(*command) && !row.default.is_empty() {
@@ -191,10 +191,10 @@ fn every_default_the_help_shows_is_the_default_that_holds() {
 }
 
 #[test]
-fn every_word_the_help_offers_is_understood() {
+fn every_word_in_the_help_is_accepted() {
     let machine = Machine::new();
     for command in options::COMMANDS {
-        let name = whole(*command);
+        let name = command_line(*command);
         for row in options::rows().filter(|row| row.belongs_to(*command)) {
             if let row::ValueKind::Choice(words) = row.kind {
                 for word in words {
@@ -211,7 +211,7 @@ fn every_word_the_help_offers_is_understood() {
 }
 
 #[test]
-fn a_settings_file_without_end_or_text_is_refused_not_swallowed() {
+fn an_endless_or_binary_settings_file_is_refused() {
     let huge = Machine::new().file("retune/retune.toml", &"#".repeat((1 << 20) + 1));
     assert!(huge.refuse("retune render")[0].contains("larger than 1 MiB"));
     assert!(refuse("retune render --config-file /dev/zero")[0].starts_with("/dev/zero: cannot be read"));
@@ -222,10 +222,10 @@ fn a_settings_file_without_end_or_text_is_refused_not_swallowed() {
 }
 
 #[test]
-fn every_command_has_a_task_of_its_own() {
+fn every_command_has_its_own_task() {
     let mut tasks = Vec::new();
     for command in options::COMMANDS {
-        tasks.push(std::mem::discriminant(&run(&format!("retune {}", whole(*command))).task));
+        tasks.push(std::mem::discriminant(&run(&format!("retune {}", command_line(*command))).task));
     }
     assert!(tasks.iter().all(|task| tasks.iter().filter(|other| *other == task).count() == 1), "{tasks:?}");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::consensus::Start;
+use crate::consensus::StartMode;
 
 const LISTEN: &str = "--listen-client-urls http://127.0.0.1:1";
 
@@ -48,7 +48,7 @@ fn both_names_have_etcds_defaults() {
         assert_eq!(consensus.listen_peer_urls, listens, "{line}");
         assert_eq!(
             (consensus.peer_tls.clone(), consensus.start),
-            (crate::tls::Files { peer: true, ..Default::default() }, Start::New),
+            (crate::tls::TlsFiles { peer: true, ..Default::default() }, StartMode::New),
             "{line}"
         );
         assert_eq!(got.workers, 2, "{line}");
@@ -58,7 +58,7 @@ fn both_names_have_etcds_defaults() {
 }
 
 #[test]
-fn one_dash_or_two_and_an_equals_sign_or_none_are_the_same() {
+fn one_or_two_dashes_with_or_without_an_equals_sign_are_the_same() {
     for words in ["-name n1", "--name n1", "-name=n1", "--name=n1"] {
         for program in ["etcd", "retune store"] {
             let got = member(&format!("{program} {words}")).consensus;
@@ -69,7 +69,7 @@ fn one_dash_or_two_and_an_equals_sign_or_none_are_the_same() {
 }
 
 #[test]
-fn the_environment_speaks_under_each_names_own_prefix_and_the_flag_wins() {
+fn each_name_has_its_own_environment_prefix_and_flags_override_it() {
     let machine = Machine::new().with("ETCD_NAME", "e").with("RETUNE_NAME", "r").with("ETCD_DATA_DIR", "");
     let name = |line: &str| built(machine.run(line)).consensus.name;
     assert_eq!((name("etcd"), name("retune store")), ("e".to_owned(), "r".to_owned()));
@@ -82,7 +82,7 @@ fn the_environment_speaks_under_each_names_own_prefix_and_the_flag_wins() {
 }
 
 #[test]
-fn a_variable_nobody_knows_is_a_warning_without_its_value() {
+fn an_unknown_variable_is_a_warning_without_its_value() {
     let mut machine = Machine::new();
     machine.variables = vec!["ETCD_NAMW".to_owned(), "ETCD_NAME".to_owned(), "ETCDCTL_API".to_owned()];
     let says = ["unrecognized environment variable ETCD_NAMW; did you mean ETCD_NAME?"];
@@ -143,7 +143,7 @@ fn a_mistyped_flag_ends_etcd_with_2_and_a_wrong_setting_with_1() {
 }
 
 #[test]
-fn what_is_not_here_yet_is_refused_and_not_ignored() {
+fn unsupported_settings_are_refused_and_not_ignored() {
     for (words, says) in [
         ("--wal-dir /w", "cannot lie apart"),
         ("--discovery http://d/1", "--initial-cluster"),
@@ -165,7 +165,7 @@ fn what_is_not_here_yet_is_refused_and_not_ignored() {
 }
 
 #[test]
-fn what_does_no_harm_is_accepted_with_a_word_or_without() {
+fn harmless_flags_are_accepted_with_or_without_a_warning() {
     for words in [
         "--enable-v2=true",
         "--enable-v2",
@@ -197,7 +197,7 @@ fn what_does_no_harm_is_accepted_with_a_word_or_without() {
 }
 
 #[test]
-fn clients_are_told_what_is_listened_on_when_that_can_be_reached() {
+fn reachable_listen_urls_are_advertised_to_clients() {
     let got = member(&format!("retune store {LISTEN}"));
     assert_eq!(got.consensus.client_urls, ["http://127.0.0.1:1"]);
     for everywhere in ["http://0.0.0.0:1", "http://[::]:1", "http://:1"] {
@@ -213,7 +213,7 @@ fn clients_are_told_what_is_listened_on_when_that_can_be_reached() {
 }
 
 #[test]
-fn https_needs_both_files_and_authorities_ask_for_certificates() {
+fn https_needs_both_files_and_an_authority_requires_client_certificates() {
     let https = "--listen-client-urls https://127.0.0.1:1 --advertise-client-urls https://127.0.0.1:1";
     for (words, says) in [
         ("", "TLS key/cert (--cert-file/--key-file) must be provided for client url https://127.0.0.1:1"),
@@ -235,7 +235,7 @@ fn https_needs_both_files_and_authorities_ask_for_certificates() {
 }
 
 #[test]
-fn bounds_and_lists_are_read() {
+fn limits_and_lists_are_parsed() {
     let got = member(
         "retune store --max-request-bytes 1572864 --quota-backend-bytes 8589934592 --snapshot-count 7 --workers 3 \
          --cors http://a:1,http://b:2 --host-whitelist a,b --initial-cluster-token t --data-dir /d",
@@ -253,7 +253,7 @@ fn bounds_and_lists_are_read() {
 }
 
 #[test]
-fn the_settings_file_serves_the_store_and_the_renderer_alike() {
+fn one_settings_file_serves_the_store_and_the_renderer() {
     let machine =
         Machine::new().file("retune/retune.toml", "name = \"f\"\nnode = [\"http://n:1\"]\ndebounce = 1\n");
     assert_eq!(built(machine.run("retune store")).consensus.name, "f");
@@ -262,7 +262,7 @@ fn the_settings_file_serves_the_store_and_the_renderer_alike() {
 }
 
 #[test]
-fn etcds_version_is_four_lines_of_which_the_first_is_cut_by_tools() {
+fn etcds_version_output_has_four_lines_and_a_parsable_first() {
     for line in ["etcd -version", "etcd --version", "etcd --foo --version"] {
         let text = Machine::new().page(line);
         let heads: Vec<&str> =

@@ -3,8 +3,8 @@
 mod backup;
 mod cluster;
 mod confd;
+mod environment;
 mod etcd_file;
-mod inherited;
 mod layering;
 mod member;
 mod pages;
@@ -25,13 +25,13 @@ struct Machine {
     root: bool,
     variables: Vec<String>,
     /// Files that exist besides those of `/etc`.
-    there: Vec<&'static str>,
+    files: Vec<&'static str>,
 }
 
 impl Machine {
     fn new() -> Self {
         let env = vec![("HOME", "/home/u".to_owned())];
-        Self { dir: tempfile::tempdir().unwrap(), env, root: false, variables: Vec::new(), there: Vec::new() }
+        Self { dir: tempfile::tempdir().unwrap(), env, root: false, variables: Vec::new(), files: Vec::new() }
     }
 
     fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -47,14 +47,14 @@ impl Machine {
     }
 
     fn parse(&self, words: &[&str]) -> Result<Parsed, Problems> {
-        let there = self.there.clone();
+        let files = self.files.clone();
         let env = |name: &str| self.env.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
         let host = Host {
             etc: self.dir.path().to_owned(),
             root: self.root,
             variables: self.variables.clone(),
             env: &env,
-            there: Box::new(move |path| there.iter().any(|own| Path::new(own) == path)),
+            file_exists: Box::new(move |path| files.iter().any(|own| Path::new(own) == path)),
             address: Box::new(|| Some(IpAddr::from([192, 0, 2, 2]))),
         };
         parse_on(&host, words.iter().map(OsString::from).collect())

@@ -10,7 +10,7 @@ fn help_line(command: &CommandId) -> (String, CommandId) {
 }
 
 #[test]
-fn help_of_each_command_lists_each_of_its_flags_and_no_other() {
+fn the_help_of_each_command_lists_exactly_its_flags() {
     let machine = Machine::new();
     let pages = COMMANDS.iter().map(help_line);
     for (line, command) in pages.chain([("confd -h".to_owned(), Confd), ("etcd -h".to_owned(), Etcd)]) {
@@ -20,15 +20,16 @@ fn help_of_each_command_lists_each_of_its_flags_and_no_other() {
                 .lines()
                 .any(|l| l.split_whitespace().any(|word| word == format!("--{}", row.shown(command))));
             let named = rows().filter(|other| other.name == row.name && other.belongs_to(command));
-            let wanted =
-                named.into_iter().any(|row| !matches!(row.support, Support::Idle(_) | Support::Ignored(_)));
+            let wanted = named
+                .into_iter()
+                .any(|row| !matches!(row.support, Support::NoEffect(_) | Support::Ignored(_)));
             assert_eq!(shown, wanted, "{line}: --{}", row.name);
         }
     }
 }
 
 #[test]
-fn every_row_has_names_of_its_own_and_a_sentence() {
+fn every_row_has_unique_names_and_a_description() {
     let mut seen = std::collections::HashMap::new();
     for row in rows() {
         for name in row.names() {
@@ -37,7 +38,7 @@ fn every_row_has_names_of_its_own_and_a_sentence() {
             assert_eq!(*own, row.name, "{name} belongs to two rows");
         }
         assert!(
-            !row.help.is_empty() || matches!(row.support, Support::Idle(_) | Support::Ignored(_)),
+            !row.help.is_empty() || matches!(row.support, Support::NoEffect(_) | Support::Ignored(_)),
             "{}",
             row.name
         );
@@ -45,12 +46,12 @@ fn every_row_has_names_of_its_own_and_a_sentence() {
 }
 
 #[test]
-fn clap_finds_no_fault_with_the_table() {
+fn clap_accepts_the_table() {
     command().debug_assert();
 }
 
 #[test]
-fn help_and_version_work_whatever_else_is_broken() {
+fn help_and_version_work_with_broken_settings() {
     let machine = Machine::new().with("RETUNE_INTERVAL", "x").file("retune/retune.toml", "= broken");
     let version = format!("retune {}\n", env!("CARGO_PKG_VERSION"));
     for line in [
@@ -84,7 +85,7 @@ fn help_and_version_work_whatever_else_is_broken() {
 }
 
 #[test]
-fn completions_name_commands_and_flags_for_each_shell() {
+fn completions_include_commands_and_flags_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let text = Machine::new().page(&format!("retune completions {shell}"));
         for word in ["render", "keep-stage-file", "srv-record"] {
@@ -98,7 +99,7 @@ fn completions_name_commands_and_flags_for_each_shell() {
 }
 
 #[test]
-fn man_pages_render_for_the_whole_and_for_each_command() {
+fn man_pages_are_rendered_for_the_program_and_each_command() {
     let machine = Machine::new();
     assert!(machine.page("retune man").starts_with(".ie"), "roff's own preamble");
     assert!(machine.page("retune man").contains(".SH SUBCOMMANDS"));
@@ -108,7 +109,7 @@ fn man_pages_render_for_the_whole_and_for_each_command() {
 }
 
 #[test]
-fn every_flag_of_etcds_that_is_refused_stands_in_the_documentation() {
+fn every_refused_flag_of_etcd_is_documented() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/store.md")).unwrap();
     let table =
         page.split("Refused, with a message").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
@@ -126,7 +127,7 @@ fn every_flag_of_etcds_that_is_refused_stands_in_the_documentation() {
 }
 
 #[test]
-fn usage_lines_show_what_a_command_wants_behind_its_name() {
+fn usage_lines_show_the_arguments_of_a_command() {
     let machine = Machine::new();
     for (line, usage) in [
         ("retune register stop -h", "Usage: retune register stop [OPTIONS] <CONTAINER>"),
@@ -155,7 +156,7 @@ fn usage_lines_show_what_a_command_wants_behind_its_name() {
 }
 
 #[test]
-fn every_other_name_of_an_option_stands_in_the_help() {
+fn every_alias_of_an_option_is_in_the_help() {
     let machine = Machine::new();
     let pages = COMMANDS.iter().map(help_line);
     for (line, command) in pages.chain([("confd -h".to_owned(), Confd)]) {
@@ -170,7 +171,7 @@ fn every_other_name_of_an_option_stands_in_the_help() {
 }
 
 #[test]
-fn man_pages_of_ctl_show_the_words_of_its_commands() {
+fn man_pages_of_ctl_show_the_arguments_of_its_commands() {
     let machine = Machine::new();
     let page = |command: &str| machine.page(&format!("retune help {command}"));
     assert!(page("ctl").contains("USAGE"));

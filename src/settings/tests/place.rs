@@ -1,7 +1,7 @@
 //! `retune place`.
 
 use super::*;
-use crate::placement::{Binding, ExpressionKind, Filter, Strategy};
+use crate::placement::{ExpressionKind, Filter, PortBinding, Strategy};
 
 fn place(words: &str) -> PlaceSettings {
     match run(&format!("retune place {words}")).task {
@@ -19,12 +19,12 @@ fn assert_refused(words: &str, place: &str, says: &str) {
 }
 
 fn ports(words: &str) -> Vec<String> {
-    let shown = |Binding { ip, host_port, protocol }: Binding| format!("{ip}>{host_port}/{protocol}");
+    let shown = |PortBinding { ip, host_port, protocol }: PortBinding| format!("{ip}>{host_port}/{protocol}");
     place(words).request.ports.into_iter().map(shown).collect()
 }
 
 #[test]
-fn expressions_keep_their_order_and_must_be_of_a_kind_that_there_is() {
+fn expressions_keep_their_order_and_need_a_known_kind() {
     let got = place(
         "-e constraint:zone==a --env affinity:container!=web-* -e whitelist:node==a|b -e reschedule:off",
     )
@@ -34,13 +34,13 @@ fn expressions_keep_their_order_and_must_be_of_a_kind_that_there_is() {
         (ExpressionKind::Affinity, "container!=web-*".to_owned()),
         (ExpressionKind::Whitelist, "node==a|b".to_owned()),
     ];
-    assert_eq!(got.wishes.expressions, wanted);
-    assert_eq!(got.wishes.reschedule, ["off"]);
+    assert_eq!(got.expressions.expressions, wanted);
+    assert_eq!(got.expressions.reschedule, ["off"]);
     assert_refused("-e zone==a", "-e", "constraint:");
 }
 
 #[test]
-fn ports_are_read_as_docker_run_reads_them() {
+fn ports_are_parsed_as_docker_run_parses_them() {
     for (words, wanted) in [
         ("-p 80", vec![">/tcp"]),
         ("-p 8080:80", vec![">8080/tcp"]),
@@ -75,7 +75,7 @@ fn ports_are_read_as_docker_run_reads_them() {
 }
 
 #[test]
-fn what_is_published_is_exposed_too_on_the_hosts_network() {
+fn published_ports_are_also_exposed_on_the_host_network() {
     let got = place("--net host --expose 80 --expose 53/udp,80 -p 8443:443 -p 8080:80").request;
     assert!(got.host_network);
     assert_eq!(got.exposed, ["80/tcp", "53/udp", "443/tcp"]);
@@ -87,7 +87,7 @@ fn what_is_published_is_exposed_too_on_the_hosts_network() {
 }
 
 #[test]
-fn sizes_and_processors_are_dockers() {
+fn sizes_and_cpus_are_parsed_as_docker_does() {
     let asked = |words: &str| (place(words).request.memory, place(words).request.cpus);
     assert_eq!(asked("-m 512m -c 2"), (512 << 20, 2));
     assert_eq!(asked("--memory 1g --cpus 1.5"), (1 << 30, 2));
@@ -101,7 +101,7 @@ fn sizes_and_processors_are_dockers() {
 }
 
 #[test]
-fn the_choice_follows_strategy_filters_and_habits() {
+fn the_choice_follows_strategy_filters_and_compatibility() {
     let got = place("");
     assert_eq!(
         (got.rules.strategy, got.rules.dialect, got.rules.filters),
@@ -128,7 +128,7 @@ fn the_choice_follows_strategy_filters_and_habits() {
 }
 
 #[test]
-fn the_store_is_asked_as_by_a_registrar() {
+fn the_store_settings_are_those_of_a_registrar() {
     let got =
         run("retune place --etcd http://a:1,b:2 --username u --password p --backend-timeout 2 --output json");
     assert_eq!(
@@ -139,7 +139,7 @@ fn the_store_is_asked_as_by_a_registrar() {
 }
 
 #[test]
-fn a_filter_of_files_in_the_settings_file_is_no_filter_of_nodes() {
+fn a_file_filter_in_the_settings_file_is_not_a_node_filter() {
     let machine = Machine::new().file("retune/retune.toml", "filter = '*.yaml'\nendpoints = ['a:1']\n");
     let got = machine.run("retune place");
     assert_eq!(got.source.nodes, ["http://a:1"]);

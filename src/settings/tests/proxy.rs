@@ -16,12 +16,12 @@ fn proxy(invocation: Invocation) -> ProxySettings {
 #[test]
 fn a_proxy_needs_no_name_and_no_advertised_url() {
     let cluster = "--initial-cluster b=http://b:2,a=http://a:2,a=http://a:3";
-    for (program, word, way) in
+    for (program, word, mode) in
         [("etcd", "on", ProxyMode::All), ("retune store", "readonly", ProxyMode::Reads)]
     {
         let got =
             proxy(run(&format!("{program} -proxy {word} -listen-client-urls http://0.0.0.0:1 {cluster}")));
-        assert_eq!(got.way, way);
+        assert_eq!(got.mode, mode);
         assert_eq!(got.peer_urls, ["http://a:2", "http://a:3", "http://b:2"]);
         assert_eq!(got.api.listen_client_urls, ["http://0.0.0.0:1"]);
         assert_eq!(got.data_dir, PathBuf::from("default.etcd"));
@@ -41,7 +41,7 @@ fn a_proxy_needs_no_name_and_no_advertised_url() {
 }
 
 #[test]
-fn waits_are_milliseconds_and_zero_is_no_limit() {
+fn timeouts_are_milliseconds_and_zero_is_no_limit() {
     let got = proxy(run(
         "etcd --proxy on --proxy-failure-wait 1 --proxy-refresh-interval 2 --proxy-dial-timeout 0 \
          --proxy-write-timeout 0 --proxy-read-timeout 3",
@@ -54,7 +54,7 @@ fn waits_are_milliseconds_and_zero_is_no_limit() {
 }
 
 #[test]
-fn clients_files_serve_for_the_members_too_and_there_the_peers_when_there_are_none() {
+fn client_certificates_are_used_for_members_too_and_peer_certificates_as_a_fallback() {
     let got = proxy(run("etcd --proxy on --cert-file c --key-file k --ca-file a"));
     assert_eq!(got.api.tls, None, "the listener is plain");
     let files = got.client_tls;
@@ -63,15 +63,15 @@ fn clients_files_serve_for_the_members_too_and_there_the_peers_when_there_are_no
 }
 
 #[test]
-fn the_data_folder_knows_better_than_the_flag() {
+fn the_data_folder_overrides_the_flag() {
     let dir = tempfile::tempdir().unwrap();
     let line = |words: &str| format!("retune store --data-dir {} {words}", dir.path().display());
     assert!(matches!(run(&line("")).task, Task::Store(_)));
     fs::create_dir(dir.path().join("proxy")).unwrap();
     let got = run(&line(""));
     assert!(got.warnings[0].contains("already initialized as proxy"), "{:?}", got.warnings);
-    assert_eq!(proxy(got).way, ProxyMode::All);
-    assert_eq!(proxy(run(&line("--proxy readonly"))).way, ProxyMode::Reads);
+    assert_eq!(proxy(got).mode, ProxyMode::All);
+    assert_eq!(proxy(run(&line("--proxy readonly"))).mode, ProxyMode::Reads);
     fs::create_dir(dir.path().join("member")).unwrap();
     for words in ["", "--proxy on"] {
         let problems = refuse(&line(words));

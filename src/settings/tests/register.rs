@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::client::Trust;
 use crate::registrar::{
-    CheckAddress, Checks, Deregister, EngineAt, Health, Layout, Lease, OnExit, OwnContainer, Settings,
+    CheckAddress, Checks, Deregister, EngineEndpoint, Health, Layout, Lease, OnExit, OwnContainer, Settings,
     Suffix, Value,
 };
 
@@ -36,7 +36,7 @@ fn assert_refused(words: &str, place: &str, says: &str) {
 }
 
 #[test]
-fn nothing_given_is_what_the_registrar_calls_its_defaults() {
+fn without_flags_the_registrars_defaults_apply() {
     let (got, source) = registered(&Machine::new(), "");
     assert_eq!(got.registrar, Settings::default());
     assert_eq!((got.listen, got.must_listen, got.adapter), (Vec::new(), false, None));
@@ -104,12 +104,12 @@ fn the_store_is_named_with_or_without_a_scheme_and_never_with_a_password() {
     );
 }
 
-fn engine(machine: &Machine, words: &str) -> EngineAt {
+fn engine(machine: &Machine, words: &str) -> EngineEndpoint {
     registered(machine, words).0.registrar.engine
 }
 
 #[test]
-fn the_engine_is_the_flag_then_dockers_variable_then_whichever_socket_is_there() {
+fn the_engine_comes_from_the_flag_then_dockers_variable_then_an_existing_socket() {
     let url = |machine: &Machine, words: &str| engine(machine, words).url;
     let host = || Machine::new().with("DOCKER_HOST", "tcp://h:2375");
     assert_eq!(url(&host(), "--docker /run/d.sock"), "unix:///run/d.sock");
@@ -117,7 +117,7 @@ fn the_engine_is_the_flag_then_dockers_variable_then_whichever_socket_is_there()
     assert_eq!(url(&host().with("RETUNE_ENGINE", "unix:///e"), ""), "unix:///e");
     assert_eq!(url(&Machine::new().with("DOCKER_HOST", "h:2375"), ""), "tcp://h:2375");
     let found = |there: &[&'static str]| {
-        let machine = Machine { there: there.to_vec(), ..Machine::new() };
+        let machine = Machine { files: there.to_vec(), ..Machine::new() };
         url(&machine.with("XDG_RUNTIME_DIR", "/run/user/7"), "")
     };
     let (docker, podman, own) =
@@ -134,9 +134,9 @@ fn the_engine_is_the_flag_then_dockers_variable_then_whichever_socket_is_there()
 }
 
 #[test]
-fn certificates_of_the_engine_come_from_flags_or_from_dockers_folder() {
+fn engine_certificates_come_from_flags_or_from_dockers_folder() {
     let there = vec!["/certs/ca.pem", "/certs/cert.pem", "/certs/key.pem", "/home/u/.docker/ca.pem"];
-    let machine = || Machine { there: there.clone(), ..Machine::new() };
+    let machine = || Machine { files: there.clone(), ..Machine::new() };
     assert_eq!(
         (engine(&machine().with("DOCKER_CERT_PATH", "/certs"), "").tls, engine(&machine(), "").tls),
         (false, false)
@@ -161,7 +161,7 @@ fn certificates_of_the_engine_come_from_flags_or_from_dockers_folder() {
 }
 
 #[test]
-fn leases_are_whole_seconds_and_renewed_in_time() {
+fn leases_are_whole_seconds_longer_than_their_renewal_interval() {
     let lease = |words: &str| registrar(words).lease;
     let millis = Duration::from_millis;
     assert_eq!(lease("--ttl 30s"), Lease { ttl: Some(millis(30_000)), refresh: millis(10_000) });
@@ -177,7 +177,7 @@ fn leases_are_whole_seconds_and_renewed_in_time() {
 }
 
 #[test]
-fn layouts_take_what_belongs_to_them_and_refuse_what_does_not() {
+fn layouts_accept_their_own_options_and_refuse_others() {
     let layout = |words: &str| registrar(words).rules.layout;
     assert_eq!(layout("--layout dockreg"), Layout::Dockreg { directory: "service".to_owned() });
     assert_eq!(layout("--layout dockreg --key /a//b/"), Layout::Dockreg { directory: "a/b".to_owned() });
@@ -213,7 +213,7 @@ fn layouts_take_what_belongs_to_them_and_refuse_what_does_not() {
 }
 
 #[test]
-fn the_own_container_is_registered_as_dockreg_did() {
+fn the_own_container_is_registered_as_dockreg_does() {
     let machine = Machine { root: true, ..Machine::new() };
     let (got, _) = registered(&machine, "--self --port 8000 --port 53,54");
     let settings = got.registrar;
@@ -242,7 +242,7 @@ fn the_own_container_is_registered_as_dockreg_did() {
 }
 
 #[test]
-fn an_address_that_leads_nobody_here_is_refused() {
+fn an_unreachable_registered_address_is_refused() {
     for (ip, says) in [
         ("127.0.0.1", "for itself"),
         ("127.1.2.3", "for itself"),
@@ -259,7 +259,7 @@ fn an_address_that_leads_nobody_here_is_refused() {
 }
 
 #[test]
-fn everything_that_is_wrong_comes_in_one_go() {
+fn all_problems_are_reported_at_once() {
     let problems = refused(
         "--label zone --label =x --ip ::1 --tags {{.Name}} --node-name a/b --health-rise 0 --retry-attempts -2 --relist 0 \
          --layout skydns --ttl 1.5s --self --listen x",
@@ -285,7 +285,7 @@ fn everything_that_is_wrong_comes_in_one_go() {
 }
 
 #[test]
-fn it_answers_on_a_socket_of_its_user_unless_told_otherwise() {
+fn it_listens_on_its_users_socket_by_default() {
     let listen = |machine: &Machine, words: &str| {
         let (got, _) = registered(machine, words);
         (got.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), got.must_listen)
@@ -304,7 +304,7 @@ fn it_answers_on_a_socket_of_its_user_unless_told_otherwise() {
 }
 
 #[test]
-fn the_running_one_is_asked_where_it_answers() {
+fn requests_go_to_the_address_the_registrar_listens_on() {
     let at =
         |machine: &Machine, words: &str| match machine.run(&format!("retune register status {words}")).task {
             Task::RegisterStatus(at) => at.to_string(),
@@ -312,7 +312,7 @@ fn the_running_one_is_asked_where_it_answers() {
         };
     let user = || Machine::new().with("XDG_RUNTIME_DIR", "/run/user/7");
     assert_eq!(at(&user(), ""), "unix:///run/retune/register.sock", "only root's may be there");
-    let own = Machine { there: vec!["/run/user/7/retune/register.sock"], ..user() };
+    let own = Machine { files: vec!["/run/user/7/retune/register.sock"], ..user() };
     assert_eq!(at(&own, ""), "unix:///run/user/7/retune/register.sock");
     assert_eq!(at(&user(), "--listen 0.0.0.0:1,/s"), "unix:///s");
     assert_eq!(at(&user(), "--listen h:1"), "h:1");
@@ -322,7 +322,7 @@ fn the_running_one_is_asked_where_it_answers() {
 }
 
 #[test]
-fn a_container_is_stopped_after_its_consumers_had_time() {
+fn a_container_is_stopped_after_the_drain_delay() {
     let stop = |words: &str| match run(&format!("retune register stop {words}")).task {
         Task::RegisterStop(what) => *what,
         other => panic!("{other:?}"),
@@ -343,7 +343,7 @@ fn a_container_is_stopped_after_its_consumers_had_time() {
 }
 
 #[test]
-fn pages_know_the_commands() {
+fn help_pages_include_the_commands() {
     let machine = Machine::new();
     for line in ["retune register -h", "retune help register", "retune register --bogus -h"] {
         assert!(machine.page(line).contains("Usage: retune register"), "{line}");

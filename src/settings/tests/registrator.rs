@@ -33,7 +33,7 @@ fn assert_refused(line: &str, says: &str, status: u8) {
 }
 
 #[test]
-fn every_flag_of_the_original_is_understood() {
+fn every_flag_of_the_original_is_accepted() {
     let got = with(
         "-ip 10.0.0.9 -internal -explicit=true --useIpFromLabel l -ttl 60 -ttl-refresh 20 -tags a,b -resync 7 -deregister \
          on-success -retry-attempts 4 -retry-interval 100 -cleanup",
@@ -58,7 +58,7 @@ fn every_flag_of_the_original_is_understood() {
 }
 
 #[test]
-fn keys_get_a_lease_unless_for_ever_is_said() {
+fn keys_get_a_lease_unless_disabled() {
     assert_eq!(with("").lease, Lease::default());
     assert_eq!(with("-ttl 0").lease.ttl, None);
     assert_eq!(with("-ttl 0 -ttl-refresh 0").lease.ttl, None);
@@ -80,7 +80,7 @@ fn keys_get_a_lease_unless_for_ever_is_said() {
 }
 
 #[test]
-fn the_uri_is_the_only_word_and_options_come_before_it() {
+fn the_uri_is_the_only_argument_and_options_come_before_it() {
     assert_refused("registrator", "Missing required argument for registry URI", 2);
     assert_refused("registrator -internal", "Missing required argument for registry URI", 2);
     assert_refused("registrator etcd://h:1 -internal", "Extra unparsed arguments: \n  -internal", 2);
@@ -99,7 +99,7 @@ fn the_uri_is_the_only_word_and_options_come_before_it() {
 }
 
 #[test]
-fn what_makes_no_sense_ends_with_status_1() {
+fn contradictory_settings_end_with_status_1() {
     assert_refused("registrator -deregister never etcd://h:1", "always", 1);
     assert_refused("registrator -retry-interval 0 etcd://h:1", "greater than 0", 1);
     assert_refused("registrator -tags {{.Name}} etcd://h:1", "templates in tags", 1);
@@ -110,7 +110,7 @@ fn what_makes_no_sense_ends_with_status_1() {
 }
 
 #[test]
-fn version_is_told_only_when_it_stands_alone() {
+fn version_is_printed_only_as_the_single_argument() {
     let machine = Machine::new();
     assert_eq!(machine.page("registrator --version"), format!("v7 (retune {})\n", env!("CARGO_PKG_VERSION")));
     assert!(machine.page("registrator -h").contains("registrator [options] <registry URI>"));
@@ -164,12 +164,12 @@ fn a_password_in_the_uri_logs_in_and_is_not_shown() {
 }
 
 #[test]
-fn the_engine_is_where_registrators_containers_have_it() {
+fn the_default_engine_is_the_socket_that_registrators_containers_mount() {
     let url = |machine: &Machine| match machine.run("registrator etcd://h:1").task {
         Task::Register(register) => register.registrar.engine.url,
         other => panic!("{other:?}"),
     };
-    let with = |there: &[&'static str]| url(&Machine { there: there.to_vec(), ..Machine::new() });
+    let with = |there: &[&'static str]| url(&Machine { files: there.to_vec(), ..Machine::new() });
     assert_eq!(with(&["/tmp/docker.sock", "/var/run/docker.sock"]), "unix:///tmp/docker.sock");
     assert_eq!(with(&["/var/run/docker.sock"]), "unix:///var/run/docker.sock");
     assert_eq!(with(&[]), "unix:///tmp/docker.sock");

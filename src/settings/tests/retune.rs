@@ -8,7 +8,7 @@ use crate::reloader::{Ready, UnknownFields};
 use crate::source::{Backend, Follow};
 
 #[test]
-fn each_command_is_its_task() {
+fn each_command_has_its_task() {
     let relist = Some(Duration::from_secs(600));
     assert_eq!(run("retune render").task, Task::Render);
     assert_eq!(run("retune watch").task, Task::Watch(Follow { watch: true, relist }));
@@ -28,14 +28,14 @@ fn each_command_is_its_task() {
 }
 
 #[test]
-fn check_heeds_no_setting_of_a_store() {
+fn check_ignores_store_settings() {
     let machine = Machine::new().file("retune/retune.toml", "backend = 'file'\nnode = ['ftp://x']\n");
     assert_eq!(machine.run("retune check").source, crate::source::Settings::default());
     assert_eq!(machine.refuse("retune render").len(), 2);
 }
 
 #[test]
-fn every_flag_arrives_in_its_field() {
+fn every_flag_reaches_its_field() {
     let got = run(
         "retune watch --backend file --file a --file b --filter *.yml --confdir /c --prefix p/q/ --resource x,y \
          --resource z --state-dir /s --redact /a/* --redact /b,c --debounce 250ms --max-wait 3s --check-timeout 1s \
@@ -62,7 +62,7 @@ fn every_flag_arrives_in_its_field() {
 }
 
 #[test]
-fn folders_default_to_what_the_machine_has() {
+fn folders_default_to_existing_ones() {
     let bare = Machine::new();
     let dir = |machine: &Machine, line: &str| {
         machine.run(line).reloader.confdir.strip_prefix(machine.dir.path()).unwrap().to_owned()
@@ -78,7 +78,7 @@ fn folders_default_to_what_the_machine_has() {
 }
 
 #[test]
-fn state_is_kept_where_the_user_may_write() {
+fn state_is_kept_in_a_folder_the_user_may_write() {
     let state = |machine: &Machine, line: &str| machine.run(line).reloader.state_dir;
     let home = Machine::new();
     assert_eq!(state(&home, "retune watch"), Some(PathBuf::from("/home/u/.local/state/retune")));
@@ -96,7 +96,7 @@ fn state_is_kept_where_the_user_may_write() {
 }
 
 #[test]
-fn another_root_keeps_no_state_whether_that_is_said_or_not() {
+fn another_root_keeps_no_state_in_any_case() {
     for line in ["retune render --root /r", "retune diff --root /r --state-dir none"] {
         let got = run(line).reloader;
         assert_eq!((got.root, got.state_dir), (Some(PathBuf::from("/r")), None), "{line}");
@@ -109,7 +109,7 @@ fn another_root_keeps_no_state_whether_that_is_said_or_not() {
 }
 
 #[test]
-fn what_is_not_known_is_refused_with_the_nearest_that_is() {
+fn an_unknown_name_is_refused_with_the_nearest_known_one() {
     assert_eq!(refuse("retune rendr"), ["rendr: no such command; did you mean `retune render`?"]);
     assert!(refuse("retune frobnicate")[0].contains("there are render, watch, diff, check"));
     assert_eq!(refuse("retune watch --intreval 5"), ["--intreval: no such flag; did you mean --interval?"]);
@@ -126,7 +126,7 @@ fn what_is_not_known_is_refused_with_the_nearest_that_is() {
 }
 
 #[test]
-fn half_a_pair_is_refused() {
+fn an_incomplete_pair_is_refused() {
     assert!(refuse("retune render --client-cert c")[0].contains("--client-key"));
     assert!(refuse("retune render --client-key c")[0].contains("--client-cert"));
     assert!(refuse("retune render --username u")[0].contains("--password-file"));
@@ -136,7 +136,7 @@ fn half_a_pair_is_refused() {
 }
 
 #[test]
-fn words_that_are_not_utf8_pass_as_paths_and_are_refused_elsewhere() {
+fn non_utf8_arguments_are_accepted_as_paths_only() {
     use std::os::unix::ffi::OsStringExt;
     let odd = OsString::from_vec(b"/x\xff".to_vec());
     let host = || Host {
@@ -144,7 +144,7 @@ fn words_that_are_not_utf8_pass_as_paths_and_are_refused_elsewhere() {
         etc: PathBuf::from("/nowhere"),
         root: false,
         variables: Vec::new(),
-        there: Box::new(|_| false),
+        file_exists: Box::new(|_| false),
         address: Box::new(|| None),
     };
     let words = |flag: &str| vec!["retune".into(), "render".into(), flag.into(), odd.clone()];
@@ -157,7 +157,7 @@ fn words_that_are_not_utf8_pass_as_paths_and_are_refused_elsewhere() {
 }
 
 #[test]
-fn no_sync_has_one_name_in_every_command_that_asks_a_store() {
+fn no_sync_has_one_name_in_every_store_client() {
     for line in [
         "retune render",
         "retune watch",
@@ -180,7 +180,7 @@ fn no_sync_has_one_name_in_every_command_that_asks_a_store() {
 }
 
 #[test]
-fn the_store_has_one_name_in_every_command_and_the_older_ones_mean_the_same() {
+fn the_store_has_one_name_in_every_command_and_the_older_ones_are_aliases() {
     let lines = ["render", "watch", "diff", "register", "place", "store backup b"];
     let names = ["endpoints", "endpoint", "peers", "node", "nodes", "etcd"];
     for line in lines {
@@ -203,7 +203,7 @@ fn the_store_has_one_name_in_every_command_and_the_older_ones_mean_the_same() {
 }
 
 #[test]
-fn two_names_of_the_store_that_disagree_are_told() {
+fn two_different_names_of_the_store_are_reported() {
     let both = Machine::new()
         .with("RETUNE_ENDPOINTS", "http://a:1")
         .with("RETUNE_NODE", "http://b:2")
@@ -218,7 +218,7 @@ fn two_names_of_the_store_that_disagree_are_told() {
 }
 
 #[test]
-fn a_mistyped_version_or_help_finds_its_word() {
+fn a_mistyped_version_or_help_gets_a_hint() {
     assert_eq!(refuse("retune --verison"), ["--verison: no such flag; did you mean --version?"]);
     assert_eq!(refuse("retune watch --hlep"), ["--hlep: no such flag; did you mean --help?"]);
     assert_eq!(refuse("retune --frobnicate"), ["--frobnicate: no such flag; -h lists them"]);

@@ -13,7 +13,7 @@ fn dir(index: u64, files: &[(&str, &str)]) -> Reply {
         .collect();
     let body =
         format!(r#"{{"action":"get","node":{{"key":"/app","dir":true,"nodes":[{}]}}}}"#, nodes.join(","));
-    Reply::Whole(200, index, body)
+    Reply::Complete(200, index, body)
 }
 
 fn event(key: &str, value: &str, index: u64) -> String {
@@ -24,11 +24,11 @@ fn event(key: &str, value: &str, index: u64) -> String {
 
 fn once(accepted: u64, line: String) -> Reply {
     // One event ends a watch; the rest of the connection does not matter.
-    Reply::Open(accepted, vec![line])
+    Reply::Stream(accepted, vec![line])
 }
 
 /// Returns the `waitIndex` of each watch so far.
-fn waits(fake: &Fake) -> Vec<u64> {
+fn waits(fake: &FakeServer) -> Vec<u64> {
     fake.seen()
         .iter()
         .filter_map(|line| line.split("waitIndex=").nth(1).and_then(|index| index.parse().ok()))
@@ -36,12 +36,12 @@ fn waits(fake: &Fake) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_watch_resumes_right_behind_the_last_event_and_an_idle_one_behind_its_proof() {
-    let fake = Fake::new(|number, _| match number {
+async fn a_watch_resumes_after_the_last_event_or_after_the_index_of_its_last_response() {
+    let fake = FakeServer::new(|number, _| match number {
         0 => dir(10, &[("/app/a", "1")]),
         1 => once(11, event("/app/a", "2", 12)),
-        2 => Reply::Open(40, Vec::new()),
-        _ => Reply::Open(41, Vec::new()),
+        2 => Reply::Stream(40, Vec::new()),
+        _ => Reply::Stream(41, Vec::new()),
     });
     following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
         let first = snapshot(&mut news).await;
@@ -55,13 +55,13 @@ async fn a_watch_resumes_right_behind_the_last_event_and_an_idle_one_behind_its_
 }
 
 #[tokio::test]
-async fn past_events_come_in_one_piece() {
-    let fake = Fake::new(|number, _| match number {
+async fn past_events_are_delivered_together() {
+    let fake = FakeServer::new(|number, _| match number {
         0 => dir(10, &[]),
         1 => once(13, event("/app/a", "1", 11)),
         2 => once(13, event("/app/a", "2", 12)),
         3 => once(13, event("/app/b", "3", 13)),
-        _ => Reply::Open(13, Vec::new()),
+        _ => Reply::Stream(13, Vec::new()),
     });
     following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
         snapshot(&mut news).await;
@@ -73,16 +73,16 @@ async fn past_events_come_in_one_piece() {
 
 #[tokio::test]
 async fn a_cleared_history_is_listed_again_and_resumed_from_the_new_index() {
-    let fake = Fake::new(|number, _| {
+    let fake = FakeServer::new(|number, _| {
         match number {
         0 => dir(10, &[("/app/a", "1")]),
-        1 => Reply::Whole(
+        1 => Reply::Complete(
             400,
             5000,
             r#"{"errorCode":401,"message":"The event in requested index is outdated and cleared","cause":"the requested history has been cleared [4001/11]","index":5000}"#.into(),
         ),
         2 => dir(5000, &[("/app/a", "2")]),
-        _ => Reply::Open(5000, Vec::new()),
+        _ => Reply::Stream(5000, Vec::new()),
     }
     });
     following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
@@ -96,13 +96,10 @@ async fn a_cleared_history_is_listed_again_and_resumed_from_the_new_index() {
 }
 
 #[tokio::test]
-async fn a_store_whose_index_went_back_is_listed_again() {
-    let fake =
-        Fake::new(
-            |_, request| {
-                if request.line.contains("wait=true") { Reply::Open(4, Vec::new()) } else { dir(10, &[]) }
-            },
-        );
+async fn a_store_whose_index_decreased_is_listed_again() {
+    let fake = FakeServer::new(|_, request| {
+        if request.line.contains("wait=true") { Reply::Stream(4, Vec::new()) } else { dir(10, &[]) }
+    });
     // The listing has index 10 and the watch 4: two members, or a store that was replaced.
     following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
         snapshot(&mut news).await;
@@ -113,12 +110,12 @@ async fn a_store_whose_index_went_back_is_listed_again() {
 
 #[tokio::test]
 async fn an_outage_is_reported_once_and_nothing_is_missed_after_it() {
-    let fake = Fake::new(|number, _| match number {
+    let fake = FakeServer::new(|number, _| match number {
         0 => dir(10, &[]),
-        1 => Reply::Cut(10, Vec::new()),
-        2..=4 => Reply::Whole(503, 0, "no leader".into()),
+        1 => Reply::Truncated(10, Vec::new()),
+        2..=4 => Reply::Complete(503, 0, "no leader".into()),
         5 => once(11, event("/app/a", "1", 11)),
-        _ => Reply::Open(11, Vec::new()),
+        _ => Reply::Stream(11, Vec::new()),
     });
     following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
         snapshot(&mut news).await;
@@ -134,9 +131,9 @@ async fn an_outage_is_reported_once_and_nothing_is_missed_after_it() {
 }
 
 #[tokio::test]
-async fn roots_read_at_different_indexes_are_levelled_and_watched_each_from_its_own() {
-    let fake = Fake::new(|number, request| match (number, request.line.contains("/app/b")) {
-        _ if request.line.contains("wait=true") => Reply::Open(12, Vec::new()),
+async fn roots_read_at_different_indexes_are_reread_and_each_watched_from_its_index() {
+    let fake = FakeServer::new(|number, request| match (number, request.line.contains("/app/b")) {
+        _ if request.line.contains("wait=true") => Reply::Stream(12, Vec::new()),
         (0 | 1, false) => dir(10, &[("/app/a/x", "old")]),
         (_, false) => dir(12, &[("/app/a/x", "new")]),
         (_, true) => dir(12, &[("/app/b/x", "1"), ("/app/other", "1")]),
@@ -153,12 +150,12 @@ async fn roots_read_at_different_indexes_are_levelled_and_watched_each_from_its_
 }
 
 #[tokio::test]
-async fn many_roots_are_one_read_and_one_watch_of_the_directory_they_share() {
-    let fake = Fake::new(|number, _| match number {
+async fn many_roots_need_one_read_and_one_watch_of_their_common_directory() {
+    let fake = FakeServer::new(|number, _| match number {
         0 => dir(10, &[("/app/r03/x", "1"), ("/app/other", "1")]),
         1 => once(12, event("/app/other", "2", 11)),
         2 => once(12, event("/app/r04", "3", 12)),
-        _ => Reply::Open(12, Vec::new()),
+        _ => Reply::Stream(12, Vec::new()),
     });
     let names: Vec<String> = (0..20).map(|at| format!("/app/r{at:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -172,11 +169,11 @@ async fn many_roots_are_one_read_and_one_watch_of_the_directory_they_share() {
 
 #[tokio::test]
 async fn a_store_without_the_v2_api_is_read_by_its_v3_api() {
-    let fake = Fake::new(|_, request| {
+    let fake = FakeServer::new(|_, request| {
         if request.line.starts_with("GET /v2/") {
-            return Reply::Whole(404, 0, "404 page not found\n".into());
+            return Reply::Complete(404, 0, "404 page not found\n".into());
         }
-        Reply::Whole(200, 0, r#"{"header":{"revision":"7"},"responses":[{"response_range":{}},{"response_range":{"kvs":[{"key":"L2FwcC9h","value":"MQ=="}]}}]}"#.into())
+        Reply::Complete(200, 0, r#"{"header":{"revision":"7"},"responses":[{"response_range":{}},{"response_range":{"kvs":[{"key":"L2FwcC9h","value":"MQ=="}]}}]}"#.into())
     });
     let source = etcd(Backend::Etcd, &fake);
     for _ in 0..2 {
@@ -193,16 +190,16 @@ async fn a_restored_store_is_listed_again_wherever_its_index_is() {
     for index in [4, 10, 5_000] {
         let restored = Arc::new(AtomicBool::new(false));
         let now = Arc::clone(&restored);
-        let fake = Fake::new(move |_, request| {
+        let fake = FakeServer::new(move |_, request| {
             let (id, index, value) = if now.load(Relaxed) { (8, index, "2") } else { (7, 10, "1") };
             if request.line == "GET /v2/members" {
-                return Reply::Of(id, index, r#"{"members":[]}"#.into());
+                return Reply::FromCluster(id, index, r#"{"members":[]}"#.into());
             }
             if request.line.contains("wait=true") {
-                return Reply::OpenOf(id, index, Vec::new());
+                return Reply::StreamFromCluster(id, index, Vec::new());
             }
-            let Reply::Whole(_, index, body) = dir(index, &[("/app/a", value)]) else { unreachable!() };
-            Reply::Of(id, index, body)
+            let Reply::Complete(_, index, body) = dir(index, &[("/app/a", value)]) else { unreachable!() };
+            Reply::FromCluster(id, index, body)
         });
         following(&etcd_at(Backend::Etcd, &fake, true), &["/app"], |mut news| {
             let fake = &fake;
@@ -213,7 +210,7 @@ async fn a_restored_store_is_listed_again_wherever_its_index_is() {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 restored.store(true, Relaxed);
-                fake.cut();
+                fake.disconnect();
                 loop {
                     match next(&mut news).await {
                         SourceEvent::Snapshot(second) if second.entries[0].1 == Datum::from("2") => break,

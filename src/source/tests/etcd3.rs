@@ -20,7 +20,7 @@ fn txn(revision: u64, ranges: &[&[(&str, &str)]]) -> Reply {
             format!(r#"{{"response_range":{{"kvs":[{}]}}}}"#, kvs.join(","))
         })
         .collect();
-    Reply::Whole(
+    Reply::Complete(
         200,
         0,
         format!(r#"{{"header":{{"revision":"{revision}"}},"responses":[{}]}}"#, responses.join(",")),
@@ -47,13 +47,13 @@ fn starts(body: &str) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_transaction_over_two_roots_comes_in_one_piece_and_neighbours_do_not_come() {
-    let fake = Fake::new(|number, request| match number {
+async fn a_transaction_over_two_roots_is_delivered_at_once_without_neighbours() {
+    let fake = FakeServer::new(|number, request| match number {
         0 => txn(7, &[&[], &[("/a/x", "1")], &[], &[]]),
         _ => {
             assert_eq!(starts(&request.body), [8, 8]);
             let gone = r#"{"result":{"header":{"revision":"8"},"watch_id":"1","events":[{"type":"DELETE","kv":{"key":"L2Iveg==","mod_revision":"8"}}]}}"#;
-            Reply::Open(
+            Reply::Stream(
                 0,
                 vec![
                     created(0, 7),
@@ -74,16 +74,16 @@ async fn a_transaction_over_two_roots_comes_in_one_piece_and_neighbours_do_not_c
 
 #[tokio::test]
 async fn a_compacted_watch_is_listed_again() {
-    let fake = Fake::new(|number, request| match number {
+    let fake = FakeServer::new(|number, request| match number {
         0 => txn(7, &[&[], &[("/a/x", "1")]]),
         1 => {
             let cancelled = r#"{"result":{"header":{},"canceled":true,"compact_revision":"90"}}"#;
-            Reply::Open(0, vec![created(0, 99), cancelled.into()])
+            Reply::Stream(0, vec![created(0, 99), cancelled.into()])
         }
         2 => txn(99, &[&[], &[("/a/x", "2")]]),
         _ => {
             assert_eq!(starts(&request.body), [100]);
-            Reply::Open(0, vec![created(0, 99), put(0, 100, "/a/x", "3")])
+            Reply::Stream(0, vec![created(0, 99), put(0, 100, "/a/x", "3")])
         }
     });
     following(&etcd(Backend::EtcdV3, &fake), &["/a"], |mut news| async move {
@@ -96,10 +96,10 @@ async fn a_compacted_watch_is_listed_again() {
 
 #[tokio::test]
 async fn a_gateway_that_moved_in_an_upgrade_is_found_by_the_watch() {
-    let fake = Fake::new(|number, request| match (number, request.line.as_str()) {
+    let fake = FakeServer::new(|number, request| match (number, request.line.as_str()) {
         (1, "POST /v3beta/kv/txn") => txn(7, &[&[], &[]]),
-        (2.., "POST /v3/watch") => Reply::Open(0, vec![created(0, 7), put(0, 8, "/a/x", "1")]),
-        _ => Reply::Whole(404, 0, "404 page not found\n".into()),
+        (2.., "POST /v3/watch") => Reply::Stream(0, vec![created(0, 7), put(0, 8, "/a/x", "1")]),
+        _ => Reply::Complete(404, 0, "404 page not found\n".into()),
     });
     following(&etcd(Backend::EtcdV3, &fake), &["/a"], |mut news| async move {
         snapshot(&mut news).await;
@@ -109,14 +109,14 @@ async fn a_gateway_that_moved_in_an_upgrade_is_found_by_the_watch() {
 }
 
 #[tokio::test]
-async fn a_broken_stream_resumes_each_range_where_it_was() {
-    let fake = Fake::new(|number, request| match number {
+async fn after_a_broken_stream_each_range_resumes_at_its_position() {
+    let fake = FakeServer::new(|number, request| match number {
         0 => txn(7, &[&[], &[], &[], &[]]),
-        1 => Reply::Cut(0, vec![created(0, 7), created(1, 7), put(1, 9, "/b/x", "1")]),
-        2 => Reply::Whole(503, 0, r#"{"error":"etcdserver: no leader","code":14}"#.into()),
+        1 => Reply::Truncated(0, vec![created(0, 7), created(1, 7), put(1, 9, "/b/x", "1")]),
+        2 => Reply::Complete(503, 0, r#"{"error":"etcdserver: no leader","code":14}"#.into()),
         _ => {
             assert_eq!(starts(&request.body), [8, 10]);
-            Reply::Open(0, vec![created(0, 9), created(1, 9), put(0, 10, "/a/x", "2")])
+            Reply::Stream(0, vec![created(0, 9), created(1, 9), put(0, 10, "/a/x", "2")])
         }
     });
     following(&etcd(Backend::EtcdV3, &fake), &["/a", "/b"], |mut news| async move {
@@ -155,7 +155,7 @@ fn each(first: bool, request: &Request) -> Reply {
 
 #[tokio::test]
 async fn many_roots_are_read_as_one_range_without_its_neighbours() {
-    let fake = Fake::new(|_, request| {
+    let fake = FakeServer::new(|_, request| {
         assert!(at_once(&request.body), "{}", request.body);
         let pairs = [
             ("/app", "above"),
@@ -172,9 +172,9 @@ async fn many_roots_are_read_as_one_range_without_its_neighbours() {
 }
 
 #[tokio::test]
-async fn many_roots_in_a_folder_full_of_others_are_read_each_at_one_revision() {
+async fn many_roots_in_a_large_folder_are_read_separately_at_one_revision() {
     let names: Vec<String> = (0..7000).map(|at| format!("/app/other{at}")).collect();
-    let fake = Fake::new(move |number, request| match number {
+    let fake = FakeServer::new(move |number, request| match number {
         0 => {
             assert!(at_once(&request.body), "{}", request.body);
             let pairs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
@@ -189,9 +189,9 @@ async fn many_roots_in_a_folder_full_of_others_are_read_each_at_one_revision() {
 }
 
 #[tokio::test]
-async fn many_roots_in_a_folder_that_may_not_be_read_as_a_whole_are_read_each() {
-    let fake = Fake::new(|number, request| match number {
-        0 => Reply::Whole(403, 0, r#"{"error":"etcdserver: permission denied","code":7}"#.into()),
+async fn many_roots_in_an_unreadable_folder_are_read_separately() {
+    let fake = FakeServer::new(|number, request| match number {
+        0 => Reply::Complete(403, 0, r#"{"error":"etcdserver: permission denied","code":7}"#.into()),
         _ => each(number == 1, request),
     });
     let (roots, requests) = many();
@@ -201,18 +201,18 @@ async fn many_roots_in_a_folder_that_may_not_be_read_as_a_whole_are_read_each() 
 }
 
 #[tokio::test]
-async fn many_roots_of_a_store_that_is_away_are_not_asked_for_each() {
-    let fake = Fake::new(|_, _| Reply::Whole(503, 0, String::new()));
+async fn many_roots_of_an_unreachable_store_are_not_requested_one_by_one() {
+    let fake = FakeServer::new(|_, _| Reply::Complete(503, 0, String::new()));
     etcd(Backend::EtcdV3, &fake).fetch(&many().0).await.unwrap_err();
     assert_eq!(fake.seen().len(), 1);
 }
 
 #[tokio::test]
 async fn a_store_that_is_down_at_the_start_is_reported_and_then_listed() {
-    let fake = Fake::new(|number, _| match number {
-        0 | 1 => Reply::Whole(503, 0, String::new()),
+    let fake = FakeServer::new(|number, _| match number {
+        0 | 1 => Reply::Complete(503, 0, String::new()),
         2 => txn(7, &[&[], &[("/a/x", "1")]]),
-        _ => Reply::Open(0, vec![created(0, 7)]),
+        _ => Reply::Stream(0, vec![created(0, 7)]),
     });
     following(&etcd(Backend::EtcdV3, &fake), &["/a"], |mut news| async move {
         assert!(matches!(next(&mut news).await, SourceEvent::Down(_)));
@@ -223,13 +223,13 @@ async fn a_store_that_is_down_at_the_start_is_reported_and_then_listed() {
 }
 
 #[tokio::test]
-async fn a_relist_keeps_the_deltas_in_order_behind_it() {
-    let fake = Fake::new(|number, request| {
+async fn a_relist_keeps_the_later_deltas_in_order() {
+    let fake = FakeServer::new(|number, request| {
         if request.line.ends_with("/txn") {
             txn(10 + number as u64, &[&[], &[]])
         } else {
             let start = starts(&request.body)[0];
-            Reply::Open(0, vec![created(0, start), put(0, start, "/a/x", &start.to_string())])
+            Reply::Stream(0, vec![created(0, start), put(0, start, "/a/x", &start.to_string())])
         }
     });
     let source = etcd(Backend::EtcdV3, &fake);
@@ -247,20 +247,20 @@ async fn a_relist_keeps_the_deltas_in_order_behind_it() {
 }
 
 /// Returns a node whose watch sends one change and then nothing more, and which replies to probes with `probe`.
-fn quiet_after_one_change(probe: impl Fn() -> Reply + Send + Sync + 'static) -> Fake {
-    Fake::new(move |number, request| match number {
+fn quiet_after_one_change(probe: impl Fn() -> Reply + Send + Sync + 'static) -> FakeServer {
+    FakeServer::new(move |number, request| match number {
         0 => txn(7, &[&[], &[]]),
-        1 => Reply::Open(0, vec![created(0, 7), put(0, 8, "/a/x", "1")]),
+        1 => Reply::Stream(0, vec![created(0, 7), put(0, 8, "/a/x", "1")]),
         _ if request.line.ends_with("/range") => probe(),
         _ => {
             assert_eq!(starts(&request.body), [9]);
-            Reply::Open(0, vec![created(0, 9), put(0, 9, "/a/x", "2")])
+            Reply::Stream(0, vec![created(0, 9), put(0, 9, "/a/x", "2")])
         }
     })
 }
 
 /// Follows until the one change has arrived, so that its stream is open, then runs `body`.
-async fn behind_one_change<F>(fake: &Fake, body: impl FnOnce(Receiver<SourceEvent>) -> F)
+async fn behind_one_change<F>(fake: &FakeServer, body: impl FnOnce(Receiver<SourceEvent>) -> F)
 where
     F: Future<Output = ()>,
 {
@@ -295,8 +295,8 @@ async fn a_half_open_stream_is_given_up_after_two_probes_and_nothing_is_missed()
 }
 
 #[tokio::test]
-async fn a_quiet_stream_of_a_node_that_answers_is_kept() {
-    let fake = quiet_after_one_change(|| Reply::Whole(200, 0, r#"{"header":{"revision":"8"}}"#.into()));
+async fn a_quiet_stream_of_a_responding_node_is_kept() {
+    let fake = quiet_after_one_change(|| Reply::Complete(200, 0, r#"{"header":{"revision":"8"}}"#.into()));
     let seen = || fake.seen();
     behind_one_change(&fake, |mut news| async move {
         // While a blocking task runs, a paused clock only moves by hand, so no timeout runs ahead of a real response.
@@ -324,20 +324,20 @@ async fn a_quiet_stream_of_a_node_that_answers_is_kept() {
 async fn a_restored_store_is_listed_again_although_its_revision_is_higher() {
     let restored = Arc::new(AtomicBool::new(false));
     let now = Arc::clone(&restored);
-    let fake = Fake::new(move |_, request| {
+    let fake = FakeServer::new(move |_, request| {
         let (id, revision, value) = if now.load(Relaxed) { (8, 5_000, "2") } else { (7, 10, "1") };
         let told =
             |text: String| text.replace(r#""header":{"#, &format!(r#""header":{{"cluster_id":"{id}","#));
         match request.line.as_str() {
-            "POST /v3/watch" => Reply::Open(0, vec![told(created(0, revision))]),
+            "POST /v3/watch" => Reply::Stream(0, vec![told(created(0, revision))]),
             "POST /v3/kv/txn" => match txn(revision, &[&[], &[("/a/x", value)]]) {
-                Reply::Whole(status, index, body) => Reply::Whole(status, index, told(body)),
+                Reply::Complete(status, index, body) => Reply::Complete(status, index, told(body)),
                 _ => unreachable!(),
             },
             "POST /v3/cluster/member/list" => {
-                Reply::Whole(200, 0, format!(r#"{{"header":{{"cluster_id":"{id}"}},"members":[]}}"#))
+                Reply::Complete(200, 0, format!(r#"{{"header":{{"cluster_id":"{id}"}},"members":[]}}"#))
             }
-            _ => Reply::Whole(404, 0, "404 page not found\n".into()),
+            _ => Reply::Complete(404, 0, "404 page not found\n".into()),
         }
     });
     following(&etcd_at(Backend::EtcdV3, &fake, true), &["/a"], |mut news| {
@@ -348,7 +348,7 @@ async fn a_restored_store_is_listed_again_although_its_revision_is_higher() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             restored.store(true, Relaxed);
-            fake.cut();
+            fake.disconnect();
             loop {
                 match next(&mut news).await {
                     SourceEvent::Snapshot(second) if second.entries[0].1 == Datum::from("2") => break,

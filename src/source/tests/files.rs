@@ -36,7 +36,7 @@ fn pair(key: &str, value: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn later_files_win_and_folders_are_read_in_order_without_what_does_not_count() {
+async fn later_files_override_and_folders_are_read_in_order_without_ignored_files() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::create_dir_all(at("conf/sub")).unwrap();
@@ -59,7 +59,7 @@ async fn later_files_win_and_folders_are_read_in_order_without_what_does_not_cou
 }
 
 #[tokio::test]
-async fn a_broken_file_is_named_with_its_line() {
+async fn a_broken_file_is_reported_with_its_line() {
     let dir = tempfile::tempdir().unwrap();
     for (name, text, line) in [
         ("a.yaml", "x: 1\ny: [1\nz: 2\n", 3),
@@ -78,7 +78,7 @@ async fn a_broken_file_is_named_with_its_line() {
 }
 
 #[tokio::test]
-async fn edits_in_place_and_renames_over_the_file_are_seen_again_and_again() {
+async fn edits_in_place_and_by_rename_are_detected_repeatedly() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.yaml");
     write(&path, "1");
@@ -102,7 +102,7 @@ async fn edits_in_place_and_renames_over_the_file_are_seen_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_missing_or_broken_file_keeps_the_values_and_its_return_is_seen() {
+async fn a_missing_or_broken_file_keeps_its_values_and_its_return_is_detected() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sub/a.yaml");
     fs::create_dir(path.parent().unwrap()).unwrap();
@@ -155,7 +155,7 @@ async fn a_mounted_configmap_is_followed_through_its_swaps() {
 }
 
 #[tokio::test]
-async fn files_that_come_and_go_in_a_folder_are_seen_at_every_depth() {
+async fn files_added_or_removed_in_a_folder_are_detected_at_every_depth() {
     let dir = tempfile::tempdir().unwrap();
     following(&files(&[dir.path()]), &["/"], |mut news| async move {
         assert!(snapshot(&mut news).await.entries.is_empty());

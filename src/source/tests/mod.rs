@@ -11,17 +11,17 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
 
 use super::{Backend, Follow, Settings, Snapshot, Source, SourceEvent};
-use crate::client::fake::{Fake, Reply, Request};
+use crate::client::fake_server::{FakeServer, Reply, Request};
 use crate::values::{Change, Datum};
 
 const LONG_TIMEOUT: Duration = Duration::from_secs(10);
 
-fn etcd(backend: Backend, fake: &Fake) -> Source {
+fn etcd(backend: Backend, fake: &FakeServer) -> Source {
     // The scripts count requests, so no extra request may be sent.
     etcd_at(backend, fake, false)
 }
 
-fn etcd_at(backend: Backend, fake: &Fake, sync: bool) -> Source {
+fn etcd_at(backend: Backend, fake: &FakeServer, sync: bool) -> Source {
     let nodes = vec![fake.url.clone()];
     let timeout = Duration::from_secs(2);
     Source::new(Settings { backend, nodes, timeout, sync, ..Settings::default() }).unwrap()
@@ -76,8 +76,8 @@ fn delete(key: &str) -> Change {
 }
 
 #[tokio::test]
-async fn without_roots_nothing_is_asked() {
-    let fake = Fake::new(|_, _| Reply::Whole(500, 0, String::new()));
+async fn without_roots_nothing_is_requested() {
+    let fake = FakeServer::new(|_, _| Reply::Complete(500, 0, String::new()));
     for backend in [Backend::Etcd, Backend::EtcdV3] {
         let source = etcd(backend, &fake);
         assert!(source.fetch(&[]).await.unwrap().entries.is_empty());
@@ -90,7 +90,7 @@ async fn without_roots_nothing_is_asked() {
 }
 
 #[tokio::test]
-async fn the_environment_comes_at_the_relist_pace() {
+async fn the_environment_is_sent_at_the_relist_interval() {
     let source = Source::new(Settings { backend: Backend::Env, ..Settings::default() }).unwrap();
     assert!(!source.watches() && source.describe() == "env");
     let (sender, mut news) = channel(1);

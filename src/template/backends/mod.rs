@@ -68,7 +68,7 @@ fn backends(dir: Text) -> Result<Value, Error> {
         let below = view.values.below(&root).map(|(key, datum)| (Arc::clone(key), datum));
         for (key, datum) in itself.into_iter().chain(below) {
             if !is_hidden(&view.scope, &key) && !key::is_hidden_below(&dir, &key) {
-                current::fits_items(found.len(), "backends")?;
+                current::check_item_count(found.len(), "backends")?;
                 found.push((key, datum));
             }
         }
@@ -135,7 +135,7 @@ fn prefer(list: List, expressions: Rest<Text>) -> Result<Value, Error> {
     let any = chosen.contains(&true);
     let (mut first, mut rest) = (Vec::new(), Vec::new());
     for (item, chosen) in list.0.iter().zip(chosen) {
-        let offer = item.downcast_object_ref::<OfferedBackend>().ok_or_else(|| stranger("prefer", item))?;
+        let offer = item.downcast_object_ref::<OfferedBackend>().ok_or_else(|| wrong_item("prefer", item))?;
         let backup = any && !chosen;
         let offer = Value::from_object(OfferedBackend { backend: Arc::clone(&offer.backend), backup });
         if backup { rest.push(offer) } else { first.push(offer) }
@@ -157,17 +157,17 @@ fn choose(function: &str, list: &[Value], expressions: &[Text], facts: &Nodes) -
     if asks_nodes && !facts.covered {
         return Err(uncovered(function));
     }
-    current::on_time()?;
+    current::check_deadline()?;
     let mut nodes: Vec<&Node> = Vec::with_capacity(list.len());
     for item in list {
         let offer = item.downcast_object_ref::<OfferedBackend>().map(|offer| &offer.backend.node);
         let known = || item.downcast_object_ref::<NodeObject>().map(|known| &*known.0);
-        nodes.push(offer.or_else(known).ok_or_else(|| stranger(function, item))?);
+        nodes.push(offer.or_else(known).ok_or_else(|| wrong_item(function, item))?);
     }
     Ok(selection.choose(nodes))
 }
 
-fn stranger(function: &str, item: &Value) -> Error {
+fn wrong_item(function: &str, item: &Value) -> Error {
     let wanted = if function == "where" { "backends(…) or nodes()" } else { "backends(…)" };
     fail(format!("{function}: it takes a list of {wanted}, and {} is none of those", number::show(item)))
 }

@@ -151,7 +151,7 @@ fn is_name(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn told(key: &str, text: &str) -> Option<(String, u16)> {
+    fn parsed_address(key: &str, text: &str) -> Option<(String, u16)> {
         read(key, &Datum::from(text)).ok().map(|service| (service.ip, service.port))
     }
 
@@ -186,12 +186,12 @@ mod tests {
             ("/web/1", r#"{"address":"10.0.0.1:80""#, None),
             ("/web/1", r#"["10.0.0.1:80"]"#, None),
         ] {
-            assert_eq!(told(key, text), want, "{key} {text}");
+            assert_eq!(parsed_address(key, text), want, "{key} {text}");
         }
     }
 
     #[test]
-    fn what_is_no_service_is_named_by_its_key_and_not_by_its_value() {
+    fn an_invalid_service_is_reported_by_its_key_and_not_by_its_value() {
         for text in ["hunter2", r#"{"address":"hunter2"}"#, r#"{"tags":"hunter2"}"#, r#"{"ip":"hunter2"}"#] {
             let error = read("/web/1", &Datum::from(text)).unwrap_err().to_string();
             assert!(error.contains("/web/1 is not a backend") && !error.contains("hunter2"), "{error}");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn name_id_and_container_come_from_the_key_where_nothing_else_tells_them() {
+    fn name_id_and_container_come_from_the_key_as_a_fallback() {
         let service = read("/services/web/h1:web.1:80:udp", &Datum::from("10.0.0.1:80")).unwrap();
         let got = (service.name.as_str(), service.id.as_str(), service.container_name.as_str());
         assert_eq!(got, ("web", "h1:web.1:80:udp", "web.1"));

@@ -37,7 +37,7 @@ fn ids(list: &str, view: &View) -> String {
 }
 
 #[test]
-fn a_service_is_joined_with_the_node_that_its_key_or_address_tells() {
+fn a_service_is_joined_with_the_node_in_its_key_or_address() {
     let line = "{% for b in backends('/app') %}{{ b.id }} {{ b.name }} {{ b.address }} node={{ b.node }} \
         zone={{ b.labels.zone|default('-') }} \
         {{ b.container|default('-', true) }} {{ b.image|default('-', true) }}\n{% endfor %}";
@@ -60,7 +60,7 @@ fn a_service_is_joined_with_the_node_that_its_key_or_address_tells() {
 }
 
 #[test]
-fn the_node_that_has_the_container_is_the_services_even_under_an_id_of_its_own() {
+fn a_service_with_its_own_id_is_joined_with_the_node_of_its_container() {
     let owned = r#"{"address":"10.9.9.9:80","container":"c2c2c2c2c2c2c2c2"}"#;
     let all = both(&[("/app/web/mine", owned)]);
     assert_eq!(
@@ -92,7 +92,7 @@ fn dockregs_keys_and_ipv6_are_backends_too() {
 }
 
 #[test]
-fn keys_are_told_below_the_prefix_and_hidden_ones_are_no_backends() {
+fn keys_are_relative_to_the_prefix_and_hidden_ones_are_no_backends() {
     let values = [
         ("/prod/app/web/1", "10.0.0.1:80"),
         ("/prod/app/_owners/x", "not an address"),
@@ -112,7 +112,7 @@ fn keys_are_told_below_the_prefix_and_hidden_ones_are_no_backends() {
 }
 
 #[test]
-fn a_key_that_is_no_backend_is_an_error_that_names_it() {
+fn an_invalid_backend_key_is_reported() {
     let all = both(&[("/app/web/1", "10.0.0.1:80"), ("/app/web/timeout", "hunter2")]);
     let told = error("{{ backends('/app') }}", &all);
     assert!(told.what.contains("/app/web/timeout is not a backend"), "{told}");
@@ -126,7 +126,7 @@ fn a_key_that_is_no_backend_is_an_error_that_names_it() {
 }
 
 #[test]
-fn where_keeps_what_an_expression_holds_for() {
+fn where_keeps_what_matches_an_expression() {
     let all = web();
     for (expressions, want) in [
         ("'constraint:zone==a'", "h1:web.1:80"),
@@ -180,7 +180,7 @@ fn prefer_puts_what_matches_first_and_makes_the_others_backups() {
 }
 
 #[test]
-fn invalid_expressions_are_reported_in_placements_words() {
+fn invalid_expressions_are_reported_with_placements_messages() {
     let all = web();
     for (template, want) in [
         ("{{ backends('/app')|where('a==b') }}", "where: Key 'a' is invalid"),
@@ -202,7 +202,7 @@ fn invalid_expressions_are_reported_in_placements_words() {
 }
 
 #[test]
-fn without_the_records_among_its_keys_a_resource_is_told_to_add_them() {
+fn without_the_node_records_in_its_keys_a_resource_fails_with_advice() {
     let values = [("/_retune/nodes/h1", A), ("/app/web/h1:web.1:80", "10.0.0.1:80"), ("/app/web/x3", JSON)];
     // The root does not cover them either: whether etcd lists hidden keys below it depends on the API.
     for keys in [&["/app"][..], &["/"]] {
@@ -224,7 +224,7 @@ fn without_the_records_among_its_keys_a_resource_is_told_to_add_them() {
 }
 
 #[test]
-fn records_that_are_all_gone_take_no_backend_out() {
+fn removing_all_records_removes_no_backend() {
     let none = view_of("/", &["/app", "/_retune/nodes"], &[("/app/web/h1:web.1:80", "10.0.0.1:80")]);
     let told = error("{{ backends('/app')|where('zone==a') }}", &none);
     assert!(told.what.contains("no node has a record below /_retune/nodes"), "{told}");
@@ -234,7 +234,7 @@ fn records_that_are_all_gone_take_no_backend_out() {
 }
 
 #[test]
-fn nodes_are_told_whole() {
+fn nodes_have_all_their_fields() {
     let line = "{% for n in nodes() %}{{ n.name }} {{ n.id }} {{ n.address }} {{ n.labels.zone }} {{ n.cpus }} {{ n.memory }} \
         {{ n.health }} {{ n.containers[0].image }} {{ n.images|length }};{% endfor %}";
     assert_eq!(
@@ -257,7 +257,7 @@ fn a_change_below_the_directory_or_of_a_node_touches_the_render() {
 }
 
 #[test]
-fn what_nodes_publish_shows_in_no_listing_of_what_lies_above() {
+fn node_records_are_in_no_listing_of_a_parent() {
     let values = [("/_retune/nodes/h1", A), ("/_retune/x", "no"), ("/app", "1"), ("/_other", "2")];
     let line = "{{ ls('/')|join(' ') }}:{{ lsdir('/')|join(' ') }}:{{ gets('/*/*')|length }}{{ gets('/*/*/*')|length }}:\
         {{ exists('/_retune/nodes/h1') }}";
@@ -267,7 +267,7 @@ fn what_nodes_publish_shows_in_no_listing_of_what_lies_above() {
 }
 
 #[test]
-fn two_thousand_backends_render_in_a_moment() {
+fn two_thousand_backends_render_quickly() {
     let record = |n: usize| {
         let containers: Vec<String> = (0..20)
             .map(|c| format!(r#"{{"id":"{n:032}{c:032}","names":["/web.{c}"],"image":"web:{c}"}}"#))
@@ -288,7 +288,7 @@ fn two_thousand_backends_render_in_a_moment() {
     let all = View { values: Arc::new(values), scope: Arc::new(scope) };
     let body = "{% for b in backends('/app')|where('zone==/[ab]/', 'affinity:image==web:*')|prefer('zone==~a') %}\
         server {{ b.address }} {{ b.labels.zone }}{% if b.backup %} backup{% endif %};\n{% endfor %}";
-    let bench = Bench::new(&[("t", body)]);
+    let bench = TestEngine::new(&[("t", body)]);
     let start = std::time::Instant::now();
     let rendered = bench.render("t", &all).unwrap().text;
     println!("2,000 backends on 100 nodes: {:?}", start.elapsed());

@@ -31,7 +31,7 @@ fn fixture() -> View {
 }
 
 #[test]
-fn every_example_of_the_page_renders_as_the_page_says() {
+fn every_example_of_the_page_renders_as_documented() {
     let all = fixture();
     let blocks = blocks();
     let mut examples = 0;
@@ -55,7 +55,7 @@ fn every_example_of_the_page_renders_as_the_page_says() {
 }
 
 #[test]
-fn every_function_and_filter_stands_in_the_page() {
+fn every_function_and_filter_is_documented() {
     let (functions, filters) = functions::names();
     assert!(functions.len() > 80 && filters.len() > 60);
     let absent: Vec<_> =

@@ -14,7 +14,7 @@ fn an_undefined_name_is_reported_with_its_line_and_may_be_tested() {
 }
 
 #[test]
-fn an_undefined_value_is_never_swallowed_on_the_way() {
+fn an_undefined_value_is_never_silently_dropped() {
     for template in [
         "{{ [1, 2]|join(x) }}",
         "{{ [1, x]|join(',') }}",
@@ -54,7 +54,7 @@ fn an_undefined_value_is_never_swallowed_on_the_way() {
 }
 
 #[test]
-fn a_missing_key_names_itself_in_full_with_its_neighbours() {
+fn a_missing_key_is_reported_in_full_with_its_neighbours() {
     let all = view_of("/app", &["/db"], &[("/app/db/host", "h"), ("/app/db/port", "1")]);
     let told = error("\n\nx={{ getv('/db/hots') }}", &all);
     assert_eq!((told.kind, told.line), (TemplateErrorKind::MissingKey, Some(3)));
@@ -70,8 +70,11 @@ fn a_missing_key_names_itself_in_full_with_its_neighbours() {
 
 #[test]
 fn a_mistake_in_an_included_file_is_reported_with_that_files_line() {
-    let bench =
-        Bench::new(&[("a", "1\n{% include 'b' %}"), ("b", "\n\n{{ nope }}"), ("c", "{{ include('b') }}")]);
+    let bench = TestEngine::new(&[
+        ("a", "1\n{% include 'b' %}"),
+        ("b", "\n\n{{ nope }}"),
+        ("c", "{{ include('b') }}"),
+    ]);
     for name in ["a", "c"] {
         let told = bench.render(name, &view(&[])).unwrap_err().error;
         assert_eq!(
@@ -84,8 +87,8 @@ fn a_mistake_in_an_included_file_is_reported_with_that_files_line() {
 }
 
 #[test]
-fn a_missing_template_names_the_path_that_was_tried() {
-    let bench = Bench::new(&[
+fn a_missing_template_is_reported_with_the_path_that_was_tried() {
+    let bench = TestEngine::new(&[
         ("a", "{% include 'gone' %}"),
         ("b", "{{ include('gone') }}"),
         ("c", "x{% include 'gone' ignore missing %}"),
@@ -101,9 +104,9 @@ fn a_missing_template_names_the_path_that_was_tried() {
 }
 
 #[test]
-fn a_template_that_does_not_parse_says_where() {
+fn a_template_that_does_not_parse_is_reported_with_its_position() {
     let bench =
-        Bench::new(&[("a", "x\n{% if %}\n"), ("f", "\n{{ 1|nofilter }}"), ("n", "{{ nofunction() }}")]);
+        TestEngine::new(&[("a", "x\n{% if %}\n"), ("f", "\n{{ 1|nofilter }}"), ("n", "{{ nofunction() }}")]);
     let told = bench.engine.check("a").unwrap_err();
     assert_eq!((told.kind, told.line), (TemplateErrorKind::Syntax, Some(2)));
     assert!(told.to_string().contains("2 | {% if %}"), "{told}");
@@ -114,7 +117,7 @@ fn a_template_that_does_not_parse_says_where() {
 
 #[test]
 fn paths_out_of_the_folder_are_refused() {
-    let bench = Bench::new(&[("a", "{% include '../secret' %}"), ("abs", "in")]);
+    let bench = TestEngine::new(&[("a", "{% include '../secret' %}"), ("abs", "in")]);
     std::fs::write(bench.dir.path().join("secret"), "s").unwrap();
     for name in ["a", "../secret"] {
         assert!(bench.render(name, &view(&[])).unwrap_err().to_string().contains("outside"), "{name}");
@@ -123,7 +126,7 @@ fn paths_out_of_the_folder_are_refused() {
 }
 
 #[test]
-fn a_value_never_stands_in_an_error() {
+fn no_error_contains_a_value() {
     let all = view(&[("/secret", "hunter2")]);
     for function in [
         "atoi",
@@ -148,7 +151,7 @@ fn a_value_never_stands_in_an_error() {
 }
 
 #[test]
-fn functions_say_what_they_refuse() {
+fn functions_report_what_they_refuse() {
     let none = view(&[]);
     for (template, want) in [
         ("{{ cgetv('/x') }}", "use getv"),

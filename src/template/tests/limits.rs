@@ -9,7 +9,7 @@ fn small() -> Limits {
 }
 
 #[test]
-fn whatever_runs_or_grows_without_end_is_stopped_soon() {
+fn endless_loops_and_output_are_stopped_soon() {
     for template in [
         "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
         "{% for a in range(100000) %}0123456789012345{% endfor %}",
@@ -41,7 +41,7 @@ fn whatever_runs_or_grows_without_end_is_stopped_soon() {
         "{{ include('t', 1) }}",
         "{% set x %}{% for a in range(100000) %}{{ 'x' * 100 }}{% endfor %}{% endset %}",
     ] {
-        let bench = Bench::with(&[("t", template)], small());
+        let bench = TestEngine::with(&[("t", template)], small());
         let start = Instant::now();
         let told = bench.render("t", &view(&[])).expect_err(template).error;
         assert_eq!(told.kind, TemplateErrorKind::Limit, "{template}: {told}");
@@ -51,7 +51,7 @@ fn whatever_runs_or_grows_without_end_is_stopped_soon() {
 
 #[test]
 fn an_include_cycle_names_its_members() {
-    let bench = Bench::new(&[
+    let bench = TestEngine::new(&[
         ("a", "{% include 'b' %}"),
         ("b", "{% include 'a' %}"),
         ("c", "{{ include('d') }}"),
@@ -81,9 +81,10 @@ fn the_deepest_nesting_allowed_fits_a_thread_of_two_megabytes() {
 }
 
 #[test]
-fn output_up_to_the_limit_passes_and_the_limit_is_named_past_it() {
+fn output_up_to_the_limit_passes_and_beyond_it_the_limit_is_reported() {
     let limits = Limits { output: 1000, ..Limits::default() };
-    let bench = Bench::with(&[("ok", "{{ repeat(1000, 'x') }}"), ("no", "x{{ repeat(1000, 'x') }}")], limits);
+    let bench =
+        TestEngine::with(&[("ok", "{{ repeat(1000, 'x') }}"), ("no", "x{{ repeat(1000, 'x') }}")], limits);
     assert_eq!(bench.render("ok", &view(&[])).unwrap().text.len(), 1000);
     let told = bench.render("no", &view(&[])).unwrap_err().error;
     assert!(told.to_string().starts_with("templates/no: the output is larger than the 1000 bytes"), "{told}");
@@ -96,6 +97,6 @@ fn ten_thousand_pairs_render_well_within_the_limits() {
         keys.iter().map(|key| (Arc::from(key.as_str()), Datum::from("10.0.0.1:80"))).collect();
     let all = View { values: Arc::new(values), scope: Arc::new(Scope::new("/", &["/".to_owned()])) };
     let body = "{% for kv in gets('/app/0/*') %}server {{ kv.value }};\n{% endfor %}";
-    let bench = Bench::with(&[("t", body)], small());
+    let bench = TestEngine::with(&[("t", body)], small());
     assert_eq!(bench.render("t", &all).unwrap().text.lines().count(), 10_000);
 }

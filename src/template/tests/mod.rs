@@ -17,12 +17,12 @@ use super::*;
 use crate::values::{Datum, Scope, Touched, Values, View};
 
 /// A folder of templates with an engine over it.
-struct Bench {
+struct TestEngine {
     dir: TempDir,
     engine: Engine,
 }
 
-impl Bench {
+impl TestEngine {
     fn new(files: &[(&str, &str)]) -> Self {
         Self::with(files, Limits::default())
     }
@@ -55,7 +55,7 @@ fn view(values: &[(&str, &str)]) -> View {
 }
 
 fn try_text(template: &str, view: &View) -> Result<Rendered, Box<RenderFailure>> {
-    Bench::new(&[("t", template)]).render("t", view)
+    TestEngine::new(&[("t", template)]).render("t", view)
 }
 
 #[track_caller]

@@ -8,7 +8,7 @@ fn text_without_tags_is_unchanged_under_every_name() {
         for body in
             ["", "\n", "x", "x\n", "x\n\n", "x\r\ny\r\n", "x\r\ny", "\t<a> & \"b\" '\n", "é { % } } {\n"]
         {
-            let bench = Bench::new(&[(name, body)]);
+            let bench = TestEngine::new(&[(name, body)]);
             assert_eq!(bench.render(name, &view(&[])).unwrap().text, body, "{name} {body:?}");
         }
     }
@@ -18,13 +18,13 @@ fn text_without_tags_is_unchanged_under_every_name() {
 fn values_print_as_stored_under_every_name() {
     let all = view(&[("/v", "<a> \"b\" & é\n")]);
     for name in ["a.html", "a.json", "a.yaml", "a.conf"] {
-        let bench = Bench::new(&[(name, "{{ getv('/v') }}")]);
+        let bench = TestEngine::new(&[(name, "{{ getv('/v') }}")]);
         assert_eq!(bench.render(name, &all).unwrap().text, "<a> \"b\" & é\n", "{name}");
     }
 }
 
 #[test]
-fn a_line_of_blocks_alone_leaves_no_line() {
+fn a_line_with_only_blocks_leaves_no_line() {
     let body = "a\n  {% for n in seq(1, 2) %}\n  n{{ n }}\n  {% endfor %}\nb\n";
     assert_eq!(text(body, &view(&[])), "a\n  n1\n  n2\nb\n");
 }
@@ -60,7 +60,7 @@ fn numbers_booleans_and_null_print_as_they_were_stored() {
 
 #[test]
 fn templates_include_extend_and_import_each_other() {
-    let bench = Bench::new(&[
+    let bench = TestEngine::new(&[
         ("base.tmpl", "<{% block body %}{% endblock %}>{% include 'sub/.part.tmpl' %}>\n"),
         ("sub/.part.tmpl", "{{ getv('/v') }}"),
         ("macros.tmpl", "{% macro m(k) %}[{{ getv(k) }}]{% endmacro %}"),
@@ -86,17 +86,19 @@ fn templates_include_extend_and_import_each_other() {
 }
 
 #[test]
-fn reads_in_an_included_template_are_recorded_also_through_the_function() {
-    let bench =
-        Bench::new(&[("a", "{{ include('b') }}"), ("b", "{{ getv('/x', 'd') }}{{ datetime() and '' }}")]);
+fn reads_in_an_included_template_are_recorded() {
+    let bench = TestEngine::new(&[
+        ("a", "{{ include('b') }}"),
+        ("b", "{{ getv('/x', 'd') }}{{ datetime() and '' }}"),
+    ]);
     let rendered = bench.render("a", &view(&[])).unwrap();
     assert_eq!(sorted(&rendered.reads.keys), ["/x"]);
     assert!(rendered.reads.volatile);
 }
 
 #[test]
-fn a_template_is_compiled_once_and_renders_on_many_threads_alike() {
-    let bench = Bench::new(&[(
+fn a_template_is_compiled_once_and_renders_alike_on_many_threads() {
+    let bench = TestEngine::new(&[(
         "t",
         "{% for kv in gets('/n/*') %}{{ kv.key }}={{ kv.value }};{% endfor %}{{ getv('/me') }}",
     )]);
@@ -117,7 +119,7 @@ fn a_template_is_compiled_once_and_renders_on_many_threads_alike() {
 }
 
 #[test]
-fn dates_read_and_print_with_their_own_offset() {
+fn dates_are_read_and_printed_with_their_own_offset() {
     let none = view(&[]);
     assert_eq!(text("{{ toDate('2024-02-29T12:00:00+02:00') }}", &none), "2024-02-29T12:00:00+02:00");
     assert_eq!(text("{{ toDate(0).format('%Y') }} {{ unixTime('2024-02-29') }}", &none), "1970 1709164800");
@@ -128,7 +130,7 @@ fn dates_read_and_print_with_their_own_offset() {
 }
 
 #[test]
-fn asking_the_network_inside_a_runtime_does_not_panic_and_a_default_covers_failure() {
+fn network_lookups_inside_a_runtime_do_not_panic_and_a_default_replaces_failures() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let none = view(&[]);

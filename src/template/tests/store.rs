@@ -110,7 +110,7 @@ fn a_prefix_with_pattern_characters_is_taken_literally() {
 }
 
 #[test]
-fn a_value_that_is_no_text_is_an_error_only_where_it_is_printed() {
+fn a_binary_value_is_an_error_only_where_it_is_printed() {
     let bytes: Values = [(Arc::from("/b/k"), Datum::from_bytes(vec![b'a', 0xff]))].into_iter().collect();
     let binary = View { values: Arc::new(bytes), scope: Arc::new(Scope::new("/", &["/".to_owned()])) };
     let told = error("{{ getv('/b/k') }}", &binary);
@@ -126,7 +126,7 @@ fn a_listing_skips_what_lies_below_its_children() {
     let keys: Vec<String> = (0..100_000).map(|n| format!("/big/{n:06}")).chain(["/z".to_owned()]).collect();
     let values: Values = keys.iter().map(|key| (Arc::from(key.as_str()), Datum::from("v"))).collect();
     let all = View { values: Arc::new(values), scope: Arc::new(Scope::new("/", &["/".to_owned()])) };
-    let bench = Bench::new(&[(
+    let bench = TestEngine::new(&[(
         "t",
         "{% for n in seq(1, 2000) %}{{ ls('/')|length }}{{ gets('/*')|length }}{% endfor %}",
     )]);

@@ -7,7 +7,7 @@ const LINE: usize = 8 * 1024;
 
 /// The next part expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
+enum ParseState {
     Status,
     Header,
     Body(usize),
@@ -25,7 +25,7 @@ pub struct Answer {
     pub status: u16,
     /// The body so far, without chunk headers.
     pub body: Vec<u8>,
-    due: Due,
+    due: ParseState,
     line: Vec<u8>,
     length: Option<usize>,
     chunked: bool,
@@ -34,7 +34,14 @@ pub struct Answer {
 impl Answer {
     /// Returns an empty response.
     pub fn new() -> Self {
-        Self { status: 0, body: Vec::new(), due: Due::Status, line: Vec::new(), length: None, chunked: false }
+        Self {
+            status: 0,
+            body: Vec::new(),
+            due: ParseState::Status,
+            line: Vec::new(),
+            length: None,
+            chunked: false,
+        }
     }
 
     /// Clears the response, but keeps its memory for the next one.
@@ -47,7 +54,7 @@ impl Answer {
 
     /// Returns whether the head has arrived.
     pub fn has_head(&self) -> bool {
-        !matches!(self.due, Due::Status | Due::Header)
+        !matches!(self.due, ParseState::Status | ParseState::Header)
     }
 
     /// Returns whether the body contains a whole event of a watch.
@@ -57,27 +64,31 @@ impl Answer {
 
     /// Returns whether all of it has arrived.
     pub fn is_whole(&self) -> bool {
-        self.due == Due::Nothing
+        self.due == ParseState::Nothing
     }
 
     /// Parses the next bytes.
     pub fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.due {
-                Due::Nothing => return Err(broken("bytes after the end of the answer")),
-                Due::Body(left) | Due::Chunk(left) => {
+                ParseState::Nothing => return Err(broken("bytes after the end of the answer")),
+                ParseState::Body(left) | ParseState::Chunk(left) => {
                     let (now, later) = bytes.split_at(left.min(bytes.len()));
                     self.body.extend_from_slice(now);
                     bytes = later;
                     let left = left - now.len();
                     self.due = match self.due {
-                        Due::Body(_) if left == 0 => Due::Nothing,
-                        Due::Body(_) => Due::Body(left),
-                        _ if left == 0 => Due::ChunkEnd,
-                        _ => Due::Chunk(left),
+                        ParseState::Body(_) if left == 0 => ParseState::Nothing,
+                        ParseState::Body(_) => ParseState::Body(left),
+                        _ if left == 0 => ParseState::ChunkEnd,
+                        _ => ParseState::Chunk(left),
                     };
                 }
-                Due::Status | Due::Header | Due::ChunkSize | Due::ChunkEnd | Due::Trailer => {
+                ParseState::Status
+                | ParseState::Header
+                | ParseState::ChunkSize
+                | ParseState::ChunkEnd
+                | ParseState::Trailer => {
                     let end = bytes.iter().position(|byte| *byte == b'\n');
                     let (now, later) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
                     self.line.extend_from_slice(now);
@@ -98,35 +109,35 @@ impl Answer {
     fn line_ended(&mut self) -> io::Result<()> {
         let line = self.line.trim_ascii();
         self.due = match self.due {
-            Due::Status => {
+            ParseState::Status => {
                 let code = line.get(9..12).and_then(|code| str::from_utf8(code).ok());
                 self.status = code.and_then(|code| code.parse().ok()).ok_or_else(|| broken("no status"))?;
-                Due::Header
+                ParseState::Header
             }
-            Due::Header if line.is_empty() => match (self.chunked, self.length) {
-                (true, _) => Due::ChunkSize,
-                (false, Some(0)) => Due::Nothing,
-                (false, Some(length)) => Due::Body(length),
+            ParseState::Header if line.is_empty() => match (self.chunked, self.length) {
+                (true, _) => ParseState::ChunkSize,
+                (false, Some(0)) => ParseState::Nothing,
+                (false, Some(length)) => ParseState::Body(length),
                 (false, None) => return Err(broken("a body without a length")),
             },
-            Due::Header => {
+            ParseState::Header => {
                 if let Some(length) = header(line, b"content-length:") {
                     let length = str::from_utf8(length).ok().and_then(|length| length.parse().ok());
                     self.length = Some(length.ok_or_else(|| broken("no length"))?);
                 } else if let Some(coding) = header(line, b"transfer-encoding:") {
                     self.chunked = coding.eq_ignore_ascii_case(b"chunked");
                 }
-                Due::Header
+                ParseState::Header
             }
-            Due::ChunkSize => {
+            ParseState::ChunkSize => {
                 let size = str::from_utf8(line).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
                 match size.ok_or_else(|| broken("no chunk size"))? {
-                    0 => Due::Trailer,
-                    size => Due::Chunk(size),
+                    0 => ParseState::Trailer,
+                    size => ParseState::Chunk(size),
                 }
             }
-            Due::ChunkEnd => Due::ChunkSize,
-            Due::Trailer if line.is_empty() => Due::Nothing,
+            ParseState::ChunkEnd => ParseState::ChunkSize,
+            ParseState::Trailer if line.is_empty() => ParseState::Nothing,
             due => due,
         };
         Ok(())

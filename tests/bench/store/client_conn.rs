@@ -51,7 +51,7 @@ impl Exchange {
     }
 
     /// Returns what is wrong with a response.
-    pub fn objection(&self, answer: &Answer) -> Option<String> {
+    pub fn error_of(&self, answer: &Answer) -> Option<String> {
         let right = matches!(answer.status, 200 | 201) && answer.body.starts_with(&self.starts);
         (!right).then(|| {
             let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]).into_owned();
@@ -103,7 +103,7 @@ impl ClientConn {
     }
 
     /// Reads until the response is `enough`.
-    pub async fn hear(&mut self, enough: impl Fn(&Answer) -> bool) -> io::Result<()> {
+    pub async fn read_until(&mut self, enough: impl Fn(&Answer) -> bool) -> io::Result<()> {
         while !enough(&self.answer) {
             let length = self.stream.read(&mut self.buffer).await?;
             if length == 0 {
@@ -117,14 +117,14 @@ impl ClientConn {
     /// Sends a request and reads the whole response.
     pub async fn ask(&mut self, request: &[u8]) -> io::Result<()> {
         self.send(request).await?;
-        self.hear(Answer::is_whole).await
+        self.read_until(Answer::is_whole).await
     }
 
     /// Sends a request, reads the whole response in bounded time, and fails unless it is correct.
     pub async fn exchange(&mut self, exchange: &Exchange) {
         let asked = tokio::time::timeout(EXCHANGE_TIMEOUT, self.ask(&exchange.request)).await;
         asked.expect("an answer in time").expect("a whole answer");
-        if let Some(objection) = exchange.objection(&self.answer) {
+        if let Some(objection) = exchange.error_of(&self.answer) {
             panic!("{objection}");
         }
     }

@@ -17,7 +17,7 @@ const FOLDER: usize = 1000;
 const VALUE: &str = "10.0.0.1:8080";
 const LISTS: usize = 5;
 /// Writes just before a kill.
-const LATE: usize = 1000;
+const WRITES_BEFORE_KILL: usize = 1000;
 
 /// The figures of one server.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub struct Figures {
 /// Measures new servers.
 pub fn measure(servers: &mut [Server], effort: Effort, runtime: &Runtime) -> Vec<Figures> {
     let puts: Vec<_> = (0..effort.keys).map(|number| Exchange::put(&key(number), VALUE)).collect();
-    let late: Vec<_> = (0..LATE).map(|number| Exchange::put(&key(number), VALUE)).collect();
+    let late: Vec<_> = (0..WRITES_BEFORE_KILL).map(|number| Exchange::put(&key(number), VALUE)).collect();
     let (puts, late) = (Work::Through(Arc::new(puts)), Work::Through(Arc::new(late)));
     let last = Exchange::get(&key(effort.keys - 1), VALUE);
     let mut seen = in_turn(servers, 0, |server| {

@@ -110,7 +110,7 @@ async fn one(mut client_conn: ClientConn, number: usize, progress: Arc<Progress>
         let sent = Instant::now();
         client_conn.ask(&exchange.request).await?;
         let took = sent.elapsed();
-        match exchange.objection(&client_conn.answer) {
+        match exchange.error_of(&client_conn.answer) {
             None => tally.times.push(took.as_secs_f64() * 1000.0),
             Some(objection) => {
                 tally.wrong += 1;

@@ -55,7 +55,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
-use server::{Kind, Server};
+use server::{Server, ServerKind};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -100,19 +100,19 @@ fn main() {
 }
 
 /// Returns the servers to measure.
-fn kinds() -> Vec<Kind> {
+fn kinds() -> Vec<ServerKind> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|dir| dir.join("etcd").is_file()) {
-        return vec![Kind::Retune, Kind::Etcd];
+        return vec![ServerKind::Retune, ServerKind::Etcd];
     }
     println!(
         "ONLY RETUNE: there is nothing to compare with, etcd is not in PATH (apt-get install etcd-server)"
     );
-    vec![Kind::Retune]
+    vec![ServerKind::Retune]
 }
 
 /// Starts new servers, all stopped until their turn.
-fn start(kinds: &[Kind], runtime: &Runtime) -> Vec<Server> {
+fn start(kinds: &[ServerKind], runtime: &Runtime) -> Vec<Server> {
     kinds.iter().map(|kind| Server::start(*kind, runtime)).collect()
 }
 

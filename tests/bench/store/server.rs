@@ -22,12 +22,12 @@ const SETTLE_DELAY: Duration = Duration::from_millis(150);
 
 /// The program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ServerKind {
     Retune,
     Etcd,
 }
 
-impl Kind {
+impl ServerKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Retune => "retune",
@@ -56,7 +56,7 @@ impl Kind {
 /// One member with its data.
 #[derive(Debug)]
 pub struct Server {
-    pub kind: Kind,
+    pub kind: ServerKind,
     proc: Option<Proc>,
     folder: TempDir,
     client: Port,
@@ -66,7 +66,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a new member, waits until it serves, and stops it until its turn.
-    pub fn start(kind: Kind, runtime: &Runtime) -> Self {
+    pub fn start(kind: ServerKind, runtime: &Runtime) -> Self {
         let prefix = format!("bench-{}-", kind.name());
         let folder =
             tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -93,7 +93,7 @@ impl Server {
                     .await
                     .ok()?
                     .ok()?;
-                exchange.objection(&client_conn.answer).is_none().then_some(())
+                exchange.error_of(&client_conn.answer).is_none().then_some(())
             });
             if answered.is_some() {
                 return start.elapsed();

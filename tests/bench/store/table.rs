@@ -2,12 +2,12 @@
 
 use super::large::Figures as Large;
 use super::rates::{Method, Row, Seen};
-use super::server::Kind;
-use super::watchers::{self, Woken};
+use super::server::ServerKind;
+use super::watchers::{self, WakeTimes};
 use super::{Effort, median};
 
 /// Prints the load and the disk.
-pub fn rates(kinds: &[Kind], effort: Effort, seen: &Seen) {
+pub fn rates(kinds: &[ServerKind], effort: Effort, seen: &Seen) {
     let (rounds, span) = (effort.rounds, effort.round.as_secs_f64());
     println!("\nRequests, {rounds} rounds of {span:.1} s, times in ms, CPU in us a request");
     print!("{:<9}", "");
@@ -53,9 +53,9 @@ fn quotients(upper: &[f64], lower: &[f64]) -> Vec<f64> {
 }
 
 /// Prints everything else.
-pub fn rest(effort: Effort, large: &[Large], woken: &[Woken]) {
+pub fn rest(effort: Effort, large: &[Large], woken: &[WakeTimes]) {
     let keys = effort.keys;
-    println!("\n{:<44} {:>9} {:>9} {:>7}", "", Kind::Retune.name(), Kind::Etcd.name(), "ratio");
+    println!("\n{:<44} {:>9} {:>9} {:>7}", "", ServerKind::Retune.name(), ServerKind::Etcd.name(), "ratio");
     let of = |figure: fn(&Large) -> f64| large.iter().map(figure).collect::<Vec<_>>();
     line(&format!("fill {keys} keys, 64 connections, s"), 2, &of(|one| one.fill));
     line("list them all, the first time, ms", 1, &of(|one| one.first_list));
@@ -65,7 +65,7 @@ pub fn rest(effort: Effort, large: &[Large], woken: &[Woken]) {
     line("restart after SIGTERM, ms", 1, &of(|one| one.after_term));
     line("restart after kill -9, ms", 1, &of(|one| one.after_kill));
     let count = watchers::COUNT;
-    let of = |figure: fn(&Woken) -> f64| woken.iter().map(figure).collect::<Vec<_>>();
+    let of = |figure: fn(&WakeTimes) -> f64| woken.iter().map(figure).collect::<Vec<_>>();
     line(&format!("wake {count} watchers, the median one, ms"), 2, &of(|one| one.median));
     line(&format!("wake {count} watchers, the last one, ms"), 2, &of(|one| one.last));
     println!("Ratios: above 1 retune does better, in both tables.");

@@ -20,13 +20,13 @@ const WRITES: usize = 3;
 
 /// The result of one server, ms, median of all writes.
 #[derive(Debug, Default)]
-pub struct Woken {
+pub struct WakeTimes {
     pub median: f64,
     pub last: f64,
 }
 
 /// Wakes the watchers of each server a few times in each of `turns` turns.
-pub fn measure(servers: &mut [Server], turns: usize, runtime: &Runtime) -> Vec<Woken> {
+pub fn measure(servers: &mut [Server], turns: usize, runtime: &Runtime) -> Vec<WakeTimes> {
     let mut seen: Vec<(Vec<f64>, Vec<f64>)> = servers.iter().map(|_| Default::default()).collect();
     for turn in 0..turns {
         let woken = in_turn(servers, turn, |server| {
@@ -40,7 +40,7 @@ pub fn measure(servers: &mut [Server], turns: usize, runtime: &Runtime) -> Vec<W
             }
         }
     }
-    let woken = |(mut medians, mut lasts): (Vec<_>, Vec<_>)| Woken {
+    let woken = |(mut medians, mut lasts): (Vec<_>, Vec<_>)| WakeTimes {
         median: median(&mut medians),
         last: median(&mut lasts),
     };
@@ -72,15 +72,15 @@ async fn round(
         client_conn.send(&watch.request).await?;
     }
     for client_conn in client_conns.iter_mut() {
-        client_conn.hear(Answer::has_head).await?;
+        client_conn.read_until(Answer::has_head).await?;
         assert!(!client_conn.answer.has_event(), "a watcher had its event before the write");
     }
     let mut tasks = JoinSet::new();
     for mut client_conn in client_conns.drain(..) {
         tasks.spawn(async move {
-            client_conn.hear(Answer::has_event).await?;
+            client_conn.read_until(Answer::has_event).await?;
             let at = Instant::now();
-            client_conn.hear(Answer::is_whole).await?;
+            client_conn.read_until(Answer::is_whole).await?;
             io::Result::Ok((client_conn, at))
         });
     }
@@ -91,7 +91,7 @@ async fn round(
     let mut times = Vec::new();
     while let Some(done) = tasks.join_next().await {
         let (client_conn, at) = done.unwrap()?;
-        if let Some(objection) = watch.objection(&client_conn.answer) {
+        if let Some(objection) = watch.error_of(&client_conn.answer) {
             panic!("a watcher of {value}: {objection}");
         }
         times.push((at - sent).as_secs_f64() * 1000.0);

@@ -3,7 +3,7 @@
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::front::{Front, Whose};
+use super::test_proxy::{ProxyProgram, TestProxy};
 use crate::store::requests::{NAMES, asked, chance, elsewhere, nonsense, read, write};
 use crate::store::wire::{ClientConn, Reply, Request};
 use crate::support::{EtcdCluster, http};
@@ -71,7 +71,7 @@ fn plain(reply: Option<&Reply>) -> Option<(u16, Vec<String>, String)> {
     Some((reply.status, headers, letters.into_iter().collect()))
 }
 
-fn play(front: &Front, script: &[Request]) -> Vec<Option<Reply>> {
+fn play(front: &TestProxy, script: &[Request]) -> Vec<Option<Reply>> {
     let mut client_conn = ClientConn::to(&front.address());
     clean(&mut client_conn);
     script.iter().map(|request| client_conn.ask(request)).collect()
@@ -79,10 +79,10 @@ fn play(front: &Front, script: &[Request]) -> Vec<Option<Reply>> {
 
 fn compare(words: &[&str], seeds: std::ops::Range<u64>) {
     let Some(cluster) = EtcdCluster::start() else { return };
-    let [ours, theirs] = [Whose::Ours, Whose::Etcds].map(|whose| {
-        let mut front = Front::prepare();
+    let [ours, theirs] = [ProxyProgram::Ours, ProxyProgram::Etcds].map(|whose| {
+        let mut front = TestProxy::prepare();
         front.run(whose, &cluster.list(), words);
-        front.found();
+        front.wait_for_members();
         front
     });
     for seed in seeds {
@@ -101,23 +101,23 @@ fn compare(words: &[&str], seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn seeded_requests_are_answered_as_through_etcds_own_proxy() {
+fn seeded_requests_get_the_same_responses_as_through_etcds_own_proxy() {
     compare(&["--proxy", "on"], 0..8);
 }
 
 #[test]
-fn origins_that_are_listed_are_answered_as_by_etcds_own_proxy() {
+fn allowed_origins_get_the_same_responses_as_from_etcds_own_proxy() {
     compare(&["--proxy", "on", "--cors", "http://example.com:80"], 100..102);
 }
 
 #[test]
-fn a_readonly_proxy_lets_through_what_etcds_own_does() {
+fn a_readonly_proxy_allows_what_etcds_own_does() {
     let Some(cluster) = EtcdCluster::start() else { return };
     let words = ["--proxy", "readonly"];
-    let fronts = [Whose::Ours, Whose::Etcds].map(|whose| {
-        let mut front = Front::prepare();
+    let fronts = [ProxyProgram::Ours, ProxyProgram::Etcds].map(|whose| {
+        let mut front = TestProxy::prepare();
         front.run(whose, &cluster.list(), &words);
-        front.found();
+        front.wait_for_members();
         front
     });
     for method in ["GET", "HEAD", "OPTIONS", "PUT", "POST", "DELETE", "PATCH", "FOO"] {

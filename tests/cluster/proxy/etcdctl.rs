@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use super::front::{Front, Whose};
+use super::test_proxy::{ProxyProgram, TestProxy};
 use crate::support::EtcdCluster;
-use crate::support::programs::need;
+use crate::support::programs::need_program;
 
-fn etcdctl(front: &Front, words: &[&str]) -> (i32, String) {
+fn etcdctl(front: &TestProxy, words: &[&str]) -> (i32, String) {
     let mut command = Command::new("etcdctl");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ETCDCTL") {
@@ -21,11 +21,11 @@ fn etcdctl(front: &Front, words: &[&str]) -> (i32, String) {
 
 #[test]
 fn etcdctl_works_with_and_without_sync() {
-    if !need("etcdctl") {
+    if !need_program("etcdctl") {
         return;
     }
     let Some(cluster) = EtcdCluster::start() else { return };
-    let front = Front::start(Whose::Ours, &cluster.list(), &[]);
+    let front = TestProxy::start(ProxyProgram::Ours, &cluster.list(), &[]);
     for sync in [&["--no-sync"][..], &[]] {
         let run = |words: &[&str]| etcdctl(&front, &[sync, words].concat());
         let key = format!("/etcdctl/{}", sync.len());

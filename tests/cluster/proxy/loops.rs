@@ -3,20 +3,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::front::{Front, Whose};
+use super::test_proxy::{ProxyProgram, TestProxy};
 use crate::durable::wire::{Answer, Wire};
 use crate::support::http::request;
 use crate::support::port::Port;
-use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, patient};
+use crate::support::{Daemon, Dir, Retune, WAIT_TIMEOUT, eventually, scaled};
 
 /// A member that advertises these URLs.
-struct Misled<'d> {
+struct MisconfiguredMember<'d> {
     _daemon: Daemon<'d>,
     client: Port,
     peer: Port,
 }
 
-impl<'d> Misled<'d> {
+impl<'d> MisconfiguredMember<'d> {
     fn start(dir: &'d Dir, name: &str, advertised: impl FnOnce(&str) -> String) -> Self {
         let (client, peer) = (Port::claim(), Port::claim());
         let own = format!("http://{}", client.address());
@@ -37,16 +37,16 @@ impl<'d> Misled<'d> {
     }
 }
 
-fn url(front: &Front) -> String {
+fn url(front: &TestProxy) -> String {
     format!("http://{}", front.address())
 }
 
-fn ask(front: &Front, method: &str, form: Option<&str>) -> Answer {
+fn ask(front: &TestProxy, method: &str, form: Option<&str>) -> Answer {
     Wire::to(&front.address()).request(method, "/v2/keys/a", form).expect("a proxy always answers")
 }
 
 /// Returns how many requests of this method a proxy received.
-fn had(front: &Front, method: &str) -> u64 {
+fn requests_received(front: &TestProxy, method: &str) -> u64 {
     let page = request(&front.address(), "GET", "/metrics", None).unwrap().body;
     let name = format!("etcd_proxy_requests_total{{method=\"{method}\"}} ");
     page.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
@@ -55,11 +55,11 @@ fn had(front: &Front, method: &str) -> u64 {
 const REMEDY: &str = "start the member that advertises it with its own URL in --advertise-client-urls";
 
 #[test]
-fn a_proxy_that_is_led_to_itself_says_so_at_once_with_the_address_to_change() {
-    let (dir, mut front) = (Dir::new(), Front::prepare());
-    let member = Misled::start(&dir, "member", |_| url(&front));
-    front.run(Whose::Ours, &member.cluster(), &["--proxy", "on"]);
-    front.found();
+fn a_proxy_configured_with_itself_is_reported_at_once_with_the_address_to_change() {
+    let (dir, mut front) = (Dir::new(), TestProxy::prepare());
+    let member = MisconfiguredMember::start(&dir, "member", |_| url(&front));
+    front.run(ProxyProgram::Ours, &member.cluster(), &["--proxy", "on"]);
+    front.wait_for_members();
     let begun = Instant::now();
     let says = format!("{} leads back to a proxy, in a loop; {REMEDY}", url(&front));
     for (method, form) in [("PUT", Some("value=1")), ("GET", None), ("PUT", Some("value=2"))] {
@@ -67,9 +67,12 @@ fn a_proxy_that_is_led_to_itself_says_so_at_once_with_the_address_to_change() {
         assert_eq!(answer.status, 508, "{}", answer.text());
         assert!(answer.text().contains(&says), "{}", answer.text());
     }
-    assert!(begun.elapsed() < patient(Duration::from_secs(2)), "{:?}", begun.elapsed());
-    assert!(had(&front, "PUT") + had(&front, "GET") <= 4, "one way round is enough to know");
-    said_once(&front, &says);
+    assert!(begun.elapsed() < scaled(Duration::from_secs(2)), "{:?}", begun.elapsed());
+    assert!(
+        requests_received(&front, "PUT") + requests_received(&front, "GET") <= 4,
+        "one way round is enough to know"
+    );
+    assert_logged_once(&front, &says);
     // Its clients get the same message.
     let ctl = Retune::new(&dir, &["ctl", "--endpoints", &url(&front), "get", "/a"]).run();
     ctl.says("Loop Detected").says(&says);
@@ -83,40 +86,40 @@ fn a_proxy_that_is_led_to_itself_says_so_at_once_with_the_address_to_change() {
 }
 
 /// The response may arrive before the log line is written.
-fn said_once(front: &Front, what: &str) {
+fn assert_logged_once(front: &TestProxy, what: &str) {
     eventually("the loop is in the log", WAIT_TIMEOUT, || front.log().contains(what));
     assert_eq!(front.log().matches(what).count(), 1, "{}", front.log());
 }
 
 #[test]
-fn two_proxies_that_are_led_to_each_other_name_both_addresses() {
-    let (dir, mut one, mut two) = (Dir::new(), Front::prepare(), Front::prepare());
-    let to_two = Misled::start(&dir, "to-two", |_| url(&two));
-    let to_one = Misled::start(&dir, "to-one", |_| url(&one));
-    one.run(Whose::Ours, &to_two.cluster(), &["--proxy", "on"]);
-    two.run(Whose::Ours, &to_one.cluster(), &["--proxy", "on"]);
-    one.found();
-    two.found();
+fn two_proxies_configured_with_each_other_name_both_addresses() {
+    let (dir, mut one, mut two) = (Dir::new(), TestProxy::prepare(), TestProxy::prepare());
+    let to_two = MisconfiguredMember::start(&dir, "to-two", |_| url(&two));
+    let to_one = MisconfiguredMember::start(&dir, "to-one", |_| url(&one));
+    one.run(ProxyProgram::Ours, &to_two.cluster(), &["--proxy", "on"]);
+    two.run(ProxyProgram::Ours, &to_one.cluster(), &["--proxy", "on"]);
+    one.wait_for_members();
+    two.wait_for_members();
     let answer = ask(&one, "PUT", Some("value=1"));
     assert_eq!(answer.status, 508, "{}", answer.text());
     assert!(answer.text().contains(&format!("{} leads back", url(&two))), "{}", answer.text());
-    assert!(had(&one, "PUT") + had(&two, "PUT") <= 3, "once there and once back");
+    assert!(requests_received(&one, "PUT") + requests_received(&two, "PUT") <= 3, "once there and once back");
     let answer = ask(&two, "GET", None);
     assert_eq!(answer.status, 508, "{}", answer.text());
     assert!(answer.text().contains(&format!("{} leads back", url(&one))), "{}", answer.text());
     for (front, other) in [(&one, &two), (&two, &one)] {
-        said_once(front, &format!("{} leads back", url(other)));
+        assert_logged_once(front, &format!("{} leads back", url(other)));
     }
 }
 
 /// A member may advertise the proxy's address besides its own: then everything works, and the log reports the
 /// problem.
 #[test]
-fn where_another_endpoint_answers_a_loop_costs_nothing_but_a_line_in_the_log() {
-    let (dir, mut front) = (Dir::new(), Front::prepare());
-    let member = Misled::start(&dir, "member", |own| format!("{own},{}", url(&front)));
-    front.run(Whose::Ours, &member.cluster(), &["--proxy", "on", "--proxy-refresh-interval", "100"]);
-    front.found();
+fn with_another_working_endpoint_a_loop_causes_only_a_log_line() {
+    let (dir, mut front) = (Dir::new(), TestProxy::prepare());
+    let member = MisconfiguredMember::start(&dir, "member", |own| format!("{own},{}", url(&front)));
+    front.run(ProxyProgram::Ours, &member.cluster(), &["--proxy", "on", "--proxy-refresh-interval", "100"]);
+    front.wait_for_members();
     // The order of the endpoints is random, and changes with each refresh.
     let says = format!("{} leads back to a proxy", url(&front));
     let mut number = 0;
@@ -131,12 +134,12 @@ fn where_another_endpoint_answers_a_loop_costs_nothing_but_a_line_in_the_log() {
 
 /// The member is only down: its clients need not know about the loop.
 #[test]
-fn a_member_that_is_down_is_not_called_a_loop_because_another_url_is_one() {
-    let (dir, mut front, down) = (Dir::new(), Front::prepare(), Port::claim());
+fn a_stopped_member_is_not_reported_as_a_loop_because_of_another_url() {
+    let (dir, mut front, down) = (Dir::new(), TestProxy::prepare(), Port::claim());
     let down = format!("http://{}", down.address());
-    let member = Misled::start(&dir, "member", |_| format!("{down},{}", url(&front)));
-    front.run(Whose::Ours, &member.cluster(), &["--proxy", "on"]);
-    front.found();
+    let member = MisconfiguredMember::start(&dir, "member", |_| format!("{down},{}", url(&front)));
+    front.run(ProxyProgram::Ours, &member.cluster(), &["--proxy", "on"]);
+    front.wait_for_members();
     // At first both are tried, then both are suspended.
     let first = ask(&front, "GET", None);
     assert_eq!(

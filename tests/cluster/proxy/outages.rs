@@ -5,14 +5,14 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::front::{Front, Whose};
+use super::test_proxy::{ProxyProgram, TestProxy};
 use crate::store::requests::asked;
-use crate::store::wire::{Conversation, Request};
+use crate::store::wire::{Exchange, Request};
 use crate::support::http::request;
 use crate::support::port::Port;
 use crate::support::{EtcdCluster, WAIT_TIMEOUT, eventually};
 
-fn status(front: &Front) -> u16 {
+fn status(front: &TestProxy) -> u16 {
     request(&front.address(), "GET", "/v2/keys", None).map_or(0, |answer| answer.status)
 }
 
@@ -21,7 +21,8 @@ fn without_a_member_502_is_followed_by_503_until_members_return_as_with_etcds_ow
     let Some(mut cluster) = EtcdCluster::start() else { return };
     // Only failures matter in this test, so the list must not be refreshed meanwhile.
     let words = ["--proxy-failure-wait", "2500", "--proxy-refresh-interval", "60000"];
-    let fronts = [Whose::Ours, Whose::Etcds].map(|whose| Front::start(whose, &cluster.list(), &words));
+    let fronts = [ProxyProgram::Ours, ProxyProgram::Etcds]
+        .map(|whose| TestProxy::start(whose, &cluster.list(), &words));
     for number in 0..3 {
         cluster.kill(number);
     }
@@ -49,9 +50,9 @@ fn without_a_member_502_is_followed_by_503_until_members_return_as_with_etcds_ow
 }
 
 #[test]
-fn a_list_that_nobody_gives_is_empty_until_somebody_does() {
+fn an_unavailable_member_list_is_empty_until_a_member_provides_it() {
     let Some(mut cluster) = EtcdCluster::start() else { return };
-    let front = Front::start(Whose::Ours, &cluster.list(), &["--proxy-refresh-interval", "200"]);
+    let front = TestProxy::start(ProxyProgram::Ours, &cluster.list(), &["--proxy-refresh-interval", "200"]);
     for number in 0..3 {
         cluster.kill(number);
     }
@@ -65,11 +66,11 @@ fn a_list_that_nobody_gives_is_empty_until_somebody_does() {
 }
 
 #[test]
-fn the_list_follows_members_that_come_and_go_and_outlives_the_proxy() {
+fn the_list_follows_membership_changes_and_survives_the_proxy() {
     let Some(mut cluster) = EtcdCluster::start() else { return };
     let old_list = cluster.list();
-    let mut front = Front::start(Whose::Ours, &old_list, &["--proxy-refresh-interval", "200"]);
-    let known = |front: &Front| front.endpoints().into_iter().collect::<BTreeSet<_>>();
+    let mut front = TestProxy::start(ProxyProgram::Ours, &old_list, &["--proxy-refresh-interval", "200"]);
+    let known = |front: &TestProxy| front.endpoints().into_iter().collect::<BTreeSet<_>>();
     assert_eq!(known(&front), (0..3).map(|number| cluster.address(number)).collect());
     let added = cluster.add();
     let four = (0..4).map(|number| cluster.address(number)).collect();
@@ -81,40 +82,40 @@ fn the_list_follows_members_that_come_and_go_and_outlives_the_proxy() {
 
     // None of the URLs in its flags is a member's; the file has the right ones, also for etcd's own.
     let nowhere = format!("x=http://{}", Port::claim().address());
-    for whose in [Whose::Ours, Whose::Etcds, Whose::Ours] {
+    for whose in [ProxyProgram::Ours, ProxyProgram::Etcds, ProxyProgram::Ours] {
         front.kill();
         front.run(whose, &nowhere, &["--proxy", "on"]);
-        front.found();
+        front.wait_for_members();
         assert_eq!(known(&front), three);
     }
     assert!(front.log().contains("from cluster file"), "{}", front.log());
     front.kill();
-    front.run(Whose::Ours, &nowhere, &[]);
-    front.found();
+    front.run(ProxyProgram::Ours, &nowhere, &[]);
+    front.wait_for_members();
     assert!(front.log().contains("already initialized as proxy"), "{}", front.log());
 }
 
 #[test]
-fn a_folder_of_both_kinds_is_refused() {
-    let mut front = Front::prepare();
+fn a_folder_with_data_of_member_and_proxy_is_refused() {
+    let mut front = TestProxy::prepare();
     for part in ["proxy", "member"] {
         fs::create_dir_all(front.data_dir().join(part)).unwrap();
     }
-    front.run(Whose::Ours, "x=http://127.0.0.1:1", &["--proxy", "on"]);
+    front.run(ProxyProgram::Ours, "x=http://127.0.0.1:1", &["--proxy", "on"]);
     assert_eq!(front.process().wait(WAIT_TIMEOUT), Some(2));
     assert!(front.log().contains("Both member and proxy directories exist"), "{}", front.log());
 }
 
 #[test]
-fn each_request_gets_an_answer_and_each_read_succeeds_while_a_member_is_killed() {
+fn each_request_gets_a_response_and_each_read_succeeds_while_a_member_is_killed() {
     let Some(mut cluster) = EtcdCluster::start() else { return };
-    let front = Front::start(Whose::Ours, &cluster.list(), &["--proxy-refresh-interval", "1000"]);
+    let front = TestProxy::start(ProxyProgram::Ours, &cluster.list(), &["--proxy-refresh-interval", "1000"]);
     let address = front.address();
     let wanted = 3000;
     let (reads, writes) = (AtomicUsize::new(0), AtomicUsize::new(0));
     // Each over its own connection, so that none can be repeated unnoticed.
     let ask = |request: &Request| {
-        let mut talk = Conversation::start(&address, request).expect("a connection");
+        let mut talk = Exchange::start(&address, request).expect("a connection");
         let reply = talk.until(|reply| reply.complete).expect("an answer");
         assert!(reply.complete, "{request}: {reply}");
         reply

@@ -1,7 +1,7 @@
 //! A proxy's listener and its members' ports may have different schemes: how it connects to them depends on its TLS
 //! files, not on its own scheme.
 
-use super::front::{Front, Whose};
+use super::test_proxy::{ProxyProgram, TestProxy};
 use crate::support::http::request;
 use crate::support::port::Port;
 use crate::support::{Authority, Daemon, Dir, Retune, WAIT_TIMEOUT, eventually};
@@ -21,7 +21,7 @@ fn member<'d>(dir: &'d Dir, scheme: &str, words: &[&str]) -> (Daemon<'d>, String
 }
 
 #[test]
-fn a_plain_proxy_calls_members_that_want_certificates() {
+fn a_plain_proxy_connects_to_members_that_require_certificates() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let (ca, (cert, key)) = (authority.ca(), authority.sign("server"));
@@ -31,7 +31,7 @@ fn a_plain_proxy_calls_members_that_want_certificates() {
     let cluster = format!("default=https://{}", peer.address());
     // With files for both ports, and with those of the members' peer ports for both.
     for words in [[&own[..], &peers].concat(), peers.to_vec()] {
-        let front = Front::start(Whose::Ours, &cluster, &words);
+        let front = TestProxy::start(ProxyProgram::Ours, &cluster, &words);
         let answer = request(&front.address(), "GET", "/v2/keys/", None).unwrap();
         assert_eq!(answer.status, 200, "{}\n{}", answer.body, front.log());
         assert!(!front.log().contains("no effect"), "{}", front.log());
@@ -39,7 +39,7 @@ fn a_plain_proxy_calls_members_that_want_certificates() {
 }
 
 #[test]
-fn a_proxy_with_tls_calls_plain_members() {
+fn a_proxy_with_tls_connects_to_plain_members() {
     let dir = Dir::new();
     let Some(authority) = Authority::new(&dir, "ours") else { return };
     let (ca, (cert, key)) = (authority.ca(), authority.sign("server"));

@@ -2,26 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use super::front::{Front, Whose};
+use super::test_proxy::{ProxyProgram, TestProxy};
 use crate::store::requests::asked;
-use crate::store::wire::Conversation;
+use crate::store::wire::Exchange;
 use crate::support::http::request;
-use crate::support::{EtcdCluster, patient};
+use crate::support::{EtcdCluster, scaled};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-fn watch(front: &Front, parameters: &[&str]) -> Conversation {
+fn watch(front: &TestProxy, parameters: &[&str]) -> Exchange {
     let parameters: Vec<String> = parameters.iter().map(|one| (*one).to_owned()).collect();
-    let mut talk = Conversation::start(&front.address(), &asked("GET", "/v2/keys/w", &parameters)).unwrap();
+    let mut talk = Exchange::start(&front.address(), &asked("GET", "/v2/keys/w", &parameters)).unwrap();
     let head = talk.until(|_| true).expect("the head passes before there is an event");
     assert_eq!((head.status, head.complete), (200, false));
     talk
 }
 
 #[test]
-fn the_head_and_each_event_of_a_stream_pass_at_once() {
+fn the_head_and_each_event_of_a_stream_are_forwarded_at_once() {
     let Some(cluster) = EtcdCluster::start() else { return };
-    let front = Front::start(Whose::Ours, &cluster.list(), &[]);
+    let front = TestProxy::start(ProxyProgram::Ours, &cluster.list(), &[]);
     let mut talk = watch(&front, &["wait=true", "stream=true"]);
     for number in 0..10 {
         let value = format!("value=v{number}.");
@@ -32,14 +32,14 @@ fn the_head_and_each_event_of_a_stream_pass_at_once() {
         let seen = talk.until(|reply| String::from_utf8_lossy(&reply.body).contains(&text));
         assert!(seen.is_some_and(|reply| !reply.complete));
         let took = written.elapsed();
-        assert!(took < patient(Duration::from_millis(100)), "event {number} took {took:?}");
+        assert!(took < scaled(Duration::from_millis(100)), "event {number} took {took:?}");
     }
 }
 
 #[test]
-fn a_watch_whose_member_dies_ends_and_can_be_taken_up_again() {
+fn a_watch_whose_member_dies_ends_and_can_be_resumed() {
     let Some(mut cluster) = EtcdCluster::start() else { return };
-    let front = Front::start(Whose::Ours, &cluster.list(), &[]);
+    let front = TestProxy::start(ProxyProgram::Ours, &cluster.list(), &[]);
     let mut open = watch(&front, &["wait=true"]);
     let mut stream = watch(&front, &["wait=true", "stream=true"]);
     let asked_first = cluster.at(&front.endpoints()[0]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// The state of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doing {
+pub enum ContainerState {
     /// Created, and never started.
     Created,
     /// It runs.
@@ -65,7 +65,7 @@ pub struct Container {
     /// Its address in its network.
     pub ip: String,
     /// Its state.
-    pub doing: Doing,
+    pub doing: ContainerState,
     /// Its last exit code.
     pub exit_code: i64,
     /// When it was created, in nanoseconds since 1970.
@@ -103,7 +103,7 @@ impl Container {
             more_networks: BTreeMap::new(),
             bindings: BTreeMap::new(),
             ip: String::new(),
-            doing: Doing::Created,
+            doing: ContainerState::Created,
             exit_code: 0,
             created_at: 0,
             started_at: 0,
@@ -173,6 +173,6 @@ impl Container {
 
     /// Returns whether processes run in it.
     pub const fn up(&self) -> bool {
-        matches!(self.doing, Doing::Running | Doing::Paused)
+        matches!(self.doing, ContainerState::Running | ContainerState::Paused)
     }
 }

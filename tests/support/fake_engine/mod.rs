@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-pub use container::{Container, Doing, Health};
+pub use container::{Container, ContainerState, Health};
 pub use faults::{Failure, Faults, Since};
 use state::State;
 
@@ -64,7 +64,7 @@ pub enum Endpoint {
 
 /// What happens to containers when the engine restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lives {
+pub enum OnEngineStop {
     /// They keep running (live-restore), without any event.
     Stay,
     /// They end with it; those with a restart policy are started again.
@@ -73,7 +73,7 @@ pub enum Lives {
 
 /// The result of a command in a container.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct CommandResult {
     /// Its exit code.
     pub code: i64,
     /// Its output.
@@ -96,13 +96,13 @@ pub(super) struct Shared {
     // A change ends every connection and the old listeners.
     era: watch::Sender<u64>,
     // A change ends every event stream.
-    cuts: watch::Sender<Cut>,
+    cuts: watch::Sender<StreamCut>,
     faults: watch::Sender<Faults>,
 }
 
 /// How event streams were ended last, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Cut {
+struct StreamCut {
     times: u64,
     in_a_line: bool,
 }
@@ -142,7 +142,7 @@ impl FakeEngine {
                 dialect,
                 state: Mutex::new(State::new(dialect, seed)),
                 era: watch::Sender::new(0),
-                cuts: watch::Sender::new(Cut::default()),
+                cuts: watch::Sender::new(StreamCut::default()),
                 faults: watch::Sender::new(Faults::default()),
             }),
             socket: folder.path().join("engine.sock"),
@@ -196,11 +196,11 @@ impl FakeEngine {
     }
 
     /// Ends and serves again, without its past events.
-    pub fn restart(&self, lives: Lives) {
+    pub fn restart(&self, on_stop: OnEngineStop) {
         self.down();
-        self.shared.state().forget(lives);
+        self.shared.state().forget(on_stop);
         self.up();
-        self.shared.state().start_always(lives);
+        self.shared.state().start_always(on_stop);
     }
 
     /// Changes the faults.
@@ -209,13 +209,13 @@ impl FakeEngine {
     }
 
     /// Ends all faults; responses that were held back are sent.
-    pub fn mend(&self) {
+    pub fn clear_faults(&self) {
         self.fault(|faults| *faults = Faults::default());
     }
 
     /// Ends every event stream, in order or in the middle of a line.
     pub fn cut_streams(&self, in_a_line: bool) {
-        self.shared.cuts.send_modify(|cut| *cut = Cut { times: cut.times + 1, in_a_line });
+        self.shared.cuts.send_modify(|cut| *cut = StreamCut { times: cut.times + 1, in_a_line });
     }
 
     /// Sets its clock forward or back from now on; events have its time.
@@ -225,7 +225,7 @@ impl FakeEngine {
     }
 
     /// Sets the result of commands in containers from now on.
-    pub fn commands(&self, told: Told) {
+    pub fn commands(&self, told: CommandResult) {
         self.shared.state().told = told;
     }
 
@@ -252,14 +252,14 @@ impl FakeEngine {
     }
 
     /// Returns invalid requests: URLs without a version, or unknown ones.
-    pub fn wrongly_asked(&self) -> Vec<String> {
+    pub fn invalid_requests(&self) -> Vec<String> {
         self.shared.state().wrongly_asked.clone()
     }
 
     /// Returns whether no container changes its state on its own any more.
     pub fn settled(&self) -> bool {
         let state = self.shared.state();
-        state.containers.values().all(|one| !one.stopping && one.doing != Doing::Restarting)
+        state.containers.values().all(|one| !one.stopping && one.doing != ContainerState::Restarting)
     }
 
     fn after(&self, wait: Duration, what: impl FnOnce(&mut State) + Send + 'static) {

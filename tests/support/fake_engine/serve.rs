@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::container::Doing;
+use super::container::ContainerState;
 use super::faults::Failure;
 use super::state::Exec;
 use super::wire::{Answer, Connection, Request, read};
@@ -98,7 +98,7 @@ fn failure(shared: &Shared, endpoint: Endpoint) -> Option<Failure> {
     let mut state = shared.state();
     *state.asked.entry(endpoint).or_default() += 1;
     let hit = |(of, _, share): &(Option<Endpoint>, Failure, u64)| {
-        of.is_none_or(|of| of == endpoint) && state.dice.below(100) < *share
+        of.is_none_or(|of| of == endpoint) && state.rng.below(100) < *share
     };
     let at = faults.requests.iter().position(hit)?;
     Some(faults.requests[at].1)
@@ -208,10 +208,10 @@ fn ping(dialect: Dialect) -> Answer {
 fn list(shared: &Shared, request: &Request) -> Value {
     let state = shared.state();
     let all = request.query.get("all").is_some_and(|all| !["", "0", "false"].contains(&all.as_str()));
-    let shown = |doing: Doing| match doing {
-        Doing::Running => true,
-        Doing::Paused | Doing::Restarting => shared.dialect == Dialect::Docker,
-        Doing::Created | Doing::Exited => false,
+    let shown = |doing: ContainerState| match doing {
+        ContainerState::Running => true,
+        ContainerState::Paused | ContainerState::Restarting => shared.dialect == Dialect::Docker,
+        ContainerState::Created | ContainerState::Exited => false,
     };
     let now = state.now();
     let lines = state.containers.values().filter(|one| all || shown(one.doing));
@@ -223,7 +223,7 @@ async fn exec(shared: &Shared, what: &str, id: &str, body: &[u8]) -> Answer {
         "make" => {
             let mut state = shared.state();
             let Some(found) = state.find(id) else { return no_such(id) };
-            if found.doing != Doing::Running {
+            if found.doing != ContainerState::Running {
                 return Answer::message(409, &format!("container {id} is not running"));
             }
             let Ok(asked) = serde_json::from_slice::<Value>(body) else {

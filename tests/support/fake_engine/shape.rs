@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
-use super::container::{Container, Doing, Health};
-use super::state::Happened;
+use super::container::{Container, ContainerState, Health};
+use super::state::PastEvent;
 
 /// Returns `2026-01-02T03:04:05.678901234Z`; the year 1 for never.
 fn date(nanoseconds: i64) -> String {
@@ -18,13 +18,13 @@ fn date(nanoseconds: i64) -> String {
 
 fn doing(container: &Container, dialect: Dialect) -> &'static str {
     match container.doing {
-        Doing::Created => "created",
-        Doing::Running => "running",
-        Doing::Paused => "paused",
+        ContainerState::Created => "created",
+        ContainerState::Running => "running",
+        ContainerState::Paused => "paused",
         // Podman has no such state.
-        Doing::Restarting if dialect == Dialect::Podman => "exited",
-        Doing::Restarting => "restarting",
-        Doing::Exited => "exited",
+        ContainerState::Restarting if dialect == Dialect::Podman => "exited",
+        ContainerState::Restarting => "restarting",
+        ContainerState::Exited => "exited",
     }
 }
 
@@ -67,9 +67,9 @@ fn networks(container: &Container) -> Value {
 pub(super) fn inspect(container: &Container, dialect: Dialect) -> Value {
     let mut state = json!({
         "Status": doing(container, dialect),
-        "Running": container.up() || (container.doing == Doing::Restarting && dialect == Dialect::Docker),
-        "Paused": container.doing == Doing::Paused,
-        "Restarting": container.doing == Doing::Restarting && dialect == Dialect::Docker,
+        "Running": container.up() || (container.doing == ContainerState::Restarting && dialect == Dialect::Docker),
+        "Paused": container.doing == ContainerState::Paused,
+        "Restarting": container.doing == ContainerState::Restarting && dialect == Dialect::Docker,
         "OOMKilled": false,
         "Dead": false,
         "Pid": i32::from(container.up()) * 4711,
@@ -138,13 +138,13 @@ fn status(container: &Container, now: i64, dialect: Dialect) -> String {
         Some(Health::Unhealthy) => " (unhealthy)",
     };
     match container.doing {
-        Doing::Created => "Created".to_owned(),
-        Doing::Running => format!("Up {}{health}", seconds(container.started_at)),
-        Doing::Paused => format!("Up {} (Paused)", seconds(container.started_at)),
-        Doing::Restarting if dialect == Dialect::Docker => {
+        ContainerState::Created => "Created".to_owned(),
+        ContainerState::Running => format!("Up {}{health}", seconds(container.started_at)),
+        ContainerState::Paused => format!("Up {} (Paused)", seconds(container.started_at)),
+        ContainerState::Restarting if dialect == Dialect::Docker => {
             format!("Restarting ({}) {} ago", container.exit_code, seconds(container.finished_at))
         }
-        Doing::Exited | Doing::Restarting => {
+        ContainerState::Exited | ContainerState::Restarting => {
             format!("Exited ({}) {} ago", container.exit_code, seconds(container.finished_at))
         }
     }
@@ -186,7 +186,7 @@ pub(super) fn line(container: &Container, now: i64, dialect: Dialect) -> Value {
 }
 
 /// Returns an event, without the fields that API 1.52 dropped.
-pub(super) fn event(event: &Happened) -> Value {
+pub(super) fn event(event: &PastEvent) -> Value {
     let mut value = json!({
         "Type": event.of,
         "Action": event.action,

@@ -5,18 +5,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::broadcast;
 
-use super::super::dice::Dice;
-use super::container::{Container, Doing, Health};
-use super::{Dialect, Endpoint, Lives, Told};
+use super::super::rng::TestRng;
+use super::container::{Container, ContainerState, Health};
+use super::{CommandResult, Dialect, Endpoint, OnEngineStop};
 
 /// The number of past events kept, as in Docker.
-const REMEMBERED: usize = 256;
+const MAX_PAST_EVENTS: usize = 256;
 /// The number of events that wait for a subscriber before it misses some, as in Docker.
-const WAITING: usize = 1024;
+const MAX_PENDING_EVENTS: usize = 1024;
 
 /// One event.
 #[derive(Clone, Debug)]
-pub(super) struct Happened {
+pub(super) struct PastEvent {
     /// `container`, `image`, `network` or `daemon`.
     pub(super) of: &'static str,
     pub(super) action: String,
@@ -40,16 +40,16 @@ pub(super) struct Exec {
 pub(super) struct State {
     dialect: Dialect,
     pub(super) containers: BTreeMap<String, Container>,
-    pub(super) log: VecDeque<Happened>,
-    pub(super) live: broadcast::Sender<Happened>,
+    pub(super) log: VecDeque<PastEvent>,
+    pub(super) live: broadcast::Sender<PastEvent>,
     pub(super) serving: bool,
     /// From its clock to the host's, in nanoseconds.
     pub(super) offset: i64,
     last_time: i64,
-    pub(super) dice: Dice,
+    pub(super) rng: TestRng,
     pub(super) asked: BTreeMap<Endpoint, u64>,
     pub(super) wrongly_asked: Vec<String>,
-    pub(super) told: Told,
+    pub(super) told: CommandResult,
     pub(super) execs: BTreeMap<String, Exec>,
     /// The engine's labels.
     pub(super) labels: Vec<String>,
@@ -63,14 +63,14 @@ impl State {
             dialect,
             containers: BTreeMap::new(),
             log: VecDeque::new(),
-            live: broadcast::Sender::new(WAITING),
+            live: broadcast::Sender::new(MAX_PENDING_EVENTS),
             serving: false,
             offset: 0,
             last_time: 0,
-            dice: Dice::seeded(seed),
+            rng: TestRng::seeded(seed),
             asked: BTreeMap::new(),
             wrongly_asked: Vec::new(),
-            told: Told::default(),
+            told: CommandResult::default(),
             execs: BTreeMap::new(),
             labels: ["zone=a", "storage=ssd"].map(str::to_owned).to_vec(),
             next_port: 32_768,
@@ -86,7 +86,7 @@ impl State {
 
     /// Returns 64 new digits.
     pub(super) fn new_id(&mut self) -> String {
-        (0..4).map(|_| format!("{:016x}", self.dice.next())).collect()
+        (0..4).map(|_| format!("{:016x}", self.rng.next())).collect()
     }
 
     /// Finds a container by id, name, or an unambiguous beginning of its id.
@@ -119,7 +119,7 @@ impl State {
         attributes.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let at = self.time();
         let (action, id) = (action.to_owned(), id.to_owned());
-        self.happened(Happened { of: "container", action, id, attributes, at, health: None });
+        self.record_event(PastEvent { of: "container", action, id, attributes, at, health: None });
     }
 
     // No two events have the same nanosecond, while the clock goes forward.
@@ -133,12 +133,12 @@ impl State {
         self.last_time
     }
 
-    fn happened(&mut self, event: Happened) {
+    fn record_event(&mut self, event: PastEvent) {
         // Events while the engine is down reach nobody.
         if !self.serving {
             return;
         }
-        if self.log.len() == REMEMBERED {
+        if self.log.len() == MAX_PAST_EVENTS {
             self.log.pop_front();
         }
         self.log.push_back(event.clone());
@@ -167,7 +167,7 @@ impl State {
         let container = self.containers.get_mut(&id).expect("just found");
         container.bindings = bindings;
         container.ip = if host { String::new() } else { address };
-        container.doing = Doing::Running;
+        container.doing = ContainerState::Running;
         container.started_at = now;
         container.stopping = false;
         container.life += 1;
@@ -206,19 +206,19 @@ impl State {
         }
     }
 
-    fn lives(&self, id: &str, life: u64) -> bool {
+    fn is_same_run(&self, id: &str, life: u64) -> bool {
         self.containers.get(id).is_some_and(|one| one.up() && one.life == life)
     }
 
     pub(super) fn stopped(&mut self, id: &str, life: u64) {
-        if self.lives(id, life) {
+        if self.is_same_run(id, life) {
             self.die(id, 0);
             self.emit(id, "stop", &[]);
         }
     }
 
     pub(super) fn restarted(&mut self, id: &str, life: u64) {
-        if self.lives(id, life) {
+        if self.is_same_run(id, life) {
             self.stopped(id, life);
             self.begin(id);
             self.emit(id, "restart", &[]);
@@ -235,10 +235,10 @@ impl State {
     }
 
     pub(super) fn die(&mut self, word: &str, code: i64) {
-        self.end(word, code, Doing::Exited);
+        self.end(word, code, ContainerState::Exited);
     }
 
-    fn end(&mut self, word: &str, code: i64, then: Doing) -> Option<(String, u64)> {
+    fn end(&mut self, word: &str, code: i64, then: ContainerState) -> Option<(String, u64)> {
         let now = self.now();
         let container = self.change(word).filter(|one| one.up())?;
         container.doing = then;
@@ -257,19 +257,22 @@ impl State {
     }
 
     pub(super) fn crash(&mut self, word: &str, code: i64) -> Option<(String, u64)> {
-        self.end(word, code, Doing::Restarting)
+        self.end(word, code, ContainerState::Restarting)
     }
 
     pub(super) fn back(&mut self, id: &str, life: u64) {
-        let waits = |one: &&Container| one.doing == Doing::Restarting && one.life == life;
+        let waits = |one: &&Container| one.doing == ContainerState::Restarting && one.life == life;
         if self.containers.get(id).filter(waits).is_some() {
             self.begin(id);
         }
     }
 
     pub(super) fn pause(&mut self, word: &str, paused: bool) {
-        let (from, to) =
-            if paused { (Doing::Running, Doing::Paused) } else { (Doing::Paused, Doing::Running) };
+        let (from, to) = if paused {
+            (ContainerState::Running, ContainerState::Paused)
+        } else {
+            (ContainerState::Paused, ContainerState::Running)
+        };
         let Some(container) = self.change(word).filter(|one| one.doing == from && !one.stopping) else {
             return;
         };
@@ -279,7 +282,7 @@ impl State {
     }
 
     pub(super) fn probe(&mut self, word: &str, health: Health) {
-        let up = |one: &&mut Container| one.doing == Doing::Running && one.health.is_some();
+        let up = |one: &&mut Container| one.doing == ContainerState::Running && one.health.is_some();
         let Some(container) = self.change(word).filter(up) else { return };
         let changed = container.health.replace(health) != Some(health);
         let id = container.id.clone();
@@ -297,7 +300,14 @@ impl State {
                 self.emit(&id, "exec_died", &[]);
                 let at = self.time();
                 let (action, attributes) = ("health_status".to_owned(), BTreeMap::new());
-                self.happened(Happened { of: "container", action, id, attributes, at, health: Some(health) });
+                self.record_event(PastEvent {
+                    of: "container",
+                    action,
+                    id,
+                    attributes,
+                    at,
+                    health: Some(health),
+                });
             }
         }
     }
@@ -352,7 +362,7 @@ impl State {
             }
         };
         let action = action.to_owned();
-        self.happened(Happened { of: "network", action, id, attributes, at, health: None });
+        self.record_event(PastEvent { of: "network", action, id, attributes, at, health: None });
     }
 
     /// Rereads its configuration, with these labels.
@@ -360,7 +370,7 @@ impl State {
         self.labels = labels.iter().map(|label| (*label).to_owned()).collect();
         let (at, id) = (self.time(), "fake-host".to_owned());
         let (action, attributes) = ("reload".to_owned(), BTreeMap::new());
-        self.happened(Happened { of: "daemon", action, id, attributes, at, health: None });
+        self.record_event(PastEvent { of: "daemon", action, id, attributes, at, health: None });
     }
 
     pub(super) fn remove(&mut self, word: &str) {
@@ -377,28 +387,28 @@ impl State {
         for _ in 0..times {
             let (at, attributes) = (self.time(), BTreeMap::from([("name".to_owned(), image.to_owned())]));
             let (action, id) = ("pull".to_owned(), image.to_owned());
-            self.happened(Happened { of: "image", action, id, attributes, at, health: None });
+            self.record_event(PastEvent { of: "image", action, id, attributes, at, health: None });
         }
     }
 
     /// What a restart of the engine does before it serves again.
-    pub(super) fn forget(&mut self, lives: Lives) {
+    pub(super) fn forget(&mut self, on_stop: OnEngineStop) {
         self.log.clear();
         self.execs.clear();
-        if lives == Lives::End {
+        if on_stop == OnEngineStop::End {
             let ids: Vec<String> = self.containers.keys().cloned().collect();
             for id in ids {
-                self.end(&id, 137, Doing::Exited);
+                self.end(&id, 137, ContainerState::Exited);
                 let container = self.containers.get_mut(&id).expect("a container of the list");
-                if container.doing == Doing::Restarting {
-                    container.doing = Doing::Exited;
+                if container.doing == ContainerState::Restarting {
+                    container.doing = ContainerState::Exited;
                 }
             }
         }
     }
 
-    pub(super) fn start_always(&mut self, lives: Lives) {
-        if lives == Lives::End {
+    pub(super) fn start_always(&mut self, on_stop: OnEngineStop) {
+        if on_stop == OnEngineStop::End {
             let always = self.containers.values().filter(|one| one.always && !one.up());
             let ids: Vec<String> = always.map(|one| one.id.clone()).collect();
             ids.iter().for_each(|id| self.begin(id));

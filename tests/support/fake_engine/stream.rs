@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::faults::{Faults, Since};
 use super::shape;
-use super::state::Happened;
+use super::state::PastEvent;
 use super::wire::{Answer, Connection, Request, begin_pieces, end_pieces, piece};
 use super::{Dialect, Shared};
 
@@ -35,7 +35,7 @@ impl Filter {
         asked.is_empty().then_some(filter)
     }
 
-    fn shows(&self, event: &Happened) -> bool {
+    fn matches_event(&self, event: &PastEvent) -> bool {
         // As in the daemon: that word makes all of them prefixes.
         let prefixes = self.actions.contains("health_status");
         let named =
@@ -46,7 +46,7 @@ impl Filter {
 }
 
 /// Parses `1700000000.123456789` to nanoseconds.
-fn moment(text: &str) -> Option<i64> {
+fn parse_timestamp(text: &str) -> Option<i64> {
     let (seconds, rest) = text.split_once('.').unwrap_or((text, "0"));
     let rest: i64 = format!("{rest:0<9}").get(..9)?.parse().ok()?;
     Some(seconds.parse::<i64>().ok()?.saturating_mul(1_000_000_000).saturating_add(rest))
@@ -54,21 +54,21 @@ fn moment(text: &str) -> Option<i64> {
 
 /// Events on their way to a subscriber, ordered by arrival time, then by sending.
 #[derive(Default)]
-struct Way {
-    due: BTreeMap<(Instant, u64), Happened>,
+struct DelayedEvents {
+    due: BTreeMap<(Instant, u64), PastEvent>,
     sent: u64,
 }
 
-impl Way {
-    fn send(&mut self, shared: &Shared, event: &Happened) {
+impl DelayedEvents {
+    fn send(&mut self, shared: &Shared, event: &PastEvent) {
         let faults = shared.faults();
-        let dice = &mut shared.state().dice;
-        if faults.silent || dice.below(100) < faults.lost {
+        let rng = &mut shared.state().rng;
+        if faults.silent || rng.below(100) < faults.lost {
             return;
         }
-        let times = if dice.below(100) < faults.doubled { 2 } else { 1 };
+        let times = if rng.below(100) < faults.doubled { 2 } else { 1 };
         for _ in 0..times {
-            let jitter = faults.jitter.mul_f64(dice.below(1000) as f64 / 1000.0);
+            let jitter = faults.jitter.mul_f64(rng.below(1000) as f64 / 1000.0);
             self.sent += 1;
             self.due.insert((Instant::now() + faults.late + jitter, self.sent), event.clone());
         }
@@ -93,25 +93,25 @@ pub(super) async fn events(
             None => return Answer::message(400, "invalid filter").write(connection, false, false).await,
         },
     };
-    let (since, until) = (moment(text("since")), moment(text("until")));
+    let (since, until) = (parse_timestamp(text("since")), parse_timestamp(text("until")));
     if since.zip(until).is_some_and(|(since, until)| since > until) {
         return Answer::message(400, "`since` is after `until`").write(connection, false, false).await;
     }
     let mut cuts = shared.cuts.subscribe();
     let (mut way, mut live, ends) = {
         let state = shared.state();
-        let after = |event: &&Happened| match shared.faults.borrow().since {
+        let after = |event: &&PastEvent| match shared.faults.borrow().since {
             Since::Everything => true,
             Since::Nothing => false,
             Since::Honest if shared.dialect == Dialect::Podman => since.is_some_and(|since| event.at > since),
             Since::Honest => since.is_some_and(|since| event.at >= since),
         };
-        let early = |event: &&Happened| until.is_none_or(|until| event.at <= until);
-        let replayed: Vec<_> =
-            state.log.iter().filter(after).filter(early).filter(|one| filter.shows(one)).cloned().collect();
+        let wanted =
+            |event: &&PastEvent| until.is_none_or(|until| event.at <= until) && filter.matches_event(event);
+        let replayed: Vec<_> = state.log.iter().filter(after).filter(wanted).cloned().collect();
         let left = until.map(|until| u64::try_from(until.saturating_sub(state.now())).unwrap_or(0));
         let ends = left.map(|left| Instant::now() + std::time::Duration::from_nanos(left));
-        let mut way = Way::default();
+        let mut way = DelayedEvents::default();
         for (at, event) in (0_u64..).zip(replayed) {
             way.due.insert((Instant::now(), at), event);
         }
@@ -147,7 +147,7 @@ pub(super) async fn events(
             }
             () = sleep_until(ends.unwrap_or_else(Instant::now)), if ends.is_some() && due.is_none() => break,
             event = live.recv() => match event {
-                Ok(event) if filter.shows(&event) => way.send(shared, &event),
+                Ok(event) if filter.matches_event(&event) => way.send(shared, &event),
                 // Too slow: events that did not fit are silently lost, as in Docker.
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => break,

@@ -15,13 +15,14 @@ fn alone() -> (Side, PeerDirectory) {
 }
 
 fn refused(side: &Side, handshake: &Handshake) -> (u16, String) {
-    let checked = side.hub.directory().check(handshake).and_then(|()| handshake.form().map(drop));
+    let checked =
+        side.hub.directory().check(handshake).and_then(|()| handshake.negotiated_version().map(drop));
     let refusal = checked.and_then(|()| side.hub.open_session(handshake).map(drop)).unwrap_err();
     (refusal.status.as_u16(), refusal.reason)
 }
 
 #[tokio::test]
-async fn each_wrong_greeting_has_its_status_and_says_what_to_do() {
+async fn each_invalid_handshake_has_its_status_and_remedy() {
     let (one, directory) = alone();
     let mut owner = one.hub.directory().as_ref().clone();
     owner.removed.insert(9);
@@ -82,7 +83,7 @@ async fn a_second_process_of_a_member_waits_until_the_first_is_gone() {
     let second = start(PeerDirectory { process: 6, ..directory }, bind("http://127.0.0.1:0"));
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(second.take().is_empty());
-    assert!(first.post.metrics()[0].connected, "the stranger took the first one's stream");
+    assert!(first.peer_sender.metrics()[0].connected, "the stranger took the first one's stream");
     first.kill().await;
     second.until("it may speak", |inbound| matches!(inbound, Inbound::Connected(1))).await;
     eventually("the other side heard it", || one.hub.peer_queue(2).is_some()).await;

@@ -1,10 +1,10 @@
 //! The whole room: members on loopback that connect, fail, and come back. Their drivers are lists of what arrived;
 //! a member is killed by dropping its tasks, as the kernel would drop its sockets.
 
-mod cable;
-mod forms;
+mod encoding;
 mod handshakes;
 mod port;
+mod relay;
 mod snapshots;
 mod streams;
 
@@ -26,7 +26,7 @@ const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A member of a test's group.
 struct Side {
-    post: PeerSender,
+    peer_sender: PeerSender,
     hub: Arc<PeerHub>,
     url: String,
     stop: Stop,
@@ -127,11 +127,11 @@ fn start(directory: PeerDirectory, server: PeerServer) -> Side {
         }
     };
     let (own, members) = (directory.own, directory.members.clone());
-    let (post, peers) = Peers::new(PeersInit {
+    let (peer_sender, peers) = Peers::new(PeersInit {
         directory,
         election: ELECTION_TIMEOUT,
         snapshots: folder.path().to_owned(),
-        tls: crate::tls::Connector::open(&crate::tls::Files::default()).unwrap(),
+        tls: crate::tls::Connector::open(&crate::tls::TlsFiles::default()).unwrap(),
         deliver: Arc::new(deliver),
         now: Arc::new(|| 77),
         pins: Pins::default(),
@@ -142,7 +142,7 @@ fn start(directory: PeerDirectory, server: PeerServer) -> Side {
     let hub = Arc::clone(&peers.hub);
     let mut running = JoinSet::new();
     running.spawn(peers.run(server, stop.clone()));
-    Side { post, hub, url, stop, running, seen, full, folder }
+    Side { peer_sender, hub, url, stop, running, seen, full, folder }
 }
 
 /// Starts two members that know each other and are connected.

@@ -9,10 +9,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::directory::Handshake;
-use super::super::survey::{read, survey};
+use super::super::remote_cluster::{fetch_cluster, read};
 use super::super::{Inbound, frame, server};
 use super::{CLUSTER_ID, Side, append, bind, directory, pair, start};
-use crate::tls::{Connector, Files};
+use crate::tls::{Connector, TlsFiles};
 
 async fn open(side: &Side) -> TcpStream {
     TcpStream::connect(side.url.strip_prefix("http://").unwrap()).await.unwrap()
@@ -53,17 +53,17 @@ async fn members_and_version_are_listed_as_etcd_lists_them() {
     assert!(get(&one, "/retune/peers/stream").await.starts_with("HTTP/1.1 400"));
     assert!(get(&one, "/retune/peers/snapshot/0000000000000001").await.starts_with("HTTP/1.1 400"));
     let urls = ["http://127.0.0.1:1".to_owned(), one.url.clone()];
-    let tls = Connector::open(&Files::default()).unwrap();
-    let found = survey(&urls, &tls, Duration::from_secs(5)).await.unwrap();
+    let tls = Connector::open(&TlsFiles::default()).unwrap();
+    let found = fetch_cluster(&urls, &tls, Duration::from_secs(5)).await.unwrap();
     assert_eq!((found.cluster_id, found.from.as_str()), (CLUSTER_ID, one.url.as_str()));
     assert_eq!(found.members.len(), 2);
-    let why = survey(&urls[..1], &tls, Duration::from_secs(5)).await.unwrap_err();
+    let why = fetch_cluster(&urls[..1], &tls, Duration::from_secs(5)).await.unwrap_err();
     assert!(why.starts_with("http://127.0.0.1:1: "), "{why}");
-    assert_eq!(survey(&[], &tls, Duration::from_secs(5)).await, Err(String::new()));
+    assert_eq!(fetch_cluster(&[], &tls, Duration::from_secs(5)).await, Err(String::new()));
 }
 
 #[test]
-fn a_list_of_etcd_is_understood_and_odd_ones_are_refused() {
+fn a_list_from_etcd_is_parsed_and_odd_ones_are_refused() {
     // etcd 3.4's response, with a member that has not started yet.
     let etcd = br#"[{"id":14276844421127926528,"peerURLs":["http://127.0.0.1:2"],"name":""},{"id":443629905751424238,"peerURLs":["http://127.0.0.1:32380"],"name":"default","clientURLs":["http://127.0.0.1:32379"]}]
 "#;
@@ -99,7 +99,7 @@ async fn garbage_on_the_port_does_no_harm() {
     for bytes in all {
         say(&one, &bytes).await;
     }
-    two.post.send(vec![append(2, 1, 4, 1)]);
+    two.peer_sender.send(vec![append(2, 1, 4, 1)]);
     one.until("it still listens", |inbound| matches!(inbound, Inbound::Messages { .. })).await;
     assert_eq!(one.take().len(), 1, "garbage made news");
 }
@@ -125,7 +125,7 @@ async fn handshaken(side: &Side) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_byte_that_was_changed_on_the_way_closes_the_stream() {
+async fn a_corrupted_byte_closes_the_stream() {
     let server = bind("http://127.0.0.1:0");
     let url = server.urls()[0].clone();
     let one = start(directory(1, &[(1, &url), (2, "http://127.0.0.1:1")]), server);
@@ -162,7 +162,7 @@ fn strange(_: &Side) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn more_connections_than_there_may_be_are_closed_at_once() {
+async fn connections_beyond_the_limit_are_closed_at_once() {
     let server = bind("http://127.0.0.1:0");
     let one = start(directory(1, &[]), server);
     let mut idle = Vec::new();

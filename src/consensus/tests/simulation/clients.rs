@@ -4,7 +4,7 @@ use rand::RngExt as _;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::super::super::entry::Order;
+use super::super::super::entry::RaftCommand;
 use super::super::super::outcome::ProposeError;
 use super::super::super::pending::ProposeResult;
 use super::super::super::request::{DriverRequest, Proposal};
@@ -18,7 +18,7 @@ use crate::keyspace::{Code, Command, Operation};
 /// Keys that are written and read.
 const KEY_COUNT: usize = 3;
 /// A key that expires at once.
-const FLEETING: &str = "/fleeting";
+const EXPIRING_KEY: &str = "/fleeting";
 /// Milliseconds after which a client gives up; a member does so earlier.
 const REQUEST_TIMEOUT_MS: u64 = 9_000;
 
@@ -26,12 +26,12 @@ const REQUEST_TIMEOUT_MS: u64 = 9_000;
 #[derive(Default)]
 pub(super) struct Client {
     member: u64,
-    asked: Option<Asked>,
+    asked: Option<PendingRequest>,
     next: u64,
 }
 
 /// The pending request.
-struct Asked {
+struct PendingRequest {
     what: ClientOp,
     since: u64,
     member: u64,
@@ -71,7 +71,7 @@ impl Client {
 
 impl World {
     /// Each client takes its result, or sends a new request.
-    pub(super) fn clients_turn(&mut self, asking: bool) -> Check {
+    pub(super) fn step_clients(&mut self, asking: bool) -> Check {
         for at in 0..self.clients.len() {
             let mut client = std::mem::take(&mut self.clients[at]);
             let turned = if client.asked.is_some() {
@@ -125,7 +125,7 @@ impl World {
                 (ClientOp::Place(text), None, Some(Operation::Create { key, dir, value, expires, in_order }))
             }
             14 => {
-                let (key, dir, expires, refresh) = (FLEETING.as_bytes().into(), false, Some(1), false);
+                let (key, dir, expires, refresh) = (EXPIRING_KEY.as_bytes().into(), false, Some(1), false);
                 (ClientOp::Else, None, Some(Operation::Set { key, dir, value, expires, refresh }))
             }
             _ => (ClientOp::Key { key: key_number, number }, Some(Act::Read), None),
@@ -137,17 +137,18 @@ impl World {
         let answer = match operation {
             Some(operation) => {
                 let (reply, answer) = oneshot::channel();
-                let order = Order::Key(Command { at: i64::try_from(self.now).unwrap_or(0), operation });
-                self.give(member, DriverRequest::Propose(Proposal { order, reply, bytes: 0 }))?;
+                let command =
+                    RaftCommand::Key(Command { at: i64::try_from(self.now).unwrap_or(0), operation });
+                self.send_request(member, DriverRequest::Propose(Proposal { command, reply, bytes: 0 }))?;
                 Answer::Outcome(answer)
             }
             None => {
                 let (reply, answer) = oneshot::channel();
-                self.give(member, DriverRequest::Read(reply))?;
+                self.send_request(member, DriverRequest::Read(reply))?;
                 Answer::Read(answer)
             }
         };
-        client.asked = Some(Asked { what, since: self.now, member, answer });
+        client.asked = Some(PendingRequest { what, since: self.now, member, answer });
         Ok(())
     }
 
@@ -155,7 +156,7 @@ impl World {
         let Some(mut asked) = client.asked.take() else { return Ok(()) };
         let answered = match &mut asked.answer {
             Answer::Outcome(answer) => match answer.try_recv() {
-                Ok(outcome) => Some(self.told(&asked.what, outcome)),
+                Ok(outcome) => Some(self.handle_result(&asked.what, outcome)),
                 Err(TryRecvError::Empty) => None,
                 Err(TryRecvError::Closed) => Some(Ok(())),
             },
@@ -176,7 +177,7 @@ impl World {
     }
 
     /// Handles the result of a proposal.
-    fn told(&mut self, what: &ClientOp, outcome: ProposeResult) -> Check {
+    fn handle_result(&mut self, what: &ClientOp, outcome: ProposeResult) -> Check {
         let moment = self.moment();
         let result = match outcome {
             Ok((Applied::Key(result), _)) => result,
@@ -199,14 +200,14 @@ impl World {
                     let text = String::from_utf8_lossy(value);
                     self.last_values[*key] = text.parse().unwrap_or(0);
                 }
-                self.linear.told(*number, Reply::Done, moment);
+                self.linear.record_reply(*number, Reply::Done, moment);
             }
             (ClientOp::Key { number, .. }, Err(error)) => {
                 let refused = matches!(error.code, Code::KeyNotFound | Code::CompareFailed);
                 if !refused {
                     return Err(format!("linear: a change of a key was refused: {error}"));
                 }
-                self.linear.told(*number, Reply::Refused, moment);
+                self.linear.record_reply(*number, Reply::Refused, moment);
             }
             (ClientOp::Place(text), Ok(_)) => self.once.answered(text),
             (ClientOp::Place(_), Err(error)) => return Err(format!("once: no place in the queue: {error}")),
@@ -217,7 +218,7 @@ impl World {
     }
 
     /// Serves a read from the member's own state.
-    fn read(&mut self, asked: &Asked) -> Check {
+    fn read(&mut self, asked: &PendingRequest) -> Check {
         let ClientOp::Key { key: number_of_key, number } = asked.what else { return Ok(()) };
         let Some(life) = self.members.get(&asked.member).and_then(|member| member.life.as_ref()) else {
             return Ok(());
@@ -228,7 +229,7 @@ impl World {
         drop(state);
         let moment = self.moment();
         self.note(|| format!("client reads {value:?} from {:x} for {number}", asked.member));
-        self.linear.told(number, Reply::There(value), moment);
+        self.linear.record_reply(number, Reply::There(value), moment);
         self.answers += 1;
         Ok(())
     }

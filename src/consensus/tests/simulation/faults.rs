@@ -6,11 +6,11 @@ use raft::prelude::MessageType;
 use rand::RngExt as _;
 use tokio::sync::oneshot;
 
-use super::super::super::entry::Order;
-use super::super::super::peers::{Inbound, Survey};
+use super::super::super::entry::RaftCommand;
+use super::super::super::peers::{Inbound, RemoteCluster};
 use super::super::super::pending::ProposeResult;
 use super::super::super::request::{DriverRequest, Proposal};
-use super::super::super::settings::Start;
+use super::super::super::settings::StartMode;
 use super::super::super::snapshot;
 use super::checks::Check;
 use super::member::{Member, settings, url};
@@ -20,7 +20,7 @@ use super::world::{STEP_MS, World};
 /// The operator, who changes the list of members, one change after the other.
 #[derive(Default)]
 pub(super) struct Operator {
-    asked: Option<(Order, oneshot::Receiver<ProposeResult>)>,
+    asked: Option<(RaftCommand, oneshot::Receiver<ProposeResult>)>,
     added: u64,
     /// Members that were proposed, by name, but not set up yet.
     coming: Vec<(u64, String)>,
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// Injects the faults of this moment.
-    pub(super) fn trouble(&mut self) -> Check {
+    pub(super) fn inject_faults(&mut self) -> Check {
         if self.happens(self.plan.crashes)
             && let Some(id) = self.someone()
         {
@@ -68,7 +68,7 @@ impl World {
             && let Some(id) = self.someone()
         {
             self.note(|| format!("{id:x} is asked to hand over"));
-            self.give(id, DriverRequest::HandOver)?;
+            self.send_request(id, DriverRequest::TransferLeadership)?;
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ impl World {
             Packet::Message { from, message } => self.deliver_message(from, to, *message),
             Packet::Kept { life, request } => {
                 let same = self.life(to).is_some_and(|now| now.shared.started as u64 == life);
-                if same { self.give(to, request) } else { Ok(()) }
+                if same { self.send_request(to, request) } else { Ok(()) }
             }
             Packet::Notice(notice) => {
                 if self.life(to).is_none() {
@@ -133,7 +133,7 @@ impl World {
                     Notice::SnapshotFailed(id) => Inbound::SnapshotFailed(id),
                     Notice::Removed => Inbound::Removed,
                 };
-                self.give(to, DriverRequest::Inbound(inbound))
+                self.send_request(to, DriverRequest::Inbound(inbound))
             }
         }
     }
@@ -151,7 +151,7 @@ impl World {
             return self.fetch(from, to, message);
         }
         let inbound = Inbound::Messages { from, time: 0, messages: vec![message] };
-        self.give(to, DriverRequest::Inbound(inbound))
+        self.send_request(to, DriverRequest::Inbound(inbound))
     }
 
     /// Returns whether `id` knows that `other` was removed, and would report it when `other` opens a stream.
@@ -199,7 +199,10 @@ impl World {
         if !self.healed && self.random.random_bool(self.plan.crashes / 10.0) {
             self.crash(to);
         }
-        self.give(to, DriverRequest::Inbound(Inbound::Fetched { message: Box::new(message), state, path }))
+        self.send_request(
+            to,
+            DriverRequest::Inbound(Inbound::Fetched { message: Box::new(message), state, path }),
+        )
     }
 
     /// Does what the operator does at this moment.
@@ -213,7 +216,7 @@ impl World {
                 }
             }
         }
-        self.set_up_the_new()?;
+        self.set_up_added_member()?;
         if self.healed || self.operator.asked.is_some() || !self.happens(self.plan.regroups) {
             return Ok(());
         }
@@ -222,15 +225,15 @@ impl World {
             return Ok(());
         }
         let asked = up[self.random.random_range(0..up.len())];
-        let Some(order) = self.change(asked) else { return Ok(()) };
-        self.note(|| format!("operator asks {asked:x}: {order:x?}"));
+        let Some(command) = self.change(asked) else { return Ok(()) };
+        self.note(|| format!("operator asks {asked:x}: {command:x?}"));
         let (reply, answer) = oneshot::channel();
-        self.operator.asked = Some((order.clone(), answer));
-        self.give(asked, DriverRequest::Propose(Proposal { order, reply, bytes: 0 }))
+        self.operator.asked = Some((command.clone(), answer));
+        self.send_request(asked, DriverRequest::Propose(Proposal { command, reply, bytes: 0 }))
     }
 
     /// Makes a change of members that member `asked` would accept.
-    fn change(&mut self, asked: u64) -> Option<Order> {
+    fn change(&mut self, asked: u64) -> Option<RaftCommand> {
         let life = self.members.get(&asked)?.life.as_ref()?;
         let state = life.shared.read();
         let ids: Vec<u64> = state.roster.members.keys().copied().collect();
@@ -241,22 +244,22 @@ impl World {
             if !started || ids.len() > 6 {
                 return None;
             }
-            return Some(self.newcomer());
+            return Some(self.propose_member());
         }
-        Some(Order::Remove { id: ids[self.random.random_range(0..ids.len())] })
+        Some(RaftCommand::Remove { id: ids[self.random.random_range(0..ids.len())] })
     }
 
     /// Proposes a new member, which is set up once it was added.
-    pub(super) fn newcomer(&mut self) -> Order {
+    pub(super) fn propose_member(&mut self) -> RaftCommand {
         self.operator.added += 1;
         let name = format!("n{}", self.operator.added);
         let id = 0xadd0 + self.operator.added;
         self.operator.coming.push((id, name.clone()));
-        Order::Add { id, urls: vec![url(&name)] }
+        RaftCommand::Add { id, urls: vec![url(&name)] }
     }
 
     /// Sets up a member that was added, as an operator would by hand.
-    fn set_up_the_new(&mut self) -> Check {
+    fn set_up_added_member(&mut self) -> Check {
         for (id, name) in std::mem::take(&mut self.operator.coming) {
             let knows = |member: &&Member| {
                 member.life.as_ref().is_some_and(|life| life.shared.read().roster.members.contains_key(&id))
@@ -270,8 +273,8 @@ impl World {
             let cluster_id = shared.members().cluster_id;
             let mut names: Vec<String> = (1..members.len()).map(|number| format!("other{number}")).collect();
             names.push(name.clone());
-            let settings = settings(self.root.path(), &name, &names, Start::Join);
-            let found = Survey { cluster_id, members, from: known.settings.name.clone() };
+            let settings = settings(self.root.path(), &name, &names, StartMode::Join);
+            let found = RemoteCluster { cluster_id, members, from: known.settings.name.clone() };
             let mut member = Member::new(id, settings, Some(found));
             member.up_at = Some(self.now + self.random.random_range(0..2_000));
             self.members.insert(id, member);

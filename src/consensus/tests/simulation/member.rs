@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 use raft::prelude::Message;
 
-use super::super::super::driver::{Driver, DriverParts, Outbox, PublishAttributes};
+use super::super::super::data_dir::DataDir;
+use super::super::super::driver::{Driver, DriverInit, Outbox, PublishAttributes};
 use super::super::super::error::{MemberFailure, OpenError};
-use super::super::super::folder::Folder;
 use super::super::super::identity::Identity;
 use super::super::super::log::SnapshotOffer;
 use super::super::super::metrics::Counters;
-use super::super::super::peers::Survey;
-use super::super::super::recover::{Recovered, belongs, recover};
+use super::super::super::peers::RemoteCluster;
+use super::super::super::recover::{Recovered, check_identity, recover};
 use super::super::super::replica::Replica;
 use super::super::super::request::DriverRequest;
 use super::super::super::request::Hint;
-use super::super::super::settings::{Settings, Start};
+use super::super::super::settings::{Settings, StartMode};
 use super::super::super::shared::{Shared, SharedInit};
 use super::super::super::snapshot;
-use super::checks::watches::Watching;
+use super::checks::watches::WatchProgress;
 use super::plant::on_a_thread;
 
 pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
@@ -31,8 +31,8 @@ pub(super) const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Member {
     pub(super) id: u64,
     pub(super) settings: Settings,
-    found: Option<Survey>,
-    pub(super) life: Option<Life>,
+    found: Option<RemoteCluster>,
+    pub(super) life: Option<RunningMember>,
     /// When it is started again.
     pub(super) up_at: Option<u64>,
     /// It was removed, and knows it.
@@ -42,11 +42,11 @@ pub(super) struct Member {
 }
 
 /// A member that is up.
-pub(super) struct Life {
+pub(super) struct RunningMember {
     pub(super) driver: Driver,
     pub(super) shared: Arc<Shared>,
     pub(super) hints: Receiver<Hint>,
-    pub(super) watching: Watching,
+    pub(super) watching: WatchProgress,
     /// The last applied entry that was checked.
     pub(super) seen: u64,
     pub(super) last_snapshot: u64,
@@ -56,11 +56,11 @@ pub(super) struct Life {
     /// It has published its name.
     pub(super) ready: bool,
     // Last, so that the folder is unlocked only after the log is closed.
-    folder: Folder,
+    folder: DataDir,
 }
 
 /// Returns a member's settings; `others` are all that found the group with it.
-pub(super) fn settings(root: &Path, name: &str, others: &[String], start: Start) -> Settings {
+pub(super) fn settings(root: &Path, name: &str, others: &[String], start: StartMode) -> Settings {
     Settings {
         initial_cluster: others.iter().map(|other| (other.clone(), url(other))).collect(),
         name: name.to_owned(),
@@ -78,21 +78,21 @@ pub(super) fn url(name: &str) -> String {
 }
 
 impl Member {
-    pub(super) fn new(id: u64, settings: Settings, found: Option<Survey>) -> Self {
+    pub(super) fn new(id: u64, settings: Settings, found: Option<RemoteCluster>) -> Self {
         Self { id, settings, found, life: None, up_at: None, left: false, fetched: None }
     }
 
     /// Starts it, as `Node::open` does.
     pub(super) fn open(&mut self, process: u64, now: Instant) -> Result<(), OpenError> {
         let settings = &self.settings;
-        let folder = Folder::open(&settings.data_dir)?;
+        let folder = DataDir::open(&settings.data_dir)?;
         let (mut identity, beginning) = Identity::open(&folder, settings, self.found.as_ref())?;
         let counters = Arc::new(Counters::default());
         // The log's library caches the last block by file and offset, per thread: several members on one thread
         // would read each other's block.
         let recovered = on_a_thread(|| recover(&folder, &mut identity, beginning, &counters));
         let Recovered { log, state, snapshot, .. } = recovered?;
-        belongs(&state, identity.id, settings)?;
+        check_identity(&state, identity.id, settings)?;
         self.id = identity.id;
         let (send_request, requests) = bounded::<DriverRequest>(1);
         let (send_hint, hints) = bounded(8);
@@ -107,7 +107,7 @@ impl Member {
             requests: send_request,
             hints: send_hint,
         }));
-        let parts = DriverParts {
+        let parts = DriverInit {
             replica,
             shared: Arc::clone(&shared),
             requests,
@@ -118,13 +118,13 @@ impl Member {
                 incarnation: identity.incarnation(),
                 version: settings.version.clone(),
             },
-            outbox: Outbox::Kept(Vec::new()),
+            outbox: Outbox::Buffered(Vec::new()),
             heartbeat: HEARTBEAT_INTERVAL,
             election: ELECTION_TIMEOUT,
         };
         let driver = Driver::new(parts, now);
-        let watching = Watching::begin(&shared);
-        self.life = Some(Life {
+        let watching = WatchProgress::begin(&shared);
+        self.life = Some(RunningMember {
             driver,
             shared,
             hints,
@@ -144,7 +144,7 @@ impl Member {
     }
 }
 
-impl Life {
+impl RunningMember {
     /// Writes a snapshot as the persister does; returns the request for the driver.
     pub(super) fn snapshot(&mut self) -> DriverRequest {
         let folder = self.folder.snapshots();

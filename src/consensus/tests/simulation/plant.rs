@@ -76,7 +76,7 @@ pub(in crate::consensus) fn power() -> Result<(), String> {
 
 impl State {
     /// Returns the state as after a member lost track of the last applied entry and of the proposals' ids.
-    pub(in crate::consensus) fn one_back(mut self, least: u64) -> Self {
+    pub(in crate::consensus) fn forget_last_entry(mut self, least: u64) -> Self {
         if self.applied.index > least {
             self.applied.index -= 1;
             self.sessions = Sessions::default();

@@ -33,23 +33,23 @@ macro_rules! bugs {
 }
 
 bugs! {
-    a_word_that_goes_out_before_the_sync_is_found SentBeforeSync true 0 600,
-    a_proposal_that_counts_twice_is_found AlwaysAdmitted false 0 300,
-    an_entry_that_is_applied_twice_is_found AppliedTwice false 0 300,
-    keys_that_outlive_a_snapshot_are_found KeysKept true 0 600,
+    a_message_sent_before_the_sync_is_found SentBeforeSync true 0 600,
+    a_repeated_proposal_applied_again_is_found AlwaysAdmitted false 0 300,
+    an_entry_applied_twice_is_found AppliedTwice false 0 300,
+    keys_that_survive_a_snapshot_are_found KeysKept true 0 600,
     a_read_that_does_not_wait_is_found ReadNotWaited false 0 300,
-    a_read_that_asks_nobody_is_found ReadNotAsked false 0 300,
-    a_change_of_members_that_comes_early_is_found EarlyChange false 0 300,
-    a_log_that_is_cut_too_far_is_found CutTooFar false 0 300,
-    a_fetched_snapshot_that_counts_early_is_found FetchedCounts false 0 600,
+    a_read_without_a_quorum_is_found ReadNotAsked false 0 300,
+    an_early_membership_change_is_found EarlyChange false 0 300,
+    a_log_truncated_too_far_is_found CutTooFar false 0 300,
+    a_fetched_snapshot_used_too_early_is_found FetchedCounts false 0 600,
 }
 
 // Two leaders at a time need very bad luck.
 bugs! {
     #[ignore = "takes up to thousands of seeds"]
-    a_vote_that_is_not_kept_is_found VoteForgotten true 0 5000,
+    a_vote_that_is_not_saved_is_found VoteForgotten true 0 5000,
     #[ignore = "takes up to thousands of seeds"]
-    a_vote_that_goes_with_the_leader_is_found VoteWithLeader true 0 5000,
+    a_vote_cleared_with_the_leader_is_found VoteWithLeader true 0 5000,
     #[ignore = "takes up to thousands of seeds"]
-    a_commit_that_is_forgotten_is_found CommitForgotten false 0 5000,
+    a_lost_commit_index_is_found CommitForgotten false 0 5000,
 }

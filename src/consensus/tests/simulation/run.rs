@@ -40,7 +40,7 @@ pub(super) fn run(seed: u64, stormy: bool, telling: bool) -> Result<Figures, Str
 impl World {
     fn whole(&mut self) -> Check {
         while self.now < self.plan.trouble {
-            self.go_on(true)?;
+            self.advance(true)?;
         }
         self.heal();
         self.until_level()?;
@@ -64,7 +64,7 @@ impl World {
     pub(super) fn until_level(&mut self) -> Check {
         let limit = self.now + live::LIMIT_MS;
         loop {
-            self.go_on(false)?;
+            self.advance(false)?;
             let why = match live::level(&self.members) {
                 Ok(_) if !self.clients.iter().any(super::clients::Client::waits) => return Ok(()),
                 Ok(_) => "clients wait".to_owned(),
@@ -84,7 +84,7 @@ impl World {
     fn ask_once_more(&mut self) -> Check {
         let (until, before) = (self.now + 500, self.answers);
         while self.now < until {
-            self.go_on(true)?;
+            self.advance(true)?;
         }
         self.until_level()?;
         if self.answers == before {
@@ -102,10 +102,10 @@ impl World {
             return Ok(());
         }
         self.note(|| format!("{leader:x} is asked to hand over"));
-        self.give(leader, DriverRequest::HandOver)?;
+        self.send_request(leader, DriverRequest::TransferLeadership)?;
         let limit = self.now + handover::LIMIT_MS;
         while handover::successor(&self.members, leader).is_none() {
-            self.go_on(true)?;
+            self.advance(true)?;
             if self.now > limit {
                 return Err(format!("handover: {leader:x} has no successor after {} ms", handover::LIMIT_MS));
             }

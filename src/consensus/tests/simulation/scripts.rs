@@ -7,7 +7,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
-use super::super::super::entry::Order;
+use super::super::super::entry::RaftCommand;
 use super::super::super::request::{DriverRequest, Proposal};
 use super::super::super::state::Applied;
 use super::plan::Plan;
@@ -59,30 +59,30 @@ fn run(world: &mut World, command: &str, words: &mut Words) -> String {
         }
         "hand-over" => {
             let id = world.named(&words.next());
-            world.give(id, DriverRequest::HandOver).expect("it is taken");
+            world.send_request(id, DriverRequest::TransferLeadership).expect("it is taken");
         }
         "add" => {
-            let order = world.newcomer();
-            return world.proposed("leader", order);
+            let command = world.propose_member();
+            return world.proposed("leader", command);
         }
         "remove" => {
             let id = world.named(&words.next());
-            return world.proposed("leader", Order::Remove { id });
+            return world.proposed("leader", RaftCommand::Remove { id });
         }
         "set" => {
             let (member, word) = (words.next(), words.next());
             let (key, value) = word.split_once('=').unwrap_or_else(|| words.wrong("no value"));
             let (key, value) = (key.as_bytes().into(), value.as_bytes().into());
             let operation = Operation::Set { key, dir: false, value, expires: None, refresh: false };
-            let order = Order::Key(Command { at: 0, operation });
+            let command = RaftCommand::Key(Command { at: 0, operation });
             let times = words.option("times").unwrap_or(1);
-            return (0..times).map(|_| world.proposed(&member, order.clone())).last().unwrap_or_default();
+            return (0..times).map(|_| world.proposed(&member, command.clone())).last().unwrap_or_default();
         }
         "read" => {
             let (id, key) = (world.named(&words.next()), words.next());
             let (reply, mut answer) = oneshot::channel();
-            world.give(id, DriverRequest::Read(reply)).expect("it is taken");
-            let answered = world.go_on_until(|_| answer.try_recv().ok());
+            world.send_request(id, DriverRequest::Read(reply)).expect("it is taken");
+            let answered = world.advance_until(|_| answer.try_recv().ok());
             return answered.map_or("no answer".to_owned(), |()| world.value(id, &key));
         }
         // Without asking the others.
@@ -105,7 +105,7 @@ fn settled(world: &mut World) -> String {
 impl World {
     fn named(&self, name: &str) -> u64 {
         let leaders = self.members.values().filter(|member| {
-            name == "leader" && member.life.as_ref().is_some_and(|life| life.driver.replica.leads())
+            name == "leader" && member.life.as_ref().is_some_and(|life| life.driver.replica.is_leader())
         });
         let leader = leaders.max_by_key(|member| member.life.as_ref().map(|life| life.driver.replica.term()));
         let named = self.members.values().find(|member| member.settings.name == name);
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// Lets time pass until `done` has something, or for [`ANSWER_TIMEOUT_MS`].
-    fn go_on_until<T>(&mut self, mut done: impl FnMut(&Self) -> Option<T>) -> Option<T> {
+    fn advance_until<T>(&mut self, mut done: impl FnMut(&Self) -> Option<T>) -> Option<T> {
         let limit = self.now + ANSWER_TIMEOUT_MS;
         loop {
             let found = done(self);
@@ -129,13 +129,14 @@ impl World {
     }
 
     fn pass(&mut self) {
-        self.go_on(false).unwrap_or_else(|broken| panic!("{broken}"));
+        self.advance(false).unwrap_or_else(|broken| panic!("{broken}"));
     }
 
-    fn proposed(&mut self, member: &str, order: Order) -> String {
+    fn proposed(&mut self, member: &str, command: RaftCommand) -> String {
         let (id, (reply, mut answer)) = (self.named(member), oneshot::channel());
-        self.give(id, DriverRequest::Propose(Proposal { order, reply, bytes: 0 })).expect("it is taken");
-        match self.go_on_until(|_| answer.try_recv().ok()) {
+        self.send_request(id, DriverRequest::Propose(Proposal { command, reply, bytes: 0 }))
+            .expect("it is taken");
+        match self.advance_until(|_| answer.try_recv().ok()) {
             None => "no answer".to_owned(),
             Some(Ok((Applied::Key(Ok(event)), _))) => format!("index {}", event.index()),
             Some(Ok((Applied::Roster(Ok(())), _))) => "done".to_owned(),
@@ -164,7 +165,7 @@ impl World {
                     return format!("{name} {}", if member.left { "was removed" } else { "is down" });
                 };
                 let replica = &life.driver.replica;
-                let role = if replica.leads() {
+                let role = if replica.is_leader() {
                     "leads".to_owned()
                 } else {
                     format!("follows {}", self.name(replica.leader()))

@@ -13,7 +13,7 @@ use super::super::super::driver::Outbox;
 use super::super::super::error::{MemberFailure, OpenError};
 use super::super::super::request::DriverRequest;
 use super::super::super::request::Hint;
-use super::super::super::settings::Start;
+use super::super::super::settings::StartMode;
 use super::checks::durable::Durable;
 use super::checks::election::Election;
 use super::checks::linear::Linear;
@@ -23,7 +23,7 @@ use super::checks::once::Once;
 use super::checks::{Check, ensure};
 use super::clients::Client;
 use super::faults::Operator;
-use super::member::{Life, Member, settings};
+use super::member::{Member, RunningMember, settings};
 use super::network::{Network, Notice, Packet};
 use super::plan::Plan;
 use super::plant::cut_power_after;
@@ -103,7 +103,7 @@ impl World {
             plan,
         };
         for name in &names {
-            let settings = settings(world.root.path(), name, &names, Start::New);
+            let settings = settings(world.root.path(), name, &names, StartMode::New);
             let mut member = Member::new(0, settings, None);
             member.open(world.process(), world.time()).expect("a new member opens");
             let id = member.id;
@@ -143,43 +143,43 @@ impl World {
         self.members.values().filter(|member| member.life.is_some()).map(|member| member.id).collect()
     }
 
-    pub(super) fn life(&mut self, id: u64) -> Option<&mut Life> {
+    pub(super) fn life(&mut self, id: u64) -> Option<&mut RunningMember> {
         self.members.get_mut(&id)?.life.as_mut()
     }
 
     /// Does everything that is due now, then advances the time.
-    pub(super) fn go_on(&mut self, asking: bool) -> Check {
+    pub(super) fn advance(&mut self, asking: bool) -> Check {
         self.start_those_due()?;
         if !self.healed {
-            self.trouble()?;
+            self.inject_faults()?;
         }
         self.operate()?;
         if self.now.is_multiple_of(500) {
             self.notify_removed();
         }
-        self.clients_turn(asking)?;
+        self.step_clients(asking)?;
         while let Some((to, parcel)) = self.network.arrive(self.now) {
             self.deliver(to, parcel)?;
             // Sometimes several arrive before the member handles any.
             let looks = if self.plan.lump > 1 { 0.2 } else { 0.6 };
             if self.random.random_bool(looks) {
-                self.turn(to)?;
+                self.run_member(to)?;
             }
         }
         for id in self.up() {
-            self.turn(id)?;
+            self.run_member(id)?;
         }
         self.now += STEP_MS;
         Ok(())
     }
 
     /// Passes a member a request.
-    pub(super) fn give(&mut self, id: u64, request: DriverRequest) -> Check {
+    pub(super) fn send_request(&mut self, id: u64, request: DriverRequest) -> Check {
         let now = self.time();
         let Some(life) = self.life(id) else { return Ok(()) };
         let taken = life.driver.take(request, now);
         self.calm_election(id);
-        taken.or_else(|failure| self.fell(id, &failure))
+        taken.or_else(|failure| self.handle_failure(id, &failure))
     }
 
     /// Raft draws its election timeout from its own random source; this replaces it.
@@ -193,7 +193,7 @@ impl World {
     }
 
     /// Lets a member do what is due.
-    fn turn(&mut self, id: u64) -> Check {
+    fn run_member(&mut self, id: u64) -> Check {
         let now = self.time();
         let cut = !self.healed && self.random.random_bool(self.plan.crashes / 1000.0 * STEP_MS as f64 / 2.0);
         cut_power_after(cut.then_some(0));
@@ -203,9 +203,9 @@ impl World {
         self.calm_election(id);
         match stepped {
             Ok(()) => {
-                self.look(id)?;
+                self.check_member(id)?;
                 self.send(id, usize::MAX);
-                self.keep(id);
+                self.run_persister(id);
                 Ok(())
             }
             Err(MemberFailure::Log(text)) if cut => {
@@ -218,13 +218,13 @@ impl World {
             }
             Err(failure) => {
                 self.send(id, usize::MAX);
-                self.fell(id, &failure)
+                self.handle_failure(id, &failure)
             }
         }
     }
 
     /// Handles a member that stopped by itself.
-    fn fell(&mut self, id: u64, failure: &MemberFailure) -> Check {
+    fn handle_failure(&mut self, id: u64, failure: &MemberFailure) -> Check {
         self.note(|| format!("{id:x} stops: {failure}"));
         if let Some(life) = self.life(id) {
             let shared = std::sync::Arc::clone(&life.shared);
@@ -248,7 +248,7 @@ impl World {
     }
 
     /// Checks the state of a member.
-    fn look(&mut self, id: u64) -> Check {
+    fn check_member(&mut self, id: u64) -> Check {
         let Some(member) = self.members.get_mut(&id) else { return Ok(()) };
         let Some(life) = &mut member.life else { return Ok(()) };
         let replica = &life.driver.replica;
@@ -268,12 +268,12 @@ impl World {
             self.membership.holds(id, &state.roster, replica)?;
         }
         drop(state);
-        life.watching.look(&life.shared, id)?;
+        life.watching.compare(&life.shared, id)?;
         life.ready |= *life.shared.ready.borrow();
         if life.ready {
             self.durable.shows(id, index)?;
         }
-        let (leads, term) = (replica.leads(), replica.term());
+        let (leads, term) = (replica.is_leader(), replica.term());
         if leads && self.election.leads(id, term)? {
             Durable::leads(id, replica.log_ref(), self.matching.last())?;
             self.note(|| format!("{id:x} leads in term {term}"));
@@ -284,7 +284,7 @@ impl World {
     /// Sends the first messages of a member.
     fn send(&mut self, id: u64, count: usize) {
         let Some(life) = self.life(id) else { return };
-        let Outbox::Kept(kept) = &mut life.driver.outbox else { return };
+        let Outbox::Buffered(kept) = &mut life.driver.outbox else { return };
         let kept = std::mem::take(kept);
         let mut voted = false;
         for message in kept.into_iter().take(count) {
@@ -344,7 +344,7 @@ impl World {
     }
 
     /// Does the persister's work now and then.
-    fn keep(&mut self, id: u64) {
+    fn run_persister(&mut self, id: u64) {
         let (now, every) = (self.now, self.plan.snapshot_every);
         let delay = self.random.random_range(0..300);
         let Some(life) = self.life(id) else { return };

@@ -6,7 +6,7 @@ use hyper::header::HeaderMap;
 use hyper::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::super::grpc::{asking, status};
+use super::super::grpc::{encode_request, status};
 use super::*;
 
 fn health(name: &str) -> CheckKind {
@@ -34,7 +34,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, name: &str, reply: 
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     let Some(Ok((request, respond))) = connection.accept().await else { return };
     let (name, replied) = (name.to_owned(), reply_to(request, respond, reply));
-    tokio::join!(async { assert_eq!(replied.await, asking(&name)) }, async {
+    tokio::join!(async { assert_eq!(replied.await, encode_request(&name)) }, async {
         while connection.accept().await.is_some() {}
     });
 }
@@ -74,7 +74,7 @@ async fn reply_to(request: Request<h2::RecvStream>, mut respond: SendResponse<By
 }
 
 async fn replied(reply: Reply) -> Result<(), String> {
-    meets(check(health("")), async |stream| serve(stream, "", reply).await).await
+    run_against(check(health("")), async |stream| serve(stream, "", reply).await).await
 }
 
 fn failed(words: &str) -> Result<(), String> {
@@ -91,16 +91,16 @@ async fn serving_passes_and_other_states_are_named() {
 }
 
 #[tokio::test]
-async fn the_name_of_a_service_is_asked_for() {
+async fn the_service_name_is_sent() {
     let long = "x".repeat(300);
     for name in ["shop.v1.Carts", &long] {
         let serve = async |stream| serve(stream, name, Reply::Message(SERVING, "0")).await;
-        assert_eq!(meets(check(health(name)), serve).await, Ok(()));
+        assert_eq!(run_against(check(health(name)), serve).await, Ok(()));
     }
 }
 
 #[tokio::test]
-async fn a_status_that_is_not_ok_fails_wherever_it_stands() {
+async fn a_grpc_status_other_than_ok_fails_in_headers_and_trailers() {
     let message = |code| replied(Reply::Message(SERVING, code));
     assert_eq!(message("14").await, failed("returned UNAVAILABLE"));
     assert_eq!(message("99").await, failed("returned an unknown grpc-status"));
@@ -113,22 +113,22 @@ async fn a_status_that_is_not_ok_fails_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn neither_silence_nor_an_endless_answer_is_waited_out() {
+async fn silence_and_endless_replies_end_at_the_deadline() {
     let silent = async |stream| serve(stream, "", Reply::Silence).await;
-    assert_eq!(meets(hasty(health("")), silent).await, failed("no gRPC response within 150ms"));
-    assert_eq!(meets(hasty(health("")), hold).await, failed("no gRPC response within 150ms"));
+    assert_eq!(run_against(quick_check(health("")), silent).await, failed("no gRPC response within 150ms"));
+    assert_eq!(run_against(quick_check(health("")), hold).await, failed("no gRPC response within 150ms"));
     let endless = replied(Reply::Endless).await;
     assert_eq!(endless, failed("its response is too long for the health protocol"));
 }
 
 #[tokio::test]
-async fn what_is_no_grpc_fails_at_once() {
+async fn a_server_that_does_not_speak_grpc_fails_at_once() {
     let http1 = async |stream| answer(stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
-    let error_text = meets(check(health("")), http1).await;
+    let error_text = run_against(check(health("")), http1).await;
     assert_eq!(error_text, failed("no gRPC response: it does not speak HTTP/2"));
     for error_text in [
-        meets(check(health("")), async |stream| drop(stream)).await,
-        meets(check(health("")), reset_later).await,
+        run_against(check(health("")), async |stream| drop(stream)).await,
+        run_against(check(health("")), reset_later).await,
     ] {
         let error_text = error_text.unwrap_err();
         assert!(error_text.starts_with("no gRPC response: "), "{error_text}");
@@ -136,7 +136,7 @@ async fn what_is_no_grpc_fails_at_once() {
 }
 
 #[tokio::test]
-async fn over_tls_it_is_asked_for_by_alpn() {
+async fn over_tls_http2_is_negotiated_by_alpn() {
     let kind = |verify| check(CheckKind::Grpc { tls: true, verify, service: String::new() });
     let Some(acceptor) = http::acceptor(&[b"h2"]) else { return };
     let tls = async |stream: TcpStream| {
@@ -144,24 +144,24 @@ async fn over_tls_it_is_asked_for_by_alpn() {
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         serve(stream, "", Reply::Message(SERVING, "0")).await;
     };
-    assert_eq!(meets(kind(false), &tls).await, Ok(()));
-    let error_text = meets(kind(true), &tls).await.unwrap_err();
+    assert_eq!(run_against(kind(false), &tls).await, Ok(()));
+    let error_text = run_against(kind(true), &tls).await.unwrap_err();
     assert!(error_text.contains("is not trusted"), "{error_text}");
     let Some(other) = http::acceptor(&[b"http/1.1"]) else { return };
     let serve_other = async |stream: TcpStream| drop(other.accept(stream).await);
-    assert!(meets(kind(false), serve_other).await.unwrap_err().starts_with("no TLS: "));
+    assert!(run_against(kind(false), serve_other).await.unwrap_err().starts_with("no TLS: "));
 }
 
 #[test]
-fn the_question_is_framed_to_the_byte() {
-    assert_eq!(asking(""), [0, 0, 0, 0, 0][..]);
-    assert_eq!(asking("ab"), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b'][..]);
-    let long = asking(&"x".repeat(300));
+fn the_request_is_encoded_byte_for_byte() {
+    assert_eq!(encode_request(""), [0, 0, 0, 0, 0][..]);
+    assert_eq!(encode_request("ab"), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b'][..]);
+    let long = encode_request(&"x".repeat(300));
     assert_eq!((&long[..9], long.len()), (&[0, 0, 0, 1, 0x2f, 0x0a, 0xac, 2, b'x'][..], 308));
 }
 
 #[test]
-fn messages_are_read_to_the_byte_and_nonsense_is_none() {
+fn replies_are_decoded_byte_for_byte_and_invalid_ones_are_rejected() {
     for framed in [
         SERVING,
         &[0, 0, 0, 0, 4, 8, 2, 8, 1],             // the last one counts

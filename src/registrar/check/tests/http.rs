@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 
 async fn answered(bytes: &'static [u8]) -> Result<(), String> {
-    meets(check(get("/health")), async |stream| answer(stream, bytes).await).await
+    run_against(check(get("/health")), async |stream| answer(stream, bytes).await).await
 }
 
 fn any_status() -> Check {
@@ -19,55 +19,55 @@ async fn the_request_is_http_1_1_with_host_and_path() {
         *seen.lock().unwrap() = head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     };
-    assert_eq!(meets(check(get("/health?deep=1")), &serve).await, Ok(()));
+    assert_eq!(run_against(check(get("/health?deep=1")), &serve).await, Ok(()));
     let text = seen.lock().unwrap().clone();
     assert!(text.starts_with("GET /health?deep=1 HTTP/1.1\r\n"), "{text}");
     assert!(text.contains("\r\nHost: 127.0.0.1:") && text.contains("\r\nUser-Agent: retune/"), "{text}");
     assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
     for method in ["HEAD", "OPTIONS", "POST"] {
         let asked = of(&service(&[("check_http", "/h"), ("check_http_method", method)]), &defaults());
-        assert_eq!(meets(asked.unwrap().unwrap(), &serve).await, Ok(()));
+        assert_eq!(run_against(asked.unwrap().unwrap(), &serve).await, Ok(()));
         let text = seen.lock().unwrap().clone();
         assert!(text.starts_with(&format!("{method} /h HTTP/1.1\r\n")), "{text}");
         assert_eq!(text.contains("\r\nContent-Length: 0\r\n"), method == "POST", "{text}");
     }
-    assert_eq!(meets_at("::1", check(get("/")), &serve).await, Ok(()));
+    assert_eq!(run_against_at("::1", check(get("/")), &serve).await, Ok(()));
     assert!(seen.lock().unwrap().contains("\r\nHost: [::1]:"), "{}", seen.lock().unwrap());
 }
 
 #[tokio::test]
-async fn from_200_to_399_passes_and_the_rest_is_named() {
+async fn statuses_200_to_399_pass_and_others_are_reported() {
     for line in ["200 OK", "204 No Content", "302 Found", "304 Not Modified", "399 Odd"] {
         let text = format!("HTTP/1.1 {line}\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
         let serve = async |stream| answer(stream, text.as_bytes()).await;
-        assert_eq!(meets(check(get("/")), serve).await, Ok(()), "{line}");
+        assert_eq!(run_against(check(get("/")), serve).await, Ok(()), "{line}");
     }
     for line in ["404 Not Found", "500 Internal Server Error", "503 Service Unavailable"] {
         let text = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
         let serve = async |stream| answer(stream, text.as_bytes()).await;
-        assert_eq!(meets(check(get("/")), &serve).await, Err(format!("returned {line}")));
-        assert_eq!(meets(any_status(), &serve).await, Ok(()), "{line}");
+        assert_eq!(run_against(check(get("/")), &serve).await, Err(format!("returned {line}")));
+        assert_eq!(run_against(any_status(), &serve).await, Ok(()), "{line}");
     }
     assert!(answered(b"HTTP/1.1 400 Bad\r\n\r\n").await.is_err());
 }
 
 #[tokio::test]
-async fn each_check_is_one_connection_and_follows_no_redirect() {
+async fn each_check_uses_its_own_connection_and_follows_no_redirect() {
     let count = Mutex::new(0);
     let serve = async |stream| {
         *count.lock().unwrap() += 1;
         answer(stream, b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n").await;
     };
     for so_far in 1..=3 {
-        assert_eq!(meets(check(get("/")), &serve).await, Ok(()));
+        assert_eq!(run_against(check(get("/")), &serve).await, Ok(()));
         assert_eq!(*count.lock().unwrap(), so_far);
     }
 }
 
 #[tokio::test]
-async fn accepted_and_ended_at_once_is_no_answer() {
+async fn a_connection_closed_at_once_is_not_a_reply() {
     for check in [check(get("/")), any_status()] {
-        let error_text = meets(check, async |stream| drop(stream)).await.unwrap_err();
+        let error_text = run_against(check, async |stream| drop(stream)).await.unwrap_err();
         assert!(error_text.starts_with("no HTTP response: "), "{error_text}");
     }
     let after_the_request = answered(b"").await;
@@ -75,21 +75,24 @@ async fn accepted_and_ended_at_once_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_fails_at_the_deadline() {
+async fn a_silent_server_fails_at_the_deadline() {
     for kind in [get("/"), any_status().kind] {
         let begun = Instant::now();
-        assert_eq!(meets(hasty(kind), hold).await, Err("no HTTP response within 150ms".to_owned()));
+        assert_eq!(
+            run_against(quick_check(kind), hold).await,
+            Err("no HTTP response within 150ms".to_owned())
+        );
         assert!(begun.elapsed() >= millis(150) && begun.elapsed() < millis(1500), "{:?}", begun.elapsed());
     }
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_no_answer() {
+async fn a_server_that_does_not_speak_http_fails() {
     for bytes in
         [&b"hello, this is a page of 1991\n"[..], b"SSH-2.0-OpenSSH_9\r\n\r\n", b"\0\0\0\0\0\0\0\0\0\0"]
     {
         let error_text =
-            meets(check(get("/")), async |stream| answer(stream, bytes).await).await.unwrap_err();
+            run_against(check(get("/")), async |stream| answer(stream, bytes).await).await.unwrap_err();
         assert_eq!(error_text, "no HTTP response: it speaks another protocol");
     }
 }
@@ -104,7 +107,7 @@ async fn an_endless_body_passes_after_64_kib_and_its_connection_is_dropped() {
             *sent.lock().unwrap() += 4096;
         }
     };
-    assert_eq!(meets(check(get("/")), serve).await, Ok(()));
+    assert_eq!(run_against(check(get("/")), serve).await, Ok(()));
     let sent = sent.into_inner().unwrap();
     assert!((64 << 10..32 << 20).contains(&sent), "{sent}");
 }
@@ -118,13 +121,13 @@ async fn endless_headers_are_refused_long_before_the_deadline() {
             while stream.write_all(line.repeat(1000).as_bytes()).await.is_ok() {}
         };
         let slow = Check { timeout: millis(30_000), ..check(get("/")) };
-        let error_text = meets(slow, serve).await.unwrap_err();
+        let error_text = run_against(slow, serve).await.unwrap_err();
         assert_eq!(error_text, "no HTTP response: its head is too long");
     }
 }
 
 #[tokio::test]
-async fn dripping_does_not_stretch_the_deadline() {
+async fn a_slowly_dripping_reply_does_not_extend_the_deadline() {
     for head_of_answer in ["", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"] {
         let serve = async |mut stream: TcpStream| {
             head(&mut stream).await;
@@ -137,7 +140,7 @@ async fn dripping_does_not_stretch_the_deadline() {
             }
         };
         let begun = Instant::now();
-        let error_text = meets(hasty(get("/")), serve).await.unwrap_err();
+        let error_text = run_against(quick_check(get("/")), serve).await.unwrap_err();
         let missing = if head_of_answer.is_empty() { "HTTP response" } else { "end of the response" };
         assert_eq!(error_text, format!("no {missing} within 150ms"));
         assert!(begun.elapsed() < millis(1500), "{:?}", begun.elapsed());
@@ -145,11 +148,11 @@ async fn dripping_does_not_stretch_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_fails_and_for_any_status_the_head_is_enough() {
+async fn a_truncated_body_fails_and_with_any_status_the_head_is_enough() {
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf of";
     let error_text = answered(cut).await.unwrap_err();
     assert!(error_text.starts_with("its response broke off"), "{error_text}");
-    assert_eq!(meets(any_status(), async |stream| answer(stream, cut).await).await, Ok(()));
+    assert_eq!(run_against(any_status(), async |stream| answer(stream, cut).await).await, Ok(()));
     assert_eq!(
         answered(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await,
         Ok(())
@@ -158,7 +161,7 @@ async fn a_body_that_breaks_off_fails_and_for_any_status_the_head_is_enough() {
 }
 
 #[tokio::test]
-async fn a_provisional_answer_is_not_the_answer() {
+async fn an_informational_response_is_not_the_response() {
     assert!(answered(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 500 No\r\n\r\n").await.is_err());
     assert_eq!(answered(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n").await, Ok(()));
 }
@@ -169,21 +172,21 @@ fn https(verify: bool) -> CheckKind {
 }
 
 #[tokio::test]
-async fn https_towards_plain_http_says_so() {
+async fn https_to_a_plain_http_server_is_reported() {
     for verify in [true, false] {
         let serve = async |mut stream: TcpStream| {
             stream.read_u8().await.unwrap();
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.ok();
             hold(stream).await;
         };
-        assert_eq!(meets(check(https(verify)), serve).await, Err("it does not speak TLS".to_owned()));
+        assert_eq!(run_against(check(https(verify)), serve).await, Err("it does not speak TLS".to_owned()));
     }
-    let error_text = meets(hasty(https(false)), hold).await.unwrap_err();
+    let error_text = run_against(quick_check(https(false)), hold).await.unwrap_err();
     assert_eq!(error_text, "no TLS handshake within 150ms");
 }
 
 #[tokio::test]
-async fn an_unknown_certificate_fails_unless_it_is_to_be_passed_over() {
+async fn an_unknown_certificate_fails_unless_verification_is_off() {
     let Some(acceptor) = acceptor(&[b"http/1.1"]) else { return };
     let serve = async |stream: TcpStream| {
         let Ok(mut stream) = acceptor.accept(stream).await else { return };
@@ -191,8 +194,8 @@ async fn an_unknown_certificate_fails_unless_it_is_to_be_passed_over() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
         stream.shutdown().await.ok();
     };
-    assert_eq!(meets(check(https(false)), &serve).await, Ok(()));
-    let error_text = meets(check(https(true)), &serve).await.unwrap_err();
+    assert_eq!(run_against(check(https(false)), &serve).await, Ok(()));
+    let error_text = run_against(check(https(true)), &serve).await.unwrap_err();
     assert!(
         error_text.contains("is not trusted") && error_text.contains("SERVICE_CHECK_TLS_SKIP_VERIFY=true"),
         "{error_text}"

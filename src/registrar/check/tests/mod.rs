@@ -26,7 +26,7 @@ fn check(kind: CheckKind) -> Check {
 }
 
 /// Returns a check with a short timeout, for tests that reach it.
-fn hasty(kind: CheckKind) -> Check {
+fn quick_check(kind: CheckKind) -> Check {
     Check { timeout: millis(150), ..check(kind) }
 }
 
@@ -60,11 +60,11 @@ fn at(host: &str, port: u16) -> CheckTarget {
 }
 
 /// Runs a check against a server, which serves one connection after the other.
-async fn meets(check: Check, serve: impl AsyncFn(TcpStream)) -> Result<(), String> {
-    meets_at("127.0.0.1", check, serve).await
+async fn run_against(check: Check, serve: impl AsyncFn(TcpStream)) -> Result<(), String> {
+    run_against_at("127.0.0.1", check, serve).await
 }
 
-async fn meets_at(host: &str, check: Check, serve: impl AsyncFn(TcpStream)) -> Result<(), String> {
+async fn run_against_at(host: &str, check: Check, serve: impl AsyncFn(TcpStream)) -> Result<(), String> {
     let listener = TcpListener::bind((host, 0)).await.unwrap();
     let target = at(host, listener.local_addr().unwrap().port());
     let serving = async {
@@ -108,7 +108,7 @@ async fn answer(mut stream: TcpStream, bytes: &[u8]) {
 }
 
 #[test]
-fn a_check_asks_where_consumers_ask_or_inside_the_container() {
+fn a_check_connects_where_consumers_do_or_inside_the_container() {
     let mut service = service(&[]);
     let (published, inside) = (defaults(), Checks { via: CheckAddress::Container, ..defaults() });
     assert_eq!(target(&service, &published), at("10.0.0.9", 32768));
@@ -125,7 +125,7 @@ fn a_check_asks_where_consumers_ask_or_inside_the_container() {
 }
 
 #[test]
-fn without_a_check_of_its_own_a_service_is_asked_as_the_defaults_say() {
+fn a_service_without_its_own_check_uses_the_default_one() {
     let say = |default| fallback(&Checks { default, ..defaults() });
     assert_eq!(say(Health::Running), None);
     assert_eq!(say(Health::Tcp), Some(bare_tcp(&defaults())));
@@ -137,9 +137,9 @@ fn without_a_check_of_its_own_a_service_is_asked_as_the_defaults_say() {
 }
 
 #[test]
-fn a_command_passes_with_0_and_otherwise_says_the_first_line_it_wrote() {
+fn a_command_passes_with_exit_code_0_and_otherwise_reports_its_first_line() {
     use super::super::engine::ExecResult;
-    let verdict = |code, output: &str| command::verdict(&ExecResult { code, output: output.to_owned() });
+    let verdict = |code, output: &str| command::check_exit(&ExecResult { code, output: output.to_owned() });
     assert_eq!(verdict(0, "whatever it wrote"), Ok(()));
     assert_eq!(verdict(1, ""), Err("exited with 1".to_owned()));
     assert_eq!(verdict(1, "\r\n \r\nno \x1b[31mdb\x07\r\nmore"), Err("exited with 1: no [31mdb".to_owned()));

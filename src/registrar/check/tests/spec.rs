@@ -1,6 +1,6 @@
 //! From `SERVICE_CHECK_*` to checks.
 
-use super::super::span::span;
+use super::super::duration::parse_duration;
 use super::*;
 use crate::registrar::container::Protocol;
 
@@ -31,7 +31,7 @@ fn grpc(tls: bool, verify: bool, service: &str) -> CheckKind {
 }
 
 #[test]
-fn nothing_is_asked_where_nothing_is_said() {
+fn without_a_setting_there_is_no_check() {
     for attributes in [
         &[][..],
         &[("region", "west"), ("check_initial_status", "passing"), ("check_deregister_after", "10m")],
@@ -44,7 +44,7 @@ fn nothing_is_asked_where_nothing_is_said() {
 }
 
 #[test]
-fn each_way_of_asking_is_read() {
+fn each_kind_of_check_is_parsed() {
     assert_eq!(asked(&[("check_http", "/health")]), http("/health", false, "GET", true));
     let head = [("check_http", "/"), ("check_http_method", "head"), ("check_https_method", "POST")];
     assert_eq!(asked(&head), http("/", false, "HEAD", true));
@@ -60,7 +60,7 @@ fn each_way_of_asking_is_read() {
 }
 
 #[test]
-fn of_several_the_first_of_registrators_order_counts() {
+fn of_several_checks_the_first_in_registrators_order_counts() {
     let mut all = vec![
         ("check_http", "/a"),
         ("check_https", "/b"),
@@ -82,7 +82,7 @@ fn of_several_the_first_of_registrators_order_counts() {
 }
 
 #[test]
-fn what_only_consul_can_do_says_what_to_use() {
+fn a_consul_only_check_is_reported_with_its_alternative() {
     refused(
         &[("check_script", "curl x"), ("check_tcp", "true")],
         &["SERVICE_CHECK_SCRIPT", "on the host", "CHECK_CMD"],
@@ -92,7 +92,7 @@ fn what_only_consul_can_do_says_what_to_use() {
 }
 
 #[test]
-fn commands_are_split_as_a_shell_does_and_told_where_the_service_is() {
+fn commands_are_split_as_a_shell_does_and_get_the_services_address() {
     let argv = |line| match asked(&[("check_cmd", line)]) {
         CheckKind::Command(argv) => argv,
         other => panic!("{other:?}"),
@@ -126,7 +126,7 @@ fn intervals_and_counts_come_from_the_service_or_the_defaults() {
 }
 
 #[test]
-fn a_bad_value_is_named_with_what_to_write() {
+fn a_bad_value_is_reported_with_a_valid_example() {
     for (key, value, words) in [
         ("check_interval", "soon", "write one such as 10s"),
         ("check_interval", "-5s", "write one such as 10s"),
@@ -154,7 +154,7 @@ fn a_bad_value_is_named_with_what_to_write() {
 }
 
 #[test]
-fn a_port_that_is_not_tcp_takes_only_a_command() {
+fn a_port_that_is_not_tcp_accepts_only_a_command() {
     for protocol in [Protocol::Udp, Protocol::Sctp] {
         for (key, value, how) in [
             ("check_tcp", "true", "TCP"),
@@ -177,7 +177,7 @@ fn a_port_that_is_not_tcp_takes_only_a_command() {
 }
 
 #[test]
-fn spans_are_gos_or_seconds() {
+fn durations_are_gos_or_seconds() {
     for (text, micros) in [
         ("10", 10_000_000),
         ("0.5", 500_000),
@@ -190,11 +190,11 @@ fn spans_are_gos_or_seconds() {
         ("250μs", 250),
         ("1000ns", 1),
     ] {
-        assert_eq!(span(text), Some(Duration::from_micros(micros)), "{text}");
+        assert_eq!(parse_duration(text), Some(Duration::from_micros(micros)), "{text}");
     }
     for text in ["", ".", "s", "-1s", "+1s", "1x", "1 s", "1s5", "1.2.3s", "1e3s", "NaN", "inf", "1S"] {
-        assert_eq!(span(text), None, "{text}");
+        assert_eq!(parse_duration(text), None, "{text}");
     }
-    assert_eq!(span(&format!("{}h", "9".repeat(400))), None);
-    assert_eq!(span(&"9".repeat(30)), None);
+    assert_eq!(parse_duration(&format!("{}h", "9".repeat(400))), None);
+    assert_eq!(parse_duration(&"9".repeat(30)), None);
 }

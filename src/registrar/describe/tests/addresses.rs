@@ -13,7 +13,7 @@ fn ip(container: &Container, rules: &Rules) -> String {
     described.services[0].ip.clone()
 }
 
-fn said(text: &str) -> Rules {
+fn with_address(text: &str) -> Rules {
     Rules { ip: Some(text.to_owned()), ..Rules::default() }
 }
 
@@ -22,14 +22,14 @@ fn internal() -> Rules {
 }
 
 #[test]
-fn the_label_beats_the_rules_which_beat_the_container_which_beats_the_host() {
+fn the_address_comes_from_the_label_then_the_rules_then_the_container_then_the_host() {
     let mut container = web();
     assert_eq!(ip(&container, &Rules::default()), "10.0.0.9");
     container.ports.insert(port("80"), vec![at("192.168.1.54", "8000")]);
     assert_eq!(ip(&container, &Rules::default()), "192.168.1.54");
     assert_eq!(ip(&container, &internal()), "172.17.0.2");
-    assert_eq!(ip(&container, &Rules { internal: true, ..said("10.9.9.9") }), "10.9.9.9");
-    let rules = Rules { ip_label: Some("weave".to_owned()), internal: true, ..said("10.9.9.9") };
+    assert_eq!(ip(&container, &Rules { internal: true, ..with_address("10.9.9.9") }), "10.9.9.9");
+    let rules = Rules { ip_label: Some("weave".to_owned()), internal: true, ..with_address("10.9.9.9") };
     assert_eq!(ip(&container.label("weave", "10.3.0.7/24"), &rules), "10.3.0.7");
 }
 
@@ -44,7 +44,7 @@ fn a_container_without_the_label_is_reported_once_and_registered_without_it() {
 }
 
 #[test]
-fn in_a_users_network_a_published_port_has_the_hosts_address() {
+fn on_a_user_defined_network_a_published_port_has_the_hosts_address() {
     let mut container = web();
     container.network_mode = "shop_default".to_owned();
     container.networks = [("shop_default".to_owned(), network("172.20.0.3"))].into();
@@ -54,21 +54,21 @@ fn in_a_users_network_a_published_port_has_the_hosts_address() {
 }
 
 #[test]
-fn what_nobody_could_reach_is_refused_with_what_to_do_wherever_it_comes_from() {
+fn an_unreachable_address_is_refused_with_a_remedy_wherever_it_comes_from() {
     let bad = ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1", "[::1]"];
     let labelled = Rules { ip_label: Some("ip".to_owned()), ..Rules::default() };
     for ip in bad {
         let from_label = described(&web().label("ip", ip), &labelled);
         let why = refusal(&from_label);
         assert!(why.starts_with("port 80/tcp: the label \"ip\" is ") && why.contains("--ip"), "{why}");
-        let from_rules = described(&web(), &said(ip));
+        let from_rules = described(&web(), &with_address(ip));
         let why = refusal(&from_rules);
         assert!(why.starts_with("port 80/tcp: --ip is ") && why.contains("others reach this host"), "{why}");
     }
     for ip in &bad[..5] {
         let rules = Rules::default();
-        let ground = DescribeContext { host: Some(ip.parse().unwrap()), ..ground(&rules) };
-        let why = refusal(&describe(&web(), &ground, &nobody)).to_owned();
+        let ground = DescribeContext { host: Some(ip.parse().unwrap()), ..context(&rules) };
+        let why = refusal(&describe(&web(), &ground, &no_container)).to_owned();
         assert!(why.contains("the address of this host is ") && why.contains("--ip"), "{why}");
         let mut inner = web();
         let network = Network { v4: None, v6: Some(ip.parse().unwrap()) };
@@ -83,37 +83,37 @@ fn what_nobody_could_reach_is_refused_with_what_to_do_wherever_it_comes_from() {
 #[test]
 fn a_host_without_an_address_and_an_empty_one_are_refused() {
     let rules = Rules::default();
-    let ground = DescribeContext { host: None, ..ground(&rules) };
-    assert!(refusal(&describe(&web(), &ground, &nobody)).contains("no address of this host was found"));
-    assert!(refusal(&described(&web(), &said(" "))).contains("--ip is empty"));
+    let ground = DescribeContext { host: None, ..context(&rules) };
+    assert!(refusal(&describe(&web(), &ground, &no_container)).contains("no address of this host was found"));
+    assert!(refusal(&described(&web(), &with_address(" "))).contains("--ip is empty"));
     let labelled = Rules { ip_label: Some("ip".to_owned()), ..Rules::default() };
     assert!(refusal(&described(&web().label("ip", "/24"), &labelled)).contains("the label \"ip\" is empty"));
 }
 
 #[test]
-fn a_host_name_is_taken_as_it_is_when_it_is_one() {
+fn a_valid_host_name_is_used_unchanged() {
     for name in ["web.example", "web", "a-b.example.", "h_1.example", "1host"] {
-        assert_eq!(ip(&web(), &said(name)), name);
+        assert_eq!(ip(&web(), &with_address(name)), name);
     }
-    assert_eq!(ip(&web(), &said("[2001:DB8::7]")), "2001:db8::7");
-    assert_eq!(described(&web(), &said("2001:db8::7")).services[0].value, "[2001:db8::7]:8000");
+    assert_eq!(ip(&web(), &with_address("[2001:DB8::7]")), "2001:db8::7");
+    assert_eq!(described(&web(), &with_address("2001:db8::7")).services[0].value, "[2001:db8::7]:8000");
     let long = "a".repeat(64);
     for text in
         ["a b", "a/b", "10.0.0", "300.1.1.1", "a..b", "-a", "a-", "fe80::1%eth0", "http://x", "a:80", &long]
     {
-        let refused = described(&web(), &said(text));
+        let refused = described(&web(), &with_address(text));
         assert!(refusal(&refused).contains("which is neither an address nor a host name"), "{text}");
     }
     for text in ["localhost", "LocalHost.", "x.localhost"] {
         assert!(
-            refusal(&described(&web(), &said(text))).contains("a different machine on each host"),
+            refusal(&described(&web(), &with_address(text))).contains("a different machine on each host"),
             "{text}"
         );
     }
 }
 
 #[test]
-fn the_containers_own_address_is_that_of_its_mode_its_label_or_its_only_network() {
+fn the_containers_address_comes_from_its_mode_its_label_or_its_only_network() {
     let mut container = web();
     container.network_mode = "front".to_owned();
     container.networks =
@@ -140,8 +140,8 @@ fn the_containers_own_address_is_that_of_its_mode_its_label_or_its_only_network(
 }
 
 #[test]
-fn a_stopped_container_without_an_address_is_no_mistake() {
-    let mut container = Container { run_state: ContainerState::Nothing, ..web() };
+fn a_stopped_container_without_an_address_is_not_an_error() {
+    let mut container = Container { run_state: ContainerState::NotRunning, ..web() };
     container.networks = [("bridge".to_owned(), Network::default())].into();
     let described = described(&container, &internal());
     assert_eq!(ignored(&described), ["port 80 has no address while it is not running"]);
@@ -149,7 +149,7 @@ fn a_stopped_container_without_an_address_is_no_mistake() {
 }
 
 #[test]
-fn a_network_of_ipv6_alone_will_do() {
+fn a_network_with_ipv6_only_is_sufficient() {
     let mut container = web();
     let network = Network { v4: None, v6: Some("2001:db8::5".parse().unwrap()) };
     container.networks = [("bridge".to_owned(), network)].into();
@@ -157,7 +157,7 @@ fn a_network_of_ipv6_alone_will_do() {
 }
 
 #[test]
-fn the_hosts_address_is_one_that_it_has_and_no_loopback() {
+fn the_detected_host_address_is_not_a_loopback_address() {
     // A machine without a route has none, which is a valid result too.
     let Some(ip) = host_address() else { return };
     assert!(!ip.is_loopback() && !ip.is_unspecified());

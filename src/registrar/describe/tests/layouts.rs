@@ -56,7 +56,7 @@ fn skydns_keys_are_the_domain_reversed_whatever_the_prefix() {
 }
 
 #[test]
-fn a_template_is_given_everything_and_its_key_lies_below_the_prefix() {
+fn a_template_gets_all_attributes_and_its_key_is_below_the_prefix() {
     let names = "name id ip port address private_port protocol node container container_name image prefix";
     let each: Vec<String> = names.split(' ').map(|name| format!("{name}={{{{ {name} }}}}")).collect();
     let value = format!("{} {{{{ tags|join('+') }}}} {{{{ attrs.region }}}}", each.join(" "));
@@ -71,7 +71,7 @@ fn a_template_is_given_everything_and_its_key_lies_below_the_prefix() {
 }
 
 #[test]
-fn a_layout_of_templates_without_one_for_the_value_holds_what_the_rules_say() {
+fn a_layout_without_a_value_template_uses_the_value_of_the_rules() {
     let mut rules = templates("{{ name }}/{{ id }}", None);
     assert_eq!(pairs(&described(&web(), &rules)), ["/services/web/h1:web.1:80 = 10.0.0.9:8000"]);
     rules.value = Value::Json;
@@ -79,7 +79,7 @@ fn a_layout_of_templates_without_one_for_the_value_holds_what_the_rules_say() {
 }
 
 #[test]
-fn an_attribute_that_one_container_lacks_refuses_that_one_and_says_where() {
+fn an_attribute_missing_from_one_container_refuses_only_that_one_with_the_position() {
     let rules = templates("{{ attrs.zone }}/{{ id }}", None);
     assert_eq!(check_templates(&rules), Ok(()));
     let why = refusal(&described(&web(), &rules)).to_owned();
@@ -93,7 +93,7 @@ fn an_attribute_that_one_container_lacks_refuses_that_one_and_says_where() {
 }
 
 #[test]
-fn a_template_that_never_ends_or_writes_without_end_is_stopped() {
+fn an_endless_template_is_stopped() {
     let range = "{% for a in range(999) %}{% for b in range(999) %}{% set c = a * b %}{% endfor %}{% endfor %}{{ id }}";
     let rules = templates(range, None);
     assert!(check_templates(&rules).unwrap_err().contains("engine ran out of fuel"));
@@ -148,7 +148,7 @@ fn a_bad_template_directory_or_domain_is_reported_before_any_container() {
 }
 
 #[test]
-fn a_name_may_be_a_path_but_never_climb_hide_or_grow_without_end() {
+fn a_name_may_be_a_path_but_may_not_leave_the_prefix_be_hidden_or_be_endless() {
     let named = |name: &str, id: &str| {
         container("c", "i").with("80", "1").env("SERVICE_NAME", name).env("SERVICE_ID", id)
     };
@@ -181,7 +181,7 @@ fn a_name_may_be_a_path_but_never_climb_hide_or_grow_without_end() {
 }
 
 #[test]
-fn a_value_without_end_is_refused() {
+fn an_oversized_value_is_refused() {
     let rules = Rules { value: Value::Json, ..Rules::default() };
     let big = web().env("SERVICE_NOTE", &"x".repeat(70_000));
     assert!(refusal(&described(&big, &rules)).contains("is larger than 64 KiB"));

@@ -1,11 +1,11 @@
 //! What a container becomes, rule by rule.
 
 mod addresses;
+mod attributes;
+mod compatibility;
 mod layouts;
-mod nonsense;
 mod ports;
-mod rows;
-mod words;
+mod random_containers;
 
 use std::net::IpAddr;
 
@@ -41,13 +41,13 @@ fn at(ip: &str, port: &str) -> PublishedPort {
 }
 
 /// Builder methods for test containers; a trait, so that other tests do not get them.
-trait Told {
+trait ContainerBuilder {
     fn with(self, inner: &str, outer: &str) -> Self;
     fn env(self, key: &str, value: &str) -> Self;
     fn label(self, key: &str, value: &str) -> Self;
 }
 
-impl Told for Container {
+impl ContainerBuilder for Container {
     /// Publishes a port as Docker does, on all IPv4 and IPv6 addresses; an empty host port: exposed only.
     fn with(mut self, inner: &str, outer: &str) -> Self {
         let inner = port(inner);
@@ -57,7 +57,7 @@ impl Told for Container {
             outer => vec![at("0.0.0.0", outer), at("::", outer)],
         };
         if !published.is_empty() {
-            self.asked.insert(inner, published.clone());
+            self.configured_ports.insert(inner, published.clone());
         }
         self.ports.insert(inner, published);
         self
@@ -74,22 +74,22 @@ impl Told for Container {
     }
 }
 
-fn nobody(_: &str) -> Option<Container> {
+fn no_container(_: &str) -> Option<Container> {
     None
 }
 
 /// Returns the context of node `h1` at 10.0.0.9.
-fn ground(rules: &Rules) -> DescribeContext<'_> {
+fn context(rules: &Rules) -> DescribeContext<'_> {
     DescribeContext { rules, node: "h1", host: Some(IpAddr::from([10, 0, 0, 9])), own: None }
 }
 
 fn described(container: &Container, rules: &Rules) -> Described {
-    describe(container, &ground(rules), &nobody)
+    describe(container, &context(rules), &no_container)
 }
 
 fn described_own(container: &Container, rules: &Rules, ports: &[u16]) -> Described {
     let own = OwnContainer { container: None, ports: ports.to_vec() };
-    describe(container, &DescribeContext { own: Some(&own), ..ground(rules) }, &nobody)
+    describe(container, &DescribeContext { own: Some(&own), ..context(rules) }, &no_container)
 }
 
 /// Returns `key = value` of every service.

@@ -15,7 +15,7 @@ fn value(container: &Container, rules: &Rules) -> String {
 }
 
 #[test]
-fn of_several_bindings_the_first_of_ipv4_counts_or_else_the_first() {
+fn of_several_bindings_the_first_ipv4_one_counts_or_else_the_first() {
     let rules = Rules::default();
     let of = |bindings: &[PublishedPort]| value(&with_bindings(bindings), &rules);
     assert_eq!(of(&[at("::", "1"), at("0.0.0.0", "2"), at("0.0.0.0", "3")]), "10.0.0.9:2");
@@ -26,7 +26,7 @@ fn of_several_bindings_the_first_of_ipv4_counts_or_else_the_first() {
 }
 
 #[test]
-fn a_host_port_that_is_no_one_port_is_refused() {
+fn a_host_port_that_is_not_a_single_port_is_refused() {
     for text in ["", "0", "8000-8010", "http", "65536", "+80", " 80", "-1"] {
         let described = described(&with_bindings(&[at("0.0.0.0", text)]), &Rules::default());
         let why = refusal(&described);
@@ -48,7 +48,7 @@ fn port_0_of_a_container_is_refused() {
 }
 
 #[test]
-fn a_container_on_the_host_has_what_it_asked_for_or_else_what_it_exposes() {
+fn a_container_on_the_host_network_has_its_requested_or_else_its_exposed_ports() {
     let mut container = container("c", "i");
     container.network_mode = "host".to_owned();
     container.networks = [("host".to_owned(), Network::default())].into();
@@ -58,7 +58,7 @@ fn a_container_on_the_host_has_what_it_asked_for_or_else_what_it_exposes() {
         described(container, rules).services.into_iter().map(|service| service.value).collect()
     };
     assert_eq!(values(&container, &Rules::default()), ["10.0.0.9:80", "10.0.0.9:443"]);
-    container.asked.insert(port("80"), vec![at("127.0.0.1", "8080")]);
+    container.configured_ports.insert(port("80"), vec![at("127.0.0.1", "8080")]);
     assert_eq!(values(&container, &Rules::default()), ["10.0.0.9:80"], "the engine heeds no -p there");
     let internal = Rules { internal: true, ..Rules::default() };
     assert_eq!(values(&container, &internal), ["10.0.0.9:80", "10.0.0.9:443"]);
@@ -66,7 +66,7 @@ fn a_container_on_the_host_has_what_it_asked_for_or_else_what_it_exposes() {
 }
 
 #[test]
-fn a_container_without_a_network_has_nothing() {
+fn a_container_without_a_network_has_no_ports() {
     for internal in [false, true] {
         let mut container = container("c", "i").with("80", "8000");
         container.network_mode = "none".to_owned();
@@ -77,7 +77,7 @@ fn a_container_without_a_network_has_nothing() {
 }
 
 #[test]
-fn internal_takes_every_port_at_the_containers_own_address() {
+fn internal_uses_every_port_at_the_containers_own_address() {
     let rules = Rules { internal: true, ..Rules::default() };
     let mut container = container("c", "i").with("80", "8000").with("443", "");
     container.exposed.push(port("9000"));
@@ -104,41 +104,41 @@ fn pod() -> (Container, Container) {
 }
 
 #[test]
-fn in_anothers_network_a_container_has_its_own_ports_as_the_other_publishes_them() {
+fn a_container_in_anothers_network_has_its_own_ports_as_the_other_publishes_them() {
     let (app, pod) = pod();
     let find = |id: &str| (id == pod.id).then(|| pod.clone());
     let rules = Rules::default();
-    let described = describe(&app, &ground(&rules), &find);
+    let described = describe(&app, &context(&rules), &find);
     assert_eq!(pairs(&described), ["/app-80/h1:app:80 = 10.0.0.9:8000"]);
     assert_eq!(ignored(&described), ["port 9000 not published on host"]);
     assert_eq!(described.services[0].inner, Some([172, 17, 0, 2].into()));
     let internal = Rules { internal: true, ..Rules::default() };
-    let own = describe(&app, &ground(&internal), &find);
+    let own = describe(&app, &context(&internal), &find);
     assert_eq!(pairs(&own), ["/app-80/h1:app:80 = 172.17.0.2:80", "/app-9000/h1:app:9000 = 172.17.0.2:9000"]);
 }
 
 #[test]
-fn in_the_network_of_one_on_the_host_a_container_is_on_the_host() {
+fn a_container_in_the_network_of_one_on_the_host_network_is_on_the_host_network() {
     let (app, mut pod) = pod();
     pod.network_mode = "host".to_owned();
     let rules = Rules::default();
-    let described = describe(&app, &ground(&rules), &|_| Some(pod.clone()));
+    let described = describe(&app, &context(&rules), &|_| Some(pod.clone()));
     assert_eq!(described.services[1].value, "10.0.0.9:9000");
 }
 
 #[test]
-fn another_container_that_is_gone_or_a_circle_of_them_is_refused() {
+fn a_missing_network_container_or_a_cycle_of_them_is_refused() {
     let (app, _) = pod();
     assert!(refusal(&described(&app, &Rules::default())).contains("which the engine does not have"));
-    let stopped = Container { run_state: ContainerState::Nothing, ..app.clone() };
+    let stopped = Container { run_state: ContainerState::NotRunning, ..app.clone() };
     assert_eq!(ignored(&described(&stopped, &Rules::default())), ["no published ports"]);
     let rules = Rules::default();
-    let circle = describe(&app, &ground(&rules), &|_| Some(app.clone()));
-    assert!(refusal(&circle).contains("more than 8 containers share one network"));
+    let cycle = describe(&app, &context(&rules), &|_| Some(app.clone()));
+    assert!(refusal(&cycle).contains("more than 8 containers share one network"));
 }
 
 #[test]
-fn a_sidecar_has_the_ports_it_was_told_and_each_that_is_not_there_is_refused() {
+fn a_sidecar_has_its_listed_ports_and_each_missing_one_is_refused() {
     let rules = Rules::default();
     let app = || container("c", "i").with("80", "8000").with("443", "").with("9000", "9");
     let described = described_own(&app(), &rules, &[80]);
@@ -157,7 +157,7 @@ fn a_sidecar_has_the_ports_it_was_told_and_each_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_sidecars_one_port_of_two_has_the_suffix_of_the_rule() {
+fn with_suffix_published_a_sidecar_with_one_of_two_ports_needs_no_suffix() {
     use super::super::super::settings::Suffix;
     let rules = Rules { suffix: Suffix::Published, ..Rules::default() };
     let app = container("c", "i").with("80", "8000").with("9000", "9");

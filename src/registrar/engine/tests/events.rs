@@ -7,7 +7,7 @@ fn of(said: &Value) -> Option<EngineEvent> {
 }
 
 #[test]
-fn an_event_is_read_in_the_words_of_every_engine() {
+fn an_event_of_every_engine_is_parsed() {
     let docker = json!({
         "Type": "container", "Action": "kill", "Actor": { "ID": "a", "Attributes": { "signal": "15" } },
         "status": "kill", "id": "a", "time": 7, "timeNano": 7_000_000_001_i64
@@ -39,7 +39,7 @@ fn an_event_is_read_in_the_words_of_every_engine() {
 
 /// Each action of each type from Docker's and Podman's sources, and what it leads to.
 #[test]
-fn every_action_of_every_type_leads_to_what_the_table_says() {
+fn every_action_of_every_type_maps_as_the_table_says() {
     let container = [
         "create",
         "init",
@@ -111,7 +111,7 @@ fn every_action_of_every_type_leads_to_what_the_table_says() {
 }
 
 #[test]
-fn a_network_event_is_its_containers_whichever_engine_says_it() {
+fn a_network_event_belongs_to_its_container_whichever_engine_sends_it() {
     let docker = json!({ "Type": "network", "Action": "connect",
         "Actor": { "ID": "net", "Attributes": { "container": "c", "name": "front", "type": "bridge" } } });
     let podman =
@@ -128,7 +128,7 @@ fn a_network_event_is_its_containers_whichever_engine_says_it() {
 }
 
 #[test]
-fn events_that_say_nothing_here_are_passed_over() {
+fn irrelevant_events_are_skipped() {
     for said in [
         json!({ "Type": "container", "Action": "exec_create: /bin/true", "Actor": { "ID": "a" } }),
         json!({ "Type": "container", "Action": "exec_die", "Actor": { "ID": "a" } }),
@@ -158,7 +158,7 @@ fn objects(pieces: &[&[u8]]) -> Result<Vec<String>, &'static str> {
 }
 
 #[test]
-fn objects_are_told_apart_wherever_the_stream_is_cut() {
+fn objects_are_separated_wherever_the_stream_is_split() {
     let one = r#"{"a":"}{\"\\","b":{"c":[{}]}}"#;
     let two = r#"{"ä":"\\\"}"}"#;
     let all = format!("{one}{two}\r\n\n{two} {one}\n");
@@ -169,7 +169,7 @@ fn objects_are_told_apart_wherever_the_stream_is_cut() {
 }
 
 #[test]
-fn an_event_without_end_is_an_error_before_it_fills_the_memory() {
+fn an_endless_event_is_an_error_before_it_fills_the_memory() {
     let piece = vec![b'x'; 64 << 10];
     let mut pieces: Vec<&[u8]> = vec![b"{\"a\":\""];
     pieces.extend(std::iter::repeat_n(piece.as_slice(), 17));

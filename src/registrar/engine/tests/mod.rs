@@ -13,13 +13,13 @@ use self::scripted::{Scripted, Step, chunk, chunked, engine_at, json, ping, send
 use super::send::{EngineRequest, ResponseLimits};
 use super::{Engine, EventSubject, ExecResult};
 use crate::client::Trust;
-use crate::client::fake::{Fake, Reply};
-use crate::registrar::settings::EngineAt;
+use crate::client::fake_server::{FakeServer, Reply};
+use crate::registrar::settings::EngineEndpoint;
 
 const ID: &str = "0123456789ab";
 
 #[tokio::test]
-async fn a_first_request_settles_the_version_and_later_ones_keep_it() {
+async fn the_first_request_negotiates_the_version_and_later_ones_keep_it() {
     let fake = Scripted::new(|line, _| if line == "GET /_ping" { vec![] } else { json(200, "[]") });
     assert!(fake.engine.list().await.unwrap().is_empty());
     assert!(fake.engine.images().await.unwrap().is_empty());
@@ -28,7 +28,7 @@ async fn a_first_request_settles_the_version_and_later_ones_keep_it() {
 }
 
 #[tokio::test]
-async fn info_settles_the_version_anew() {
+async fn info_negotiates_the_version_again() {
     let pings = AtomicUsize::new(0);
     let fake = Scripted::new(move |line, _| match line {
         "GET /_ping" => ping(["1.60", "1.40"][pings.fetch_add(1, Ordering::SeqCst)]),
@@ -45,7 +45,7 @@ async fn info_settles_the_version_anew() {
 }
 
 #[tokio::test]
-async fn an_engine_without_the_header_is_spoken_to_as_an_old_one() {
+async fn an_engine_without_the_version_header_is_treated_as_an_old_one() {
     let fake =
         Scripted::new(|line, _| if line == "GET /_ping" { with(200, "", "OK") } else { json(200, "{}") });
     fake.engine.info().await.unwrap();
@@ -53,7 +53,7 @@ async fn an_engine_without_the_header_is_spoken_to_as_an_old_one() {
 }
 
 #[tokio::test]
-async fn a_refused_version_is_reported_and_forgotten() {
+async fn a_refused_version_is_reported_and_negotiated_again() {
     let asked = AtomicUsize::new(0);
     let fake = Scripted::new(move |line, _| match line {
         "GET /_ping" => vec![],
@@ -70,14 +70,14 @@ async fn a_refused_version_is_reported_and_forgotten() {
 }
 
 #[tokio::test]
-async fn a_ping_that_is_refused_is_no_engine() {
+async fn a_refused_ping_is_not_an_engine() {
     let fake = Scripted::new(|_, _| with(403, "", "<html>Forbidden</html>"));
     let why = fake.engine.list().await.unwrap_err().why;
     assert!(why.contains("GET /_ping") && why.contains("status 403"), "{why}");
 }
 
 #[tokio::test]
-async fn a_missing_or_dead_socket_is_named_with_what_to_do() {
+async fn a_missing_or_dead_socket_is_reported_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.sock");
     let why = engine_at(&path).list().await.unwrap_err().why;
@@ -88,9 +88,9 @@ async fn a_missing_or_dead_socket_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_engine_at_a_port_is_spoken_to_and_one_that_speaks_no_tls_is_told() {
-    let fake = Fake::new(|_, _| Reply::Whole(200, 0, "[]".into()));
-    let at = |tls: bool| EngineAt {
+async fn an_engine_over_tcp_is_used_and_one_without_tls_is_reported() {
+    let fake = FakeServer::new(|_, _| Reply::Complete(200, 0, "[]".into()));
+    let at = |tls: bool| EngineEndpoint {
         url: fake.url.replace("http://", "tcp://"),
         trust: Trust { insecure: true, ..Trust::default() },
         tls,
@@ -105,14 +105,14 @@ async fn an_engine_at_a_port_is_spoken_to_and_one_that_speaks_no_tls_is_told() {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         std::future::pending::<()>().await;
     };
-    let engine = Engine::new(&EngineAt { url, ..at(true) }).unwrap();
+    let engine = Engine::new(&EngineEndpoint { url, ..at(true) }).unwrap();
     let why =
         tokio::select! { listed = engine.list() => listed.unwrap_err().why, () = answer => unreachable!() };
     assert!(why.contains("GET /_ping") && why.contains("does not speak TLS"), "{why}");
 }
 
 #[tokio::test]
-async fn a_list_that_is_not_whole_is_an_error_and_never_a_shorter_list() {
+async fn an_incomplete_list_is_an_error_and_never_a_shorter_list() {
     let line = r#"{"Id":"a","State":"running"}"#;
     let answers = [
         with(200, "", &format!("[{line},")),
@@ -172,7 +172,7 @@ async fn a_container_is_gone_only_when_the_engine_says_so() {
 }
 
 #[tokio::test]
-async fn a_name_cannot_lead_to_another_path() {
+async fn a_container_name_cannot_change_the_request_path() {
     let fake = Scripted::new(|line, _| match line {
         "GET /_ping" => vec![],
         _ => json(404, r#"{"message":"No such container"}"#),
@@ -186,7 +186,7 @@ async fn a_name_cannot_lead_to_another_path() {
 }
 
 #[tokio::test]
-async fn nothing_of_an_environment_is_in_an_error() {
+async fn no_error_contains_an_environment_variable() {
     let body = r#"{"Id":"x","State":{"Status":"running"},"Config":{"Env":["PASSWORD=hunter2"]}}"#;
     let cut = body[..body.len() - 3].to_owned();
     let fake = Scripted::new(move |line, _| match line {
@@ -201,7 +201,7 @@ async fn nothing_of_an_environment_is_in_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_is_bounded_in_time_and_in_bytes() {
+async fn a_reply_is_bounded_in_time_and_in_bytes() {
     let fake = Scripted::new(|line, _| match line {
         "GET /_ping" => vec![],
         "GET /v1.41/slow" => vec![chunked(), chunk("["), Step::Hang],
@@ -216,7 +216,7 @@ async fn an_answer_is_bounded_in_time_and_in_bytes() {
 }
 
 #[tokio::test]
-async fn images_come_without_the_names_that_are_none() {
+async fn images_are_listed_without_placeholder_names() {
     let fake = Scripted::new(|line, _| match line {
         "GET /_ping" => vec![],
         _ => json(
@@ -232,7 +232,7 @@ async fn images_come_without_the_names_that_are_none() {
 }
 
 #[tokio::test]
-async fn a_stop_sends_the_grace_in_whole_seconds_and_accepts_a_stopped_container() {
+async fn a_stop_sends_the_grace_period_in_whole_seconds_and_accepts_a_stopped_container() {
     let fake = Scripted::new(|line, _| match line {
         "GET /_ping" => vec![],
         "POST /v1.41/containers/a/stop" => {
@@ -249,7 +249,7 @@ async fn a_stop_sends_the_grace_in_whole_seconds_and_accepts_a_stopped_container
 }
 
 #[tokio::test]
-async fn a_command_gives_its_output_and_its_code_once_it_ended() {
+async fn a_command_returns_its_output_and_its_exit_code() {
     let inspections = AtomicUsize::new(0);
     let fake = Scripted::new(move |line, body| match line {
         "GET /_ping" => vec![],
@@ -277,7 +277,7 @@ async fn a_command_gives_its_output_and_its_code_once_it_ended() {
 }
 
 #[tokio::test]
-async fn a_command_that_does_not_end_is_an_error_at_the_limit() {
+async fn a_command_that_does_not_end_times_out() {
     let fake = Scripted::new(move |line, _| match line {
         "GET /_ping" => vec![],
         line if line.ends_with("/start") => vec![send("HTTP/1.1 200 OK\r\n\r\n"), Step::Hang],
@@ -288,7 +288,7 @@ async fn a_command_that_does_not_end_is_an_error_at_the_limit() {
 }
 
 #[tokio::test]
-async fn a_refused_command_is_reported_in_the_engines_words() {
+async fn a_refused_command_is_reported_with_the_engines_message() {
     let fake = Scripted::new(move |line, _| match line {
         "GET /_ping" => vec![],
         _ => json(409, r#"{"message":"Container x is paused, unpause the container before exec"}"#),
@@ -298,7 +298,7 @@ async fn a_refused_command_is_reported_in_the_engines_words() {
 }
 
 #[tokio::test]
-async fn events_come_however_they_are_cut_and_end_with_none() {
+async fn events_are_parsed_across_chunks_and_the_end_is_none() {
     let fake = Scripted::new(|line, _| match line {
         "GET /_ping" => vec![],
         _ => vec![
@@ -328,7 +328,7 @@ async fn events_come_however_they_are_cut_and_end_with_none() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_is_an_error() {
+async fn a_truncated_stream_is_an_error() {
     let whole = r#"{"Type":"container","Action":"die","Actor":{"ID":"a"}}"#;
     let answers = [
         // The last chunk is missing.
@@ -362,7 +362,7 @@ async fn refused_events_are_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn an_engine_without_a_word_before_its_first_event_is_waited_for_in_the_stream() {
+async fn an_engine_that_is_silent_before_its_first_event_is_waited_for_in_the_stream() {
     let told = Arc::new(Notify::new());
     let tell = Arc::clone(&told);
     let fake = Scripted::new(move |line, _| match line {
@@ -384,7 +384,7 @@ async fn an_engine_without_a_word_before_its_first_event_is_waited_for_in_the_st
 }
 
 #[tokio::test]
-async fn waiting_for_an_event_may_be_given_up_and_nothing_is_lost() {
+async fn waiting_for_an_event_can_be_cancelled_without_loss() {
     let told = Arc::new(Notify::new());
     let tell = Arc::clone(&told);
     let fake = Scripted::new(move |line, _| match line {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::super::Engine;
 use crate::client::Trust;
-use crate::registrar::settings::EngineAt;
+use crate::registrar::settings::EngineEndpoint;
 
 /// The parts of a response, in order; after the last the connection is closed.
 pub(super) enum Step {
@@ -62,7 +62,7 @@ impl Scripted {
 
 pub(super) fn engine_at(path: &std::path::Path) -> Engine {
     let url = format!("unix://{}", PathBuf::from(path).display());
-    Engine::new(&EngineAt { url, trust: Trust::default(), tls: false }).unwrap()
+    Engine::new(&EngineEndpoint { url, trust: Trust::default(), tls: false }).unwrap()
 }
 
 /// Returns a complete JSON response.

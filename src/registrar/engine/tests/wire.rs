@@ -20,7 +20,7 @@ fn signed(said: &Value) -> String {
 }
 
 #[test]
-fn a_signature_changes_with_all_that_matters() {
+fn a_signature_changes_with_everything_relevant() {
     let before = signed(&listed());
     let changes: [(&str, Value); 9] = [
         ("/State", json!("paused")),
@@ -44,7 +44,7 @@ fn a_signature_changes_with_all_that_matters() {
 }
 
 #[test]
-fn a_signature_stays_while_only_time_and_order_change() {
+fn a_signature_ignores_time_and_order() {
     let before = signed(&listed());
     let mut said = listed();
     said["Status"] = json!("Up 2 hours (healthy)");
@@ -88,7 +88,7 @@ fn at(ip: &str, port: &str) -> PublishedPort {
 }
 
 #[test]
-fn an_inspection_becomes_a_container() {
+fn an_inspection_is_parsed_into_a_container() {
     let container = container(&inspected()).unwrap();
     let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
     let wanted = Container {
@@ -114,7 +114,7 @@ fn an_inspection_becomes_a_container() {
             (port(53, udp), vec![]),
         ]
         .into(),
-        asked: [(port(80, tcp), vec![at("", "8000-8010")]), (port(53, udp), vec![])].into(),
+        configured_ports: [(port(80, tcp), vec![at("", "8000-8010")]), (port(53, udp), vec![])].into(),
         stop_signal: 3,
         stop_timeout: Some(3),
         memory: 1024,
@@ -124,7 +124,7 @@ fn an_inspection_becomes_a_container() {
 }
 
 #[test]
-fn a_container_of_which_little_is_said_is_one() {
+fn a_container_with_few_fields_is_parsed() {
     let said = json!({ "Id": "a", "State": {}, "Config": { "Labels": null, "Env": null, "StopSignal": "" } });
     let wanted = Container { id: "a".into(), stop_signal: SIGTERM, ..Container::default() };
     assert!(container(&said).unwrap() == wanted);
@@ -134,25 +134,25 @@ fn a_container_of_which_little_is_said_is_one() {
 }
 
 #[test]
-fn what_a_container_does_is_read_in_old_and_new_words() {
+fn the_container_state_is_parsed_in_old_and_new_formats() {
     for (state, wanted) in [
         (json!({ "Status": "running" }), ContainerState::Running),
         (json!({ "Status": "paused", "Running": true, "Paused": true }), ContainerState::Paused),
         (json!({ "Status": "restarting", "Running": true }), ContainerState::Restarting),
-        (json!({ "Status": "dead", "Running": true }), ContainerState::Nothing),
-        (json!({ "Status": "exited" }), ContainerState::Nothing),
-        (json!({ "Status": "dreaming" }), ContainerState::Nothing),
+        (json!({ "Status": "dead", "Running": true }), ContainerState::NotRunning),
+        (json!({ "Status": "exited" }), ContainerState::NotRunning),
+        (json!({ "Status": "dreaming" }), ContainerState::NotRunning),
         (json!({ "Running": true }), ContainerState::Running),
         (json!({ "Running": true, "Paused": true }), ContainerState::Paused),
         (json!({ "Running": true, "Restarting": true }), ContainerState::Restarting),
-        (json!({ "Running": false }), ContainerState::Nothing),
+        (json!({ "Running": false }), ContainerState::NotRunning),
     ] {
         assert_eq!(run_state(&state), wanted, "{state}");
     }
 }
 
 #[test]
-fn health_is_none_without_a_check_and_never_well_by_an_unknown_word() {
+fn health_is_none_without_a_check_and_never_healthy_for_an_unknown_word() {
     for (word, wanted) in [
         ("", None),
         ("none", None),
@@ -168,7 +168,7 @@ fn health_is_none_without_a_check_and_never_well_by_an_unknown_word() {
 }
 
 #[test]
-fn dates_are_read_with_offsets_and_the_zero_date_is_never() {
+fn dates_are_parsed_with_offsets_and_the_zero_date_is_none() {
     let wanted = Some(1_714_557_600_123_456_789);
     assert_eq!(nanoseconds("2024-05-01T10:00:00.123456789Z"), wanted);
     assert_eq!(nanoseconds("2024-05-01T12:00:00.123456789+02:00"), wanted);

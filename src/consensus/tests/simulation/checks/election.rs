@@ -24,7 +24,7 @@ impl Election {
 }
 
 #[test]
-fn two_leaders_in_a_term_are_noticed() {
+fn two_leaders_in_a_term_are_detected() {
     let mut election = Election::default();
     let check: Check = election.leads(1, 1).and(election.leads(2, 2)).and(election.leads(1, 1)).map(drop);
     assert_eq!(check, Ok(()));

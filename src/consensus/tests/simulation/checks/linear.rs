@@ -28,7 +28,7 @@ pub(in super::super) enum Reply {
 
 /// One request and its result, with the times of both.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Asked {
+pub(in super::super) struct ClientRequest {
     pub(in super::super) act: Act,
     pub(in super::super) told: Reply,
     pub(in super::super) from: u64,
@@ -38,7 +38,7 @@ pub(in super::super) struct Asked {
 /// All requests by key.
 #[derive(Default)]
 pub(in super::super) struct Linear {
-    asked: BTreeMap<u64, (usize, Asked)>,
+    asked: BTreeMap<u64, (usize, ClientRequest)>,
 }
 
 /// Longer histories are split: only complete ones can be checked, but no run needs more.
@@ -49,21 +49,21 @@ const MAX_ORDERS: usize = 300_000;
 impl Linear {
     /// Records the start of a request; `from` identifies it.
     pub(in super::super) fn asks(&mut self, key: usize, act: Act, from: u64) {
-        self.asked.insert(from, (key, Asked { act, told: Reply::Nothing, from, to: u64::MAX }));
+        self.asked.insert(from, (key, ClientRequest { act, told: Reply::Nothing, from, to: u64::MAX }));
     }
 
     /// Records its result.
-    pub(in super::super) fn told(&mut self, from: u64, told: Reply, to: u64) {
+    pub(in super::super) fn record_reply(&mut self, from: u64, told: Reply, to: u64) {
         if let Some((_, asked)) = self.asked.get_mut(&from) {
             (asked.told, asked.to) = (told, to);
         }
     }
 
     pub(in super::super) fn end(&self) -> Check {
-        let keys: BTreeMap<usize, Vec<Asked>> =
+        let keys: BTreeMap<usize, Vec<ClientRequest>> =
             self.asked.values().fold(BTreeMap::new(), |mut keys, (key, asked)| {
                 // A read without a result proves nothing.
-                if *asked != (Asked { act: Act::Read, told: Reply::Nothing, ..*asked }) {
+                if *asked != (ClientRequest { act: Act::Read, told: Reply::Nothing, ..*asked }) {
                     keys.entry(*key).or_default().push(*asked);
                 }
                 keys
@@ -78,14 +78,14 @@ impl Linear {
     }
 }
 
-impl PartialEq for Asked {
+impl PartialEq for ClientRequest {
     fn eq(&self, other: &Self) -> bool {
         (self.act, self.told, self.from) == (other.act, other.told, other.from)
     }
 }
 
 /// Searches an order: any request that began before the first remaining end may come next.
-fn explains(asked: &[Asked]) -> bool {
+fn explains(asked: &[ClientRequest]) -> bool {
     if asked.len() > MAX_HISTORY {
         return true;
     }
@@ -113,7 +113,7 @@ fn explains(asked: &[Asked]) -> bool {
 }
 
 /// Returns the value after a request, if its result fits the value before.
-fn after(asked: &Asked, value: Option<u64>) -> Option<Option<u64>> {
+fn after(asked: &ClientRequest, value: Option<u64>) -> Option<Option<u64>> {
     let (done, changed) = match asked.act {
         Act::Set(to) => (true, Some(to)),
         Act::Swap(from, to) => (value == Some(from), Some(to)),
@@ -129,8 +129,8 @@ fn after(asked: &Asked, value: Option<u64>) -> Option<Option<u64>> {
 }
 
 #[test]
-fn a_stale_read_is_noticed_and_an_unanswered_write_may_count_or_not() {
-    let asked = |act, told, from, to| Asked { act, told, from, to };
+fn a_stale_read_is_detected_and_an_unanswered_write_may_or_may_not_count() {
+    let asked = |act, told, from, to| ClientRequest { act, told, from, to };
     let first = asked(Act::Set(1), Reply::Done, 0, 1);
     let stale = asked(Act::Read, Reply::There(None), 2, 3);
     assert!(!explains(&[first, stale]));

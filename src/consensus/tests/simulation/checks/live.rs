@@ -13,7 +13,7 @@ pub(in super::super) fn level(members: &BTreeMap<u64, Member>) -> Result<u64, St
     let up = || members.values().filter(|member| !member.left);
     let lives = up().filter_map(|member| Some((member.id, member.life.as_ref()?)));
     let leader = lives
-        .filter(|(_, life)| life.driver.replica.leads())
+        .filter(|(_, life)| life.driver.replica.is_leader())
         .max_by_key(|(_, life)| life.driver.replica.term());
     let Some((leader, led)) = leader else { return Err("nobody leads".to_owned()) };
     let state = led.shared.read();

@@ -6,15 +6,15 @@ use std::task::{Context, Poll, Waker};
 
 use super::super::super::super::shared::Shared;
 use super::{Check, ensure};
-use crate::keyspace::{Keyspace, Watch, WatchFor};
+use crate::keyspace::{Keyspace, Watch, WatchOptions};
 
 /// A watch on everything, and its progress.
-pub(in super::super) struct Watching {
+pub(in super::super) struct WatchProgress {
     watch: Watch,
     seen: u64,
 }
 
-impl Watching {
+impl WatchProgress {
     /// Starts a watch now.
     pub(in super::super) fn begin(shared: &Arc<Shared>) -> Self {
         Self::on(&mut shared.write().keyspace)
@@ -22,12 +22,12 @@ impl Watching {
 
     fn on(keyspace: &mut Keyspace) -> Self {
         let seen = keyspace.index();
-        let what = WatchFor { recursive: true, stream: true, since: 0 };
+        let what = WatchOptions { recursive: true, stream: true, since: 0 };
         Self { watch: keyspace.watch(b"/", what).expect("a watch from now on is never refused"), seen }
     }
 
     /// Compares the received events with the state.
-    pub(in super::super) fn look(&mut self, shared: &Arc<Shared>, id: u64) -> Check {
+    pub(in super::super) fn compare(&mut self, shared: &Arc<Shared>, id: u64) -> Check {
         let mut keyspace = shared.write();
         let keyspace = &mut keyspace.keyspace;
         if keyspace.index() == self.seen {

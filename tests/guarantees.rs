@@ -1,0 +1,12 @@
+//! The promises beyond the faults of other programs, each with a test named for the promise.
+
+mod edits;
+mod files;
+mod generation;
+mod messages;
+mod pending_reloads;
+mod ready;
+mod roots;
+mod secrets;
+mod throttle;
+mod verify;
