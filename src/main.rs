@@ -6,5 +6,6 @@ fn main() -> ExitCode {
     retune::app::main(std::env::args_os().collect())
 }
 
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

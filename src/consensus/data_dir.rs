@@ -192,7 +192,7 @@ pub(super) fn sync(path: &Path) -> Result<(), OpenError> {
 
 /// Makes the name `path` durable.
 pub(super) fn sync_parent(path: &Path) -> Result<(), OpenError> {
-    sync(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    disk::sync_folder_of(path).map_err(OpenError::io(path, "syncing the folder"))
 }
 
 fn lock(path: &Path) -> Result<Flock<File>, OpenError> {
