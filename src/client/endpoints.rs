@@ -70,7 +70,7 @@ struct EndpointsState {
     /// Nodes that responded for the own cluster and have not failed since.
     verified: BTreeSet<NodeUrl>,
     /// Nodes that ever responded for it.
-    ever_verified: BTreeSet<NodeUrl>,
+    was_verified: BTreeSet<NodeUrl>,
     /// Given nodes that responded for another cluster while the own one was reachable.
     conflicting: BTreeSet<NodeUrl>,
     /// When a given node first and last responded for another cluster since a node of the own one responded.
@@ -88,7 +88,7 @@ impl EndpointsState {
             self.conflicting.remove(node);
             if !self.verified.contains(node) {
                 self.verified.insert(NodeUrl::clone(node));
-                self.ever_verified.insert(NodeUrl::clone(node));
+                self.was_verified.insert(NodeUrl::clone(node));
             }
             self.find_conflicting();
             return Ok(());
@@ -104,7 +104,7 @@ impl EndpointsState {
     /// Notes given nodes of other clusters: the own cluster is reachable, so they are not its replacement.
     fn find_conflicting(&mut self) {
         for (node, id) in &self.foreign {
-            let known = self.ever_verified.contains(node) || self.conflicting.contains(node);
+            let known = self.was_verified.contains(node) || self.conflicting.contains(node);
             if !known && self.given.contains(node) {
                 let own = self.cluster.unwrap_or_default();
                 tracing::error!(
@@ -118,11 +118,10 @@ impl EndpointsState {
 
     /// Forgets nodes that are neither given nor members, except for a bounded number of foreign ones.
     fn forget_unknown(&mut self) {
-        let Self { given, members, failed, current, foreign, verified, ever_verified, conflicting, .. } =
-            self;
+        let Self { given, members, failed, current, foreign, verified, was_verified, conflicting, .. } = self;
         let is_known = |node: &NodeUrl| members.contains(node) || given.contains(node);
         failed.retain(is_known);
-        for nodes in [verified, ever_verified, conflicting] {
+        for nodes in [verified, was_verified, conflicting] {
             nodes.retain(is_known);
         }
         current.take_if(|node| !is_known(node));
@@ -343,7 +342,7 @@ impl Endpoints {
             *last = now;
             let gone_for = now.duration_since(*first);
             let wait =
-                if state.ever_verified.contains(node) { REPLACED_STORE_DELAY } else { FOREIGN_STORE_DELAY };
+                if state.was_verified.contains(node) { REPLACED_STORE_DELAY } else { FOREIGN_STORE_DELAY };
             if gone_for >= wait && !state.conflicting.contains(node) {
                 tracing::warn!("the store at {node} was replaced or restored and is used from now on: {why}");
                 let given = std::mem::take(&mut state.given);
@@ -390,7 +389,7 @@ impl Endpoints {
     pub(crate) fn unknown(&self) -> Vec<NodeUrl> {
         let state = self.lock();
         let is_unknown =
-            |node: &&NodeUrl| !state.ever_verified.contains(*node) && !state.foreign.contains_key(*node);
+            |node: &&NodeUrl| !state.was_verified.contains(*node) && !state.foreign.contains_key(*node);
         state.given.iter().filter(is_unknown).cloned().collect()
     }
 
