@@ -79,7 +79,7 @@ fn check_consistency(
         .or_else(|| if compared { url_mismatch(read, name, mine, own) } else { None });
     if let Some(message) = message {
         report_semantic(read, "initial-cluster", message);
-    } else if !advertised && !compared && mine != own {
+    } else if !advertised && !compared && read.rank("initial-cluster").is_some() {
         read.notices.push(format!(
             "--{ADVERTISE} is not given: this member advertises {}, as in --initial-cluster",
             texts(mine).join(",")

@@ -233,22 +233,18 @@ fn a_member_with_data_uses_the_urls_it_advertises() {
 
 #[test]
 fn a_url_that_only_the_list_has_is_advertised_and_logged() {
-    let line = "retune store --name x --initial-cluster x=http://127.0.0.1:22901 --listen-peer-urls http://127.0.0.1:22901";
-    // The list matches the listeners, so there is nothing to report.
-    assert_eq!(
-        (member(line).consensus.peer_urls, run(line).notices.len()),
-        (vec!["http://127.0.0.1:22901".into()], 0)
-    );
-    let line =
-        "retune store --name x --initial-cluster x=http://10.0.0.1:1 --listen-peer-urls http://0.0.0.0:1";
-    let got = run(line);
-    assert!(
-        got.notices.len() == 1
-            && got.notices[0].contains("this member advertises http://10.0.0.1:1, as in --initial-cluster"),
-        "{:?}",
-        got.notices
-    );
-    assert_eq!(built(got).consensus.peer_urls, ["http://10.0.0.1:1"]);
+    for (listed, listens) in
+        [("http://127.0.0.1:22901", "http://127.0.0.1:22901"), ("http://10.0.0.1:1", "http://0.0.0.0:1")]
+    {
+        let got =
+            run(&format!("retune store --name x --initial-cluster x={listed} --listen-peer-urls {listens}"));
+        let notice = format!("this member advertises {listed}, as in --initial-cluster");
+        assert!(got.notices.len() == 1 && got.notices[0].contains(&notice), "{:?}", got.notices);
+        assert_eq!(built(got).consensus.peer_urls, [listed]);
+    }
+    let given = "retune store --name x --initial-cluster x=http://10.0.0.1:1 --initial-advertise-peer-urls http://10.0.0.1:1 \
+                 --listen-peer-urls http://0.0.0.0:1";
+    assert!(run(given).notices.is_empty() && run("retune store --name x").notices.is_empty());
 }
 
 #[test]
