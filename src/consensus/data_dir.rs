@@ -192,7 +192,7 @@ pub(super) fn sync(path: &Path) -> Result<(), OpenError> {
 
 /// Makes the name `path` durable.
 pub(super) fn sync_parent(path: &Path) -> Result<(), OpenError> {
-    disk::sync_folder_of(path).map_err(OpenError::io(path, "syncing its folder"))
+    sync(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 fn lock(path: &Path) -> Result<Flock<File>, OpenError> {
