@@ -17,6 +17,7 @@
 //! | 0 | [`placement`] | expressions, filters and strategies over facts of nodes; pure |
 //! | 0 | [`document`] | JSON, YAML and TOML as one tree in which every scalar keeps its own spelling |
 //! | 0 | [`scalar`] | time spans, booleans and bytes as text |
+//! | 0 | [`diff`] | the changed lines of two texts, as a unified diff |
 //! | 0 | [`nearest`] | the known name that a mistyped one probably means |
 //! | 0 | [`fault`] | bugs that tests plant, to show that a simulation finds them |
 //! | 0 | [`readiness`] | whether a long-running part of the program is ready |
@@ -49,6 +50,7 @@ pub mod client;
 pub mod command;
 pub mod consensus;
 pub mod ctl;
+pub mod diff;
 pub mod disk;
 pub mod document;
 pub mod http;
