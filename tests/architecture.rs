@@ -310,7 +310,7 @@ fn every_file_is_part_of_a_target() {
     assert_no_errors(&undeclared(&["lib.rs", "main.rs"], &sources(&root().join("src"))));
     // Cargo.toml makes `bench` and `bench/store` targets of their own.
     for (folder, inner, targets) in [
-        ("tests", "bench", &["it.rs", "architecture.rs"][..]),
+        ("tests", "bench", &["it.rs", "architecture.rs", "fuzz/target.rs"][..]),
         ("tests/bench", "store", &["main.rs"]),
         ("tests/bench/store", "-", &["main.rs"]),
     ] {

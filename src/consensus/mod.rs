@@ -26,6 +26,8 @@ mod data_dir;
 mod driver;
 mod entry;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handle;
 mod identity;
 mod live_backup;

@@ -23,6 +23,8 @@ mod fault_log;
 mod fields;
 mod findings;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod generation;
 mod housekeeping;
 mod job;

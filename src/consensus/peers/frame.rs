@@ -15,7 +15,7 @@ pub(super) const MAX_FRAME_BYTES: usize = 32 << 20;
 /// The usual size at which messages are split into frames, so that none waits long for the previous one.
 pub(super) const TARGET_FRAME_BYTES: usize = 1 << 20;
 /// Length and checksum.
-const HEADER_BYTES: usize = 8;
+pub(super) const HEADER_BYTES: usize = 8;
 /// The read size: most frames are shorter and take one system call.
 const READ_BUFFER_BYTES: usize = 16 << 10;
 /// The rest of a frame must arrive within this time.

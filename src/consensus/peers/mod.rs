@@ -16,6 +16,8 @@ mod discovery;
 mod fetch;
 mod fetch_request;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod hub;
 mod message_codec;
 mod metrics;
