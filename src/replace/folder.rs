@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::sync::LazyLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{
@@ -16,10 +17,12 @@ use nix::fcntl::{
 };
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
+use nix::unistd::{AccessFlags, Uid, UnlinkatFlags, faccessat, unlinkat};
 
 use super::error::{ReplaceError, folder_of};
-use super::stage::OUR_UID;
+
+/// The user of this process; read once, because every file needs it.
+pub(super) static OUR_UID: LazyLock<u32> = LazyLock::new(|| Uid::effective().as_raw());
 
 /// The number of links that Linux follows.
 pub(super) const MAX_LINKS: usize = 40;

@@ -13,7 +13,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid, fchown};
 
 use super::error::ReplaceError;
-use super::folder::Folder;
+use super::folder::{Folder, OUR_UID};
 use super::target::name_of;
 use super::{Attributes, PERMISSION_BITS, Target};
 use crate::disk::is_full;
@@ -49,7 +49,6 @@ pub(super) struct ResolvedAttributes {
 
 // Read once: a process keeps its id, and a pass stages thousands of files.
 static OUR_PID: LazyLock<u32> = LazyLock::new(std::process::id);
-pub(super) static OUR_UID: LazyLock<u32> = LazyLock::new(|| Uid::effective().as_raw());
 static OUR_GID: LazyLock<u32> = LazyLock::new(|| Gid::effective().as_raw());
 
 impl Target {
