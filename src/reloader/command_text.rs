@@ -108,7 +108,7 @@ fn fill_argument(pieces: &[Piece<'_>], paths: CommandPaths<'_>) -> OsString {
 /// Checks the placeholders of a command.
 ///
 /// # Errors
-/// As [`fill`], whatever the paths.
+/// As for [`fill`], whatever the paths.
 pub(super) fn check(program: &Program) -> Result<(), String> {
     fill(program, CommandPaths { src: Path::new("/src"), dest: Path::new("/dest") }).map(drop)
 }

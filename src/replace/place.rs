@@ -63,7 +63,7 @@ impl Staged {
         Ok(bytes)
     }
 
-    /// Logs that the new file has not the owner of the old one.
+    /// Logs that the new file does not have the owner of the old one.
     fn log_owner(&self) {
         let Some(old) = self.target.found.filter(|old| !old.is_inherited && self.wanted.uid.is_none()) else {
             return;
