@@ -1,7 +1,6 @@
 //! What a render would change, for people and for programs. It changes nothing itself.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -195,13 +194,15 @@ fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
                 (false, true) => PlannedChange::Update,
                 (false, false) => PlannedChange::Attributes,
             };
-            let reload =
-                ReloadAction::of(&job.resource, &job.dest).ok().flatten().map(|action| action.describe());
+            let (reload, unusable) = match ReloadAction::of(&job.resource, &job.dest) {
+                Ok(action) => (action.map(|action| action.describe()), None),
+                Err(text) => (None, Some(format!("reload_cmd: {text}"))),
+            };
             Planned {
                 attributes: attributes(&ready),
                 diff: diff(&ready, &job.dest_text(), redactor, context),
                 reload,
-                obstacle: ready.obstacle.clone(),
+                obstacle: ready.obstacle.clone().or(unusable),
                 ..named(change)
             }
         }
@@ -220,7 +221,7 @@ fn diff(ready: &ReadyFile, dest: &str, redactor: &Redactor, context: usize) -> S
     if !ready.difference.missing && !ready.difference.bytes {
         return String::new();
     }
-    let old = fs::read(ready.target.path()).unwrap_or_default();
+    let old = ready.target.read().ok().flatten().unwrap_or_default();
     let (Ok(old), Ok(new)) = (String::from_utf8(old), std::str::from_utf8(&ready.bytes)) else {
         return format!("Binary files {dest} and its rendering differ\n");
     };

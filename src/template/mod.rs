@@ -10,7 +10,6 @@
 
 mod backends;
 mod builtins;
-mod command_text;
 mod convert;
 mod crypt;
 mod current;
@@ -39,7 +38,6 @@ mod text;
 mod unknown;
 mod words;
 
-pub use command_text::expand_command;
 pub use engine::{Engine, Rendered, check_text};
 pub use error::{RenderFailure, TemplateError, TemplateErrorKind};
 pub use generation::generation_of;
