@@ -44,6 +44,10 @@ impl Service for Shared {
         }
         response
     }
+
+    fn is_health_check(head: &Parts) -> bool {
+        health::is_check(head)
+    }
 }
 
 /// Cleans the path, or redirects the client to the clean one.

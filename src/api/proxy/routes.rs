@@ -8,9 +8,9 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 
-use super::super::cors;
 use super::super::respond::{self, ApiResponse};
 use super::super::routes::redirect;
+use super::super::{cors, health};
 use super::forward;
 use super::forwarder::Forwarder;
 use super::settings::ProxyMode;
@@ -60,6 +60,10 @@ impl Service for Forwarder {
             allow(&mut response, origin);
         }
         response
+    }
+
+    fn is_health_check(head: &Parts) -> bool {
+        health::is_check(head)
     }
 }
 
