@@ -8,6 +8,7 @@ mod connection;
 mod context;
 mod listener;
 mod request_body;
+pub(crate) mod request_head;
 pub(crate) mod respond;
 
 use std::time::Duration;
