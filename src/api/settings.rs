@@ -10,8 +10,9 @@ pub const MAX_REQUEST_BYTES: usize = 10 << 20;
 pub struct Settings {
     /// Where to listen: `http://IP:PORT` or `https://…`; port 0 picks a free one.
     pub listen_client_urls: Vec<String>,
-    /// Origins that may use the API from a browser; `*` is all.
-    pub cors: Vec<String>,
+    /// Origins whose web pages may use the API; `*` is all. `None`: pages of all origins may read, and only those of
+    /// this server may write.
+    pub cors: Option<Vec<String>>,
     /// Host names a plain-HTTP request may carry; `*` is all, and so is an empty list.
     pub host_whitelist: Vec<String>,
     /// Largest form body in bytes (etcd's v2 limit: 10 MiB).
@@ -24,7 +25,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen_client_urls: vec!["http://localhost:2379".to_owned()],
-            cors: vec!["*".to_owned()],
+            cors: None,
             host_whitelist: vec!["*".to_owned()],
             max_request_bytes: MAX_REQUEST_BYTES,
             tls: None,

@@ -37,7 +37,7 @@ impl Shared {
     pub(super) fn new(settings: &Settings, connections: usize, handle: Handle, info: ServerInfo) -> Self {
         let cluster_id = format!("{:x}", handle.members().cluster_id);
         Self {
-            origins: AllowedOrigins::new(&settings.cors),
+            origins: AllowedOrigins::new(settings.cors.as_deref()),
             hosts: AllowedHosts::new(&settings.host_whitelist),
             max_request_bytes: settings.max_request_bytes,
             cluster_id: HeaderValue::from_str(&cluster_id).expect("hex digits are a header value"),

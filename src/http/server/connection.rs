@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,7 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::body::Body;
+use super::conn_slot::ConnSlot;
 use super::context::ServerContext;
+use super::respond::too_many_connections;
 
 /// How long a request's head may take from its first byte to its last, and a new connection until its first
 /// request. Between requests a connection may be idle for any time.
@@ -28,6 +31,10 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a client may stall a waiting response, which occupies memory. Watches may wait.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a client may stall its response before the connection may be closed for a new one. Until then it may just be
+/// slow.
+const SLOW_READER_GRACE: Duration = Duration::from_secs(5);
 
 /// The longest head, as in etcd. Also the limit for reading ahead and for write buffers; buffers start at 8 KiB and
 /// only grow when a client fills them.
@@ -61,6 +68,11 @@ pub(crate) trait Service: Debug + Send + Sync + Sized + 'static {
         head: Parts,
         body: Incoming,
     ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Returns whether a request is a health check, for which some places are reserved.
+    fn is_health_check(_head: &Parts) -> bool {
+        false
+    }
 }
 
 /// Shared by the parts of one connection: its socket, its requests, its open watch.
@@ -71,6 +83,7 @@ pub(crate) struct ConnState<S> {
     pub(crate) secure: bool,
     /// The client's address, where it is known.
     pub(crate) client: Option<IpAddr>,
+    slot: Arc<ConnSlot>,
     phase: AtomicU8,
     /// Whether the last write to the socket was blocked.
     blocked: AtomicBool,
@@ -84,11 +97,12 @@ pub(crate) struct ConnState<S> {
 }
 
 impl<S> ConnState<S> {
-    pub(crate) fn new(shared: Arc<S>, secure: bool) -> Self {
+    pub(crate) fn new(shared: Arc<S>, secure: bool, slot: Arc<ConnSlot>) -> Self {
         Self {
             shared,
             secure,
             client: None,
+            slot,
             phase: AtomicU8::new(ConnPhase::Head as u8),
             blocked: AtomicBool::new(false),
             writes: AtomicU32::new(0),
@@ -113,6 +127,20 @@ impl<S> ConnState<S> {
     /// Relaxed ordering is enough: all users run in one task.
     pub(crate) fn enter(&self, phase: ConnPhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
+        self.update_slot();
+    }
+
+    /// Updates whether the connection may be closed for a new one.
+    fn update_slot(&self) {
+        if self.is(ConnPhase::Watch) {
+            self.slot.work();
+        } else if self.blocked.load(Ordering::Relaxed) {
+            self.slot.wait(SLOW_READER_GRACE);
+        } else if self.is(ConnPhase::Busy) {
+            self.slot.work();
+        } else {
+            self.slot.wait(Duration::ZERO);
+        }
     }
 
     fn is(&self, phase: ConnPhase) -> bool {
@@ -121,9 +149,13 @@ impl<S> ConnState<S> {
 
     /// Records whether the socket accepted data.
     fn wrote(&self, took: bool) {
+        let was_blocked = self.blocked.load(Ordering::Relaxed);
         self.blocked.store(!took, Ordering::Relaxed);
         if took {
             self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+        if was_blocked == took {
+            self.update_slot();
         }
     }
 
@@ -173,6 +205,7 @@ where
         // Once is enough: the task's waker stays the same, and the flag shows why it was woken.
         if !std::mem::replace(&mut registered, true) {
             let _ = shutdown.as_mut().poll(cx);
+            conn.slot.register(cx);
         }
         if conn.shared.context().shutdown.is_requested() {
             if conn.is(ConnPhase::Watch) {
@@ -184,6 +217,10 @@ where
         }
         // An error here is the client's fault: it disconnected, or it sent no HTTP. It is not worth a log line.
         if connection.as_mut().poll(cx).is_ready() || timer.poll(&conn, cx) {
+            return Poll::Ready(());
+        }
+        // Last: a request that has arrived is served.
+        if conn.slot.must_close(cx, || conn.shared.context().limit.close_longest_waiting()) {
             return Poll::Ready(());
         }
         Poll::Pending
@@ -198,7 +235,16 @@ async fn respond<S: Service>(
 ) -> Result<Response<Body>, Infallible> {
     conn.enter(ConnPhase::Busy);
     let (head, body) = request.into_parts();
-    let response = S::handle(&conn, head, body).await;
+    let reserved = conn.slot.reserved();
+    let mut response = if reserved && !S::is_health_check(&head) {
+        too_many_connections()
+    } else {
+        S::handle(&conn, head, body).await
+    };
+    if reserved {
+        // The next health check needs the place.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if matches!(response.body(), Body::Full(_)) {
         conn.enter(ConnPhase::Idle);
     }

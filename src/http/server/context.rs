@@ -5,18 +5,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use super::conn_limit::{ConnLimit, HEALTH_PLACES};
+
 /// Bytes of request bodies in memory at a time, except those that arrived together with their heads. etcd has no
 /// such limit, so a few hundred clients can exhaust its memory.
 const MAX_BODY_BYTES_IN_MEMORY: usize = 256 << 20;
+
+/// What an operator can do about the limit of connections.
+const LIMIT_ADVICE: &str =
+    "the limit follows the number of open files this process may have (ulimit -n, LimitNOFILE=)";
 
 /// The context of the connections of any service, over all its listeners.
 #[derive(Debug)]
 pub(crate) struct ServerContext {
     pub(super) shutdown: ShutdownSignal,
-    limit: usize,
-    connections: AtomicUsize,
-    /// Whether it was logged that the limit is reached.
-    logged: AtomicBool,
+    pub(super) limit: Arc<ConnLimit>,
     bodies: AtomicUsize,
 }
 
@@ -25,53 +28,20 @@ impl ServerContext {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             shutdown: ShutdownSignal::default(),
-            limit,
-            connections: AtomicUsize::new(0),
-            logged: AtomicBool::new(false),
+            limit: Arc::new(ConnLimit::new(limit, HEALTH_PLACES, LIMIT_ADVICE)),
             bodies: AtomicUsize::new(0),
         }
     }
 
     /// Returns the number of connections.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Takes a permit for one more connection, if there is one.
-    pub(super) fn admit(self: &Arc<Self>) -> Option<Permit> {
-        let taken = self.connections.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit(Arc::clone(self));
-        if taken < self.limit {
-            // Logged again only after the number has dropped, not at each connection at the limit.
-            if taken * 10 < self.limit * 9 {
-                self.logged.store(false, Ordering::Relaxed);
-            }
-            return Some(permit);
-        }
-        if !self.logged.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                limit = self.limit,
-                "the limit of client connections is reached: further ones are refused until some end; the limit follows \
-                 the number of open files this process may have (ulimit -n, LimitNOFILE=)"
-            );
-        }
-        None
+        self.limit.connections()
     }
 
     /// Reserves `bytes` more for a body, if there is room.
     pub(super) fn reserve(&self, bytes: usize) -> Option<BodyReservation<'_>> {
         let mut room = BodyReservation { context: self, bytes: 0 };
         room.grow(bytes).then_some(room)
-    }
-}
-
-/// The permit of one connection; returned when dropped.
-#[derive(Debug)]
-pub(super) struct Permit(Arc<ServerContext>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -2,10 +2,13 @@
 
 mod accept;
 mod body;
+mod conn_limit;
+mod conn_slot;
 mod connection;
 mod context;
 mod listener;
 mod request_body;
+pub(crate) mod request_head;
 pub(crate) mod respond;
 
 use std::time::Duration;
@@ -15,6 +18,9 @@ use hyper_util::rt::TokioTimer;
 
 pub(crate) use accept::accept_until;
 pub(crate) use body::{Body, BodyAborted, BodyStream};
+pub(crate) use conn_limit::{ConnLimit, MAX_EXCESS_CONNECTIONS, Permit};
+#[cfg(test)]
+pub(crate) use conn_slot::ConnSlot;
 pub(crate) use connection::{ConnPhase, ConnState, Service};
 #[cfg(test)]
 pub(crate) use connection::{ConnectionEnd, serve};

@@ -177,8 +177,8 @@ fn serves_tls(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], files: &Tl
     true
 }
 
-/// Reads the origins; etcd requires each to be a URL.
-pub(super) fn cors(read: &mut Reader<'_>) -> Vec<String> {
+/// Reads the origins, if any are given; etcd requires each to be a URL.
+pub(super) fn cors(read: &mut Reader<'_>) -> Option<Vec<String>> {
     let origins = |text: &str| {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let origin = |part: &str| {
@@ -186,7 +186,7 @@ pub(super) fn cors(read: &mut Reader<'_>) -> Vec<String> {
         };
         parts.map(origin).collect::<Result<Vec<_>, _>>()
     };
-    read.parsed("cors", origins).unwrap_or_else(any_host)
+    read.parsed("cors", origins)
 }
 
 /// Reads the host names.
@@ -194,9 +194,5 @@ pub(super) fn hosts(read: &mut Reader<'_>) -> Vec<String> {
     let text = read.text("host-whitelist").unwrap_or_default();
     let hosts: Vec<String> =
         text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
-    if hosts.is_empty() { any_host() } else { hosts }
-}
-
-fn any_host() -> Vec<String> {
-    vec!["*".to_owned()]
+    if hosts.is_empty() { vec!["*".to_owned()] } else { hosts }
 }
