@@ -210,6 +210,7 @@ fn wire(
     pins: Pins,
 ) -> Result<(PeerSender, Peers), OpenError> {
     let tls = Connector::open(&settings.peer_tls);
+    let (secret, verification) = (settings.peer_secret.clone(), settings.verification());
     let (inbox, clock) = (shared.requests.clone(), Arc::downgrade(shared));
     Ok(Peers::new(peers::PeersInit {
         directory: PeerDirectory {
@@ -223,6 +224,8 @@ fn wire(
         election: settings.election,
         snapshots: folder.snapshots(),
         tls: tls.map_err(|error| OpenError::Settings(error.to_string()))?,
+        secret,
+        verification,
         deliver: Arc::new(move |inbound| deliver(&inbox, inbound)),
         now: Arc::new(move || clock.upgrade().map_or(0, |shared| shared.clock.now())),
         pins,

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::peer_secret::PeerSecret;
+use super::peers::PeerVerification;
+
 /// All settings of the consensus room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -18,6 +21,8 @@ pub struct Settings {
     pub listen_peer_urls: Vec<String>,
     /// TLS files for `https` peer URLs, whether this member listens on them or only connects to others.
     pub peer_tls: crate::tls::TlsFiles,
+    /// What all members hold, and prove to each other.
+    pub peer_secret: Option<PeerSecret>,
     /// What an empty data folder means.
     pub start: StartMode,
     /// Where peers reach this member.
@@ -49,6 +54,15 @@ pub enum StartMode {
 }
 
 impl Settings {
+    /// Returns what is proven about other members.
+    pub(super) fn verification(&self) -> PeerVerification {
+        let secure = self.listen_peer_urls.iter().all(|url| url.starts_with("https://"));
+        PeerVerification {
+            callers: self.peer_secret.is_some() || (self.peer_tls.client_auth && secure),
+            called: !self.peer_tls.unverified,
+        }
+    }
+
     /// Returns how long a request may wait for its result: etcd's five seconds plus two election timeouts.
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
