@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::peer_secret::PeerSecret;
-use super::peers::PeerVerification;
 
 /// All settings of the consensus room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,15 +53,6 @@ pub enum StartMode {
 }
 
 impl Settings {
-    /// Returns what is proven about other members.
-    pub(super) fn verification(&self) -> PeerVerification {
-        let secure = self.listen_peer_urls.iter().all(|url| url.starts_with("https://"));
-        PeerVerification {
-            callers: self.peer_secret.is_some() || (self.peer_tls.client_auth && secure),
-            called: !self.peer_tls.unverified,
-        }
-    }
-
     /// Returns how long a request may wait for its result: etcd's five seconds plus two election timeouts.
     #[must_use]
     pub fn request_timeout(&self) -> Duration {

@@ -20,10 +20,22 @@ async fn open(side: &Side) -> TcpStream {
 }
 
 /// Sends bytes and returns what comes back until the other side closes.
-pub(super) async fn say(side: &Side, bytes: &[u8]) -> String {
+async fn say(side: &Side, bytes: &[u8]) -> String {
     let mut stream = open(side).await;
     stream.write_all(bytes).await.ok();
     stream.shutdown().await.ok();
+    read_all(stream).await
+}
+
+/// Sends a request with `Connection: close`, and returns the response. HTTP servers may leave out the response to a client
+/// that has closed its side.
+pub(super) async fn request(side: &Side, head: &str) -> String {
+    let mut stream = open(side).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    read_all(stream).await
+}
+
+async fn read_all(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let read = timeout(Duration::from_secs(15), stream.read_to_end(&mut answer)).await;
     read.expect("the port never closed").ok();
@@ -31,7 +43,7 @@ pub(super) async fn say(side: &Side, bytes: &[u8]) -> String {
 }
 
 pub(super) async fn get(side: &Side, path: &str) -> String {
-    say(side, format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).await
+    request(side, &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await
 }
 
 #[tokio::test]

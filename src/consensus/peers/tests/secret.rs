@@ -14,7 +14,7 @@ use super::super::frame::{self, Frame};
 use super::super::proof::{Call, Nonce, PROOF, StreamKeys};
 use super::super::remote_cluster::fetch_cluster;
 use super::super::snapshot_parts::SnapshotParts;
-use super::port::{get, say};
+use super::port::{get, request};
 use super::{Inbound, Side, append, bind, directory, eventually, message, pair_with, start_with};
 use crate::consensus::PeerSecret;
 use crate::tls::{Connector, TlsFiles};
@@ -61,7 +61,7 @@ async fn ask(side: &Side, path: &str, headers: &str) -> String {
     for (name, value) in handshake().headers() {
         head += &format!("{name}: {value}\r\n");
     }
-    say(side, format!("{head}Connection: close\r\n\r\n").as_bytes()).await
+    request(side, &format!("{head}Connection: close\r\n\r\n")).await
 }
 
 #[tokio::test]
