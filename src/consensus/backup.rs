@@ -11,6 +11,7 @@ use super::error::OpenError;
 use super::identity::{Identity, IdentityInit};
 use super::metrics::Counters;
 use super::recover::{recover, replay_tail};
+use super::session::Sessions;
 use super::snapshot;
 use super::state::State;
 
@@ -45,7 +46,10 @@ pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> 
 /// # Errors
 /// The member is running, its folder is damaged or not a member's, or the file cannot be written.
 pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64), OpenError> {
-    let (folder, _, state) = open_stopped(data_dir)?;
+    let (folder, _, mut state) = open_stopped(data_dir)?;
+    // As in the backup of a running member.
+    state.roster = state.roster.without_incarnations();
+    state.sessions = Sessions::default();
     let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
     let taken = Clock::start(state.latest_time).now();
     let aside = folder.backups();

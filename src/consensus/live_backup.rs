@@ -156,7 +156,7 @@ impl Persister {
         }
         DirBuilder::new().mode(0o700).create(&folder)?;
         let (applied, index) = (head.applied.index, head.index);
-        mirror.snapshot(&folder)?;
+        mirror.backup(&folder)?;
         let path = folder.join(snapshot::file_name(applied));
         let file = File::open(&path)?;
         fs::remove_file(&path)?;

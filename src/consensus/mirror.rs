@@ -194,11 +194,16 @@ impl Mirror {
 
     /// Writes the state as of the last `write` as a snapshot, unless the pairs do not match the checksum.
     pub(super) fn snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
-        catch_panics(|| self.write_snapshot(folder))
+        catch_panics(|| self.write_snapshot(folder, &self.head))
     }
 
-    fn write_snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
-        let mut writing = SnapshotWriter::begin(folder, &self.head)?;
+    /// The same for a backup.
+    pub(super) fn backup(&self, folder: &Path) -> Result<(), MirrorError> {
+        catch_panics(|| self.write_snapshot(folder, &self.head.clone().for_backup()))
+    }
+
+    fn write_snapshot(&self, folder: &Path, head: &StateHead) -> Result<(), MirrorError> {
+        let mut writing = SnapshotWriter::begin(folder, head)?;
         let mut checksum = SetChecksum::default();
         let copied = self.each(|key, value| {
             checksum.add(pair_checksum(key, value));

@@ -91,6 +91,12 @@ impl StateHead {
         }
     }
 
+    /// Returns the head for a backup. Whoever may read all keys may have it: so it lacks what only members know of each
+    /// other, and what a restored group does not need.
+    pub(super) fn for_backup(self) -> Self {
+        Self { roster: self.roster.without_incarnations(), sessions: Sessions::default(), ..self }
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let Self { applied, index, latest_time, roster, auth, sessions, checksum } = self;
         let mut out = vec![FORMAT_VERSION];

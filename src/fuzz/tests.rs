@@ -38,7 +38,8 @@ fn mutate(rng: &mut StdRng, input: &mut Vec<u8>, other: &[u8]) {
             1 if at < input.len() => input[at] = rng.random(),
             2 => drop(input.drain(at..end)),
             3 => {
-                input.insert(at, *b"\0\"'{}[]%$:/\\\n#=&-~"[..].get(rng.random_range(0..18)).unwrap_or(&b'0'))
+                let marks = b"\0\"'{}[]%$:/\\\n#=&-~0";
+                input.insert(at, marks[rng.random_range(0..marks.len())]);
             }
             4 => {
                 let part = input[at..end].to_vec();

@@ -130,6 +130,12 @@ pub(in crate::settings) const TRANSPORT_ROWS: &[Row] = &[
     row("peer-ca-file", Path, BOTH, "The older name of --peer-trusted-ca-file"),
     row("peer-client-cert-auth", Switch, BOTH, "Let no member in without a certificate"),
     row(
+        "peer-secret-file",
+        Path,
+        BOTH,
+        "File of a secret that all members have, and without which none is accepted",
+    ),
+    row(
         "cors",
         Text,
         BOTH,

@@ -6,6 +6,7 @@ use super::super::reader::Reader;
 use super::cluster::Cluster;
 use super::report_semantic;
 use super::urls::HostUrl;
+use crate::consensus::PeerSecret;
 use crate::tls::TlsFiles;
 
 /// The flags of one port.
@@ -96,6 +97,21 @@ pub(super) fn peer_files(read: &mut Reader<'_>, cluster: &Cluster, data_dir: &Pa
         }
     }
     files
+}
+
+/// Reads the secret that the members share.
+pub(super) fn peer_secret(read: &mut Reader<'_>) -> Option<PeerSecret> {
+    let path = read.path("peer-secret-file")?;
+    match PeerSecret::read(&path) {
+        Ok((secret, warning)) => {
+            read.warnings.extend(warning.map(|warning| format!("--peer-secret-file: {warning}")));
+            Some(secret)
+        }
+        Err(message) => {
+            report_semantic(read, "peer-secret-file", message);
+            None
+        }
+    }
 }
 
 /// Returns the files given for a port; reports inconsistencies.
