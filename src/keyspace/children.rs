@@ -1,0 +1,200 @@
+//! The children of a directory.
+
+use std::collections::btree_map::{self, BTreeMap};
+use std::slice;
+
+use super::name::NodeName;
+use super::tree::TreeNode;
+
+/// How many children are kept in a vector. A tree takes 700 bytes for the first one, and a key of a thousand levels
+/// creates a thousand directories with one child each.
+const MAX_FEW: usize = 8;
+
+/// The children of a directory, in the byte order of their names.
+#[derive(Debug)]
+pub(super) enum Children {
+    Few(Vec<(NodeName, TreeNode)>),
+    Many(BTreeMap<NodeName, TreeNode>),
+}
+
+impl Default for Children {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+/// Returns where a name is, or where it would be.
+fn find(few: &[(NodeName, TreeNode)], name: &[u8]) -> Result<usize, usize> {
+    few.binary_search_by(|(known, _)| known.as_bytes().cmp(name))
+}
+
+impl Children {
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(few) => few.is_empty(),
+            Self::Many(many) => many.is_empty(),
+        }
+    }
+
+    pub(super) fn get(&self, name: &[u8]) -> Option<&TreeNode> {
+        match self {
+            Self::Few(few) => find(few, name).ok().map(|place| &few[place].1),
+            Self::Many(many) => many.get(name),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, name: &[u8]) -> Option<&mut TreeNode> {
+        match self {
+            Self::Few(few) => find(few, name).ok().map(|place| &mut few[place].1),
+            Self::Many(many) => many.get_mut(name),
+        }
+    }
+
+    /// Returns the child `name`, which is created with `make` when it is missing.
+    pub(super) fn get_or_insert_with(
+        &mut self,
+        name: &[u8],
+        make: impl FnOnce() -> TreeNode,
+    ) -> &mut TreeNode {
+        self.make_room();
+        match self {
+            Self::Few(few) => {
+                let place = find(few, name).unwrap_or_else(|place| {
+                    few.insert(place, (NodeName::new(name), make()));
+                    place
+                });
+                &mut few[place].1
+            }
+            Self::Many(many) => many.entry(NodeName::new(name)).or_insert_with(make),
+        }
+    }
+
+    /// Inserts a child; returns the one that it replaced.
+    pub(super) fn insert(&mut self, name: NodeName, node: TreeNode) -> Option<TreeNode> {
+        self.make_room();
+        match self {
+            Self::Few(few) => match find(few, name.as_bytes()) {
+                Ok(place) => Some(std::mem::replace(&mut few[place].1, node)),
+                Err(place) => {
+                    few.insert(place, (name, node));
+                    None
+                }
+            },
+            Self::Many(many) => many.insert(name, node),
+        }
+    }
+
+    /// Makes room for one more child.
+    fn make_room(&mut self) {
+        let Self::Few(few) = self else { return };
+        if few.len() >= MAX_FEW {
+            *self = Self::Many(std::mem::take(few).into_iter().collect());
+        } else if few.len() == few.capacity() {
+            // A vector would begin with room for four.
+            few.reserve_exact(few.len().max(1));
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &[u8]) -> Option<TreeNode> {
+        match self {
+            Self::Few(few) => find(few, name).ok().map(|place| few.remove(place).1),
+            Self::Many(many) => {
+                let removed = many.remove(name);
+                if many.is_empty() {
+                    *self = Self::default();
+                }
+                removed
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> ChildIter<'_> {
+        match self {
+            Self::Few(few) => ChildIter::Few(few.iter()),
+            Self::Many(many) => ChildIter::Many(many.iter()),
+        }
+    }
+
+    /// Passes each child to `take`.
+    pub(super) fn drain(self, mut take: impl FnMut(TreeNode)) {
+        match self {
+            Self::Few(few) => few.into_iter().for_each(|(_, node)| take(node)),
+            Self::Many(many) => many.into_values().for_each(take),
+        }
+    }
+}
+
+/// Iterates over children.
+#[derive(Debug)]
+pub(super) enum ChildIter<'t> {
+    Few(slice::Iter<'t, (NodeName, TreeNode)>),
+    Many(btree_map::Iter<'t, NodeName, TreeNode>),
+}
+
+impl<'t> Iterator for ChildIter<'t> {
+    type Item = (&'t NodeName, &'t TreeNode);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Few(few) => few.next().map(|(name, node)| (name, node)),
+            Self::Many(many) => many.next(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::NodeMeta;
+    use super::*;
+
+    fn node(index: u64) -> TreeNode {
+        TreeNode::dir(NodeMeta::new(index, index, None))
+    }
+
+    /// A seed decides which of a few names are inserted and removed; a tree beside it must always have the same.
+    #[test]
+    fn few_and_many_children_behave_like_a_tree() {
+        let (mut children, mut model) = (Children::default(), BTreeMap::new());
+        let mut random = 7_u64;
+        let (mut vectors, mut trees) = (0, 0);
+        for index in 1..4_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let name = format!("n{}", (random >> 33) % 23).into_bytes();
+            // Long stretches of growing and of shrinking.
+            let grows = (index / 200) % 2 == 0;
+            match random >> 62 {
+                0 | 1 if grows => {
+                    let before = model.insert(name.clone(), index);
+                    let replaced = children.insert(NodeName::new(&name), node(index));
+                    assert_eq!(replaced.map(|node| node.meta().created), before);
+                }
+                2 if grows => {
+                    let known = model.entry(name.clone()).or_insert(index);
+                    assert_eq!(children.get_or_insert_with(&name, || node(index)).meta().created, *known);
+                }
+                _ => {
+                    let removed = children.remove(&name).map(|node| node.meta().created);
+                    assert_eq!(removed, model.remove(&name));
+                }
+            }
+            let known = model.get(&name).copied();
+            assert_eq!(children.get(&name).map(|node| node.meta().created), known);
+            assert_eq!(children.get_mut(&name).map(|node| node.meta().created), known);
+            let listed = children.iter().map(|(name, node)| (name.as_bytes().to_vec(), node.meta().created));
+            assert!(listed.eq(model.clone()), "at {index}");
+            assert_eq!(children.is_empty(), model.is_empty());
+            *(if matches!(children, Children::Few(_)) { &mut vectors } else { &mut trees }) += 1;
+        }
+        assert!(vectors > 0 && trees > 0, "{vectors} and {trees}");
+        let mut count = 0;
+        children.drain(|_| count += 1);
+        assert_eq!(count, model.len());
+    }
+
+    #[test]
+    fn a_directory_with_one_child_has_room_for_one() {
+        let mut children = Children::default();
+        children.insert(NodeName::new(b"x"), node(1));
+        assert!(matches!(&children, Children::Few(few) if few.capacity() == 1));
+    }
+}
