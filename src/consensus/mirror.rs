@@ -102,8 +102,7 @@ pub(super) struct Mirror {
     db: OpenDb,
     path: PathBuf,
     head: StateHead,
-    /// About how many bytes the pairs take, without sled's own share.
-    bytes: u64,
+    totals: MirrorTotals,
 }
 
 impl Mirror {
@@ -121,13 +120,14 @@ impl Mirror {
                 return Err(MirrorError::Incomplete);
             }
             let head = StateHead::decode(&encoded)?;
-            let mut mirror = Self { db, path, head, bytes: 0 };
+            let totals = MirrorTotals { checksum: head.checksum, ..MirrorTotals::default() };
+            let mut mirror = Self { db, path, head, totals };
             let (mut builder, mut bytes) = (StateBuilder::default(), 0);
             mirror.each(state_codec::prefixes(&encoded), |key, value| {
                 bytes += mirror_batch::stored_bytes(key, value.len());
                 Ok(builder.pair(key, value)?)
             })?;
-            mirror.bytes = bytes;
+            mirror.totals.bytes = bytes;
             let state = builder.finish(&mirror.head)?;
             let mirror = (!state_codec::is_older(&encoded)).then_some(mirror);
             Ok(Some((mirror, state)))
@@ -137,7 +137,10 @@ impl Mirror {
     /// Creates an empty mirror at `path`, which must not exist.
     pub(super) fn make(path: &Path) -> Result<Self, MirrorError> {
         let path = path.to_path_buf();
-        run_guarded(move || Ok(Self { db: open(&path)?, path, head: StateHead::default(), bytes: 0 }))
+        run_guarded(move || {
+            let (head, totals) = (StateHead::default(), MirrorTotals::default());
+            Ok(Self { db: open(&path)?, path, head, totals })
+        })
     }
 
     pub(super) fn head(&self) -> &StateHead {
@@ -146,7 +149,13 @@ impl Mirror {
 
     /// Returns about how many bytes the pairs take.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.totals.bytes
+    }
+
+    /// Returns the most pairs written in one batch so far.
+    #[cfg(test)]
+    pub(super) fn largest_batch(&self) -> usize {
+        self.totals.largest_batch
     }
 
     /// Returns how many bytes its files take.
@@ -157,8 +166,7 @@ impl Mirror {
     /// Writes a delta and the head that results from it. The mirror keeps the head's checksum itself.
     pub(super) fn write(&mut self, delta: Delta, head: StateHead) -> Result<(), MirrorError> {
         catch_panics(|| {
-            let totals = MirrorTotals { checksum: self.head.checksum, bytes: self.bytes };
-            let mut writing = BatchWriter::new(&self.db, totals);
+            let mut writing = BatchWriter::new(&self.db, self.totals);
             for node in &delta.removed {
                 writing.remove_node(node)?;
             }
@@ -166,7 +174,7 @@ impl Mirror {
             for index in delta.dropped_events {
                 writing.remove(&state_codec::event_key(index))?;
             }
-            (self.head, self.bytes) = writing.finish(head)?;
+            (self.head, self.totals) = writing.finish(head)?;
             Ok(())
         })
     }

@@ -16,7 +16,7 @@ const WHOLE: u8 = 0;
 const PARTS: u8 = 1;
 /// Until a batch ends, sled keeps everything that it replaces in memory, some kilobytes a pair. What changes in a
 /// second fits into one batch; only outsized changes need more.
-const MAX_BATCH_PAIRS: usize = 16 << 10;
+pub(super) const MAX_BATCH_PAIRS: usize = 16 << 10;
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
 /// What the pairs in the mirror add up to.
@@ -25,6 +25,9 @@ pub(super) struct MirrorTotals {
     pub(super) checksum: SetChecksum,
     /// About how many bytes they take, without sled's own share.
     pub(super) bytes: u64,
+    /// The most pairs written in one batch.
+    #[cfg(test)]
+    pub(super) largest_batch: usize,
 }
 
 /// A change of the mirror. If it takes more than one batch, the mirror does not count until the last: a start after
@@ -87,11 +90,11 @@ impl<'m> BatchWriter<'m> {
     }
 
     /// Writes the head, with which the change takes effect; returns it with the checksum of all pairs.
-    pub(super) fn finish(mut self, head: StateHead) -> Result<(StateHead, u64), MirrorError> {
+    pub(super) fn finish(mut self, head: StateHead) -> Result<(StateHead, MirrorTotals), MirrorError> {
         let head = StateHead { checksum: self.totals.checksum, ..head };
         self.batch.insert(HEAD, head.encode());
         self.apply()?;
-        Ok((head, self.totals.bytes))
+        Ok((head, self.totals))
     }
 
     fn note(&mut self, key: &[u8], written: bool, value: usize) -> Result<(), MirrorError> {
@@ -105,6 +108,10 @@ impl<'m> BatchWriter<'m> {
     }
 
     fn apply(&mut self) -> Result<(), MirrorError> {
+        #[cfg(test)]
+        {
+            self.totals.largest_batch = self.totals.largest_batch.max(self.touched.len());
+        }
         self.db.apply_batch(std::mem::take(&mut self.batch))?;
         self.db.flush()?;
         self.touched.clear();

@@ -56,7 +56,7 @@ impl Children {
         name: &[u8],
         make: impl FnOnce() -> TreeNode,
     ) -> &mut TreeNode {
-        self.make_room();
+        self.make_room(name);
         match self {
             Self::Few(few) => {
                 let place = find(few, name).unwrap_or_else(|place| {
@@ -71,7 +71,7 @@ impl Children {
 
     /// Inserts a child; returns the one that it replaced.
     pub(super) fn insert(&mut self, name: NodeName, node: TreeNode) -> Option<TreeNode> {
-        self.make_room();
+        self.make_room(name.as_bytes());
         match self {
             Self::Few(few) => match find(few, name.as_bytes()) {
                 Ok(place) => Some(std::mem::replace(&mut few[place].1, node)),
@@ -84,9 +84,12 @@ impl Children {
         }
     }
 
-    /// Makes room for one more child.
-    fn make_room(&mut self) {
+    /// Makes room for the child `name` if it is missing.
+    fn make_room(&mut self, name: &[u8]) {
         let Self::Few(few) = self else { return };
+        if find(few, name).is_ok() {
+            return;
+        }
         if few.len() >= MAX_FEW {
             *self = Self::Many(std::mem::take(few).into_iter().collect());
         } else if few.len() == few.capacity() {
@@ -192,9 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_with_one_child_has_room_for_one() {
+    fn a_directory_takes_room_only_for_its_children() {
         let mut children = Children::default();
-        children.insert(NodeName::new(b"x"), node(1));
-        assert!(matches!(&children, Children::Few(few) if few.capacity() == 1));
+        for (count, room) in [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (6, 8), (7, 8), (8, 8)] {
+            let name = [b'0' + count];
+            for _ in 0..2 {
+                children.get_or_insert_with(&name, || node(1));
+                children.insert(NodeName::new(&name), node(1));
+            }
+            assert!(matches!(&children, Children::Few(few) if few.capacity() == room), "{count}");
+        }
+        children.insert(NodeName::new(b"9"), node(1));
+        assert!(matches!(&children, Children::Many(many) if many.len() == 9));
     }
 }
