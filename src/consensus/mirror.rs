@@ -152,7 +152,7 @@ impl Mirror {
         self.totals.bytes
     }
 
-    /// Returns the most pairs written in one batch so far.
+    /// Returns the most changes in one batch so far.
     #[cfg(test)]
     pub(super) fn largest_batch(&self) -> usize {
         self.totals.largest_batch

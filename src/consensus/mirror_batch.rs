@@ -16,8 +16,8 @@ const WHOLE: u8 = 0;
 const PARTS: u8 = 1;
 /// Until a batch ends, sled keeps everything that it replaces in memory, some kilobytes a pair. What changes in a
 /// second fits into one batch; only outsized changes need more.
-pub(super) const MAX_BATCH_PAIRS: usize = 16 << 10;
-const MAX_BATCH_BYTES: usize = 16 << 20;
+pub(super) const MAX_BATCH_CHANGES: usize = 16 << 10;
+const MAX_BATCH_BYTES: usize = 64 << 20;
 
 /// What the pairs in the mirror add up to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +25,7 @@ pub(super) struct MirrorTotals {
     pub(super) checksum: SetChecksum,
     /// About how many bytes they take, without sled's own share.
     pub(super) bytes: u64,
-    /// The most pairs written in one batch.
+    /// The most changes in one batch.
     #[cfg(test)]
     pub(super) largest_batch: usize,
 }
@@ -36,6 +36,9 @@ pub(super) struct BatchWriter<'m> {
     db: &'m Db,
     totals: MirrorTotals,
     batch: Batch,
+    /// How many pairs and parts the batch changes.
+    changes: usize,
+    /// How many bytes it writes.
     bytes: usize,
     /// The pairs in the batch, by key: whether they are written; otherwise they are removed.
     touched: HashMap<Vec<u8>, bool>,
@@ -43,7 +46,7 @@ pub(super) struct BatchWriter<'m> {
 
 impl<'m> BatchWriter<'m> {
     pub(super) fn new(db: &'m Db, totals: MirrorTotals) -> Self {
-        Self { db, totals, batch: Batch::default(), bytes: 0, touched: HashMap::new() }
+        Self { db, totals, batch: Batch::default(), changes: 0, bytes: 0, touched: HashMap::new() }
     }
 
     /// Writes a pair. A pair that comes twice has the same value both times.
@@ -99,8 +102,9 @@ impl<'m> BatchWriter<'m> {
 
     fn note(&mut self, key: &[u8], written: bool, value: usize) -> Result<(), MirrorError> {
         self.touched.insert(key.to_vec(), written);
+        self.changes += 1 + value / PART_BYTES;
         self.bytes += key.len() + value;
-        if self.touched.len() >= MAX_BATCH_PAIRS || self.bytes >= MAX_BATCH_BYTES {
+        if self.changes >= MAX_BATCH_CHANGES || self.bytes >= MAX_BATCH_BYTES {
             self.batch.insert(HEAD, INCOMPLETE);
             self.apply()?;
         }
@@ -110,12 +114,12 @@ impl<'m> BatchWriter<'m> {
     fn apply(&mut self) -> Result<(), MirrorError> {
         #[cfg(test)]
         {
-            self.totals.largest_batch = self.totals.largest_batch.max(self.touched.len());
+            self.totals.largest_batch = self.totals.largest_batch.max(self.changes);
         }
         self.db.apply_batch(std::mem::take(&mut self.batch))?;
         self.db.flush()?;
         self.touched.clear();
-        self.bytes = 0;
+        (self.changes, self.bytes) = (0, 0);
         Ok(())
     }
 
@@ -134,6 +138,7 @@ impl<'m> BatchWriter<'m> {
                 let index = PartsIndex::decode(index)?;
                 for part in 0..index.parts {
                     self.batch.remove(part_key(index.id, part));
+                    self.changes += 1;
                 }
                 index.checksum
             }
