@@ -7,64 +7,27 @@
 //! checked against a checksum.
 
 use std::fs::{self, File};
-use std::io;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use sled::Db;
-use thiserror::Error;
 
 use super::entry::DecodeError;
-use super::mirror_batch::{self, BatchWriter, MirrorTotals};
+use super::mirror_batch::{self, BatchWriter, HEAD, INCOMPLETE, MirrorTotals};
+use super::mirror_error::MirrorError;
 use super::pairs::Pairs;
 use super::panics;
 use super::snapshot::SnapshotWriter;
 use super::state::State;
 use super::state_codec::{self, SetChecksum, StateBuilder, StateHead, pair_checksum};
-use crate::disk;
 use crate::keyspace::RemovedNode;
 
-/// The key of the head.
-pub(super) const HEAD: &[u8] = b"h";
-/// What stands in place of the head while a change is written in several batches.
-pub(super) const INCOMPLETE: &[u8] = b"";
 /// The size of sled's page cache. Reads are served from memory elsewhere, so little is enough.
 const CACHE_BYTES: u64 = 4 << 20;
 /// Opening that takes longer will never end.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Why the mirror cannot be used.
-#[derive(Debug, Error)]
-pub(super) enum MirrorError {
-    #[error("{}", cause(.0))]
-    Sled(#[from] sled::Error),
-    #[error("its library failed: {0}")]
-    Panicked(String),
-    #[error("{0}")]
-    Content(#[from] DecodeError),
-    #[error("{}", disk::explain(.0))]
-    Io(#[from] io::Error),
-    #[error("it cannot be opened: {0}")]
-    Opening(String),
-    #[error("writing it was interrupted")]
-    Incomplete,
-}
-
-impl MirrorError {
-    /// Returns whether the data that sled has in memory or on disk is no longer usable.
-    pub(super) fn is_mirror_failure(&self) -> bool {
-        !matches!(self, Self::Io(_))
-    }
-}
-
-fn cause(error: &sled::Error) -> String {
-    match error {
-        sled::Error::Io(error) => disk::explain(error),
-        error => error.to_string(),
-    }
-}
 
 /// The sled database; dropping it may panic.
 struct OpenDb(Option<Db>);

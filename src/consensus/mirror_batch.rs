@@ -6,10 +6,14 @@ use sha1::{Digest as _, Sha1};
 use sled::{Batch, Db, IVec};
 
 use super::entry::{DecodeError, FieldReader};
-use super::mirror::{HEAD, INCOMPLETE, MirrorError};
+use super::mirror_error::MirrorError;
 use super::state_codec::{self, PairChecksum, SetChecksum, StateHead, pair_checksum};
 use crate::keyspace::{DirId, NodeRecord, RemovedNode};
 
+/// The key of the head.
+pub(super) const HEAD: &[u8] = b"h";
+/// What stands in place of the head while a change is written in several batches.
+pub(super) const INCOMPLETE: &[u8] = b"";
 /// Longer values are split into parts of this size.
 const PART_BYTES: usize = 32 << 10;
 const WHOLE: u8 = 0;

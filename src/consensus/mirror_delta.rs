@@ -5,34 +5,17 @@ use std::ops::Range;
 use std::sync::{Arc, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use super::mirror::{Delta, Mirror, MirrorError};
+use super::mirror::{Delta, Mirror};
+use super::mirror_error::MirrorError;
 use super::pairs::Pairs;
-use super::persister::Persister;
-use super::snapshot;
+use super::persister::{Compaction, Persister};
+use super::snapshot::{self, is_oversized};
 use super::state_codec::{self, SetChecksum, StateHead};
 use crate::keyspace::{Changes, Keyspace};
 
-/// sled rarely returns the space of removed pairs. With files larger than this and than so many times the pairs, the
-/// mirror is written anew.
-const MAX_UNUSED_BYTES: u64 = 64 << 20;
-const MAX_AMPLIFICATION: u64 = 8;
 /// The minimum time between two compactions, and how many times as long as the last one took.
 const MIN_COMPACTION_INTERVAL: Duration = Duration::from_secs(20);
 const MIN_COMPACTION_PAUSES: u32 = 20;
-
-/// When the mirror is compacted.
-#[derive(Debug, Default)]
-pub(super) struct Compaction {
-    /// It takes too much space, and the last compaction was not long ago.
-    pub(super) due: bool,
-    /// The earliest time of the next one.
-    next: Option<Instant>,
-}
-
-/// Returns whether files of `size` bytes take much more space than the `bytes` in them.
-pub(super) fn is_oversized(size: u64, bytes: u64) -> bool {
-    size > MAX_UNUSED_BYTES && size / MAX_AMPLIFICATION > bytes
-}
 
 /// Returns what a mirror lacks that holds the past events `mirrored`.
 pub(super) fn delta(keyspace: &Keyspace, changes: Changes, mirrored: Range<u64>) -> Delta {

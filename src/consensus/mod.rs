@@ -35,6 +35,7 @@ mod metrics;
 mod mirror;
 mod mirror_batch;
 mod mirror_delta;
+mod mirror_error;
 mod node;
 mod outcome;
 mod pairs;

@@ -109,7 +109,7 @@ impl RaftNode {
             mirrored_index,
             mirrored_oldest,
             retry_at: Instant::now(),
-            compaction: super::mirror_delta::Compaction::default(),
+            compaction: super::persister::Compaction::default(),
             snapshot_at: None,
             appended_at_snapshot: 0,
             wanted: false,

@@ -9,8 +9,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::data_dir::{self, DataDir};
 use super::error::MemberFailure;
 use super::log::{Purger, SnapshotOffer};
-use super::mirror::{Mirror, MirrorError};
-use super::mirror_delta::Compaction;
+use super::mirror::Mirror;
+use super::mirror_error::MirrorError;
 use super::peers::Pins;
 use super::request::DriverRequest;
 use super::request::Hint;
@@ -67,6 +67,15 @@ pub(super) struct Persister {
     pub(super) purge: bool,
     /// The last message about the mirror, snapshots and the disk.
     pub(super) last_reported: LastReported,
+}
+
+/// When the mirror is compacted.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    /// It takes too much space, and the last compaction was not long ago.
+    pub(super) due: bool,
+    /// The earliest time of the next one.
+    pub(super) next: Option<Instant>,
 }
 
 /// The last message about each thing that may fail, so that none is logged twice in a row.

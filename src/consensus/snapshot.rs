@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use super::data_dir;
 use super::entry::{DecodeError, FieldReader};
 use super::error::OpenError;
-use super::mirror_delta::is_oversized;
 use super::state::State;
 use super::state_codec::{self, SetChecksum, StateBuilder, StateHead};
 use crate::disk;
@@ -24,6 +23,15 @@ const PATHS_FORMAT: &[u8] = b"retune snapshot 1\n";
 const END_MARKER: u32 = u32::MAX;
 /// Snapshots kept: the one in use, and the one before it.
 const MAX_SNAPSHOTS: usize = 2;
+/// Files are oversized when they are larger than this and than so many times what they hold. For the mirror: sled
+/// rarely returns the space of removed pairs.
+const MAX_UNUSED_BYTES: u64 = 64 << 20;
+const MAX_AMPLIFICATION: u64 = 8;
+
+/// Returns whether files of `size` bytes take much more space than the `bytes` in them need.
+pub(super) fn is_oversized(size: u64, bytes: u64) -> bool {
+    size > MAX_UNUSED_BYTES && size / MAX_AMPLIFICATION > bytes
+}
 
 /// A snapshot that is being written.
 pub(super) struct SnapshotWriter {

@@ -10,7 +10,7 @@ struct OpenDir<'t> {
     id: DirId,
     name: &'t [u8],
     node: &'t TreeNode,
-    rest: ChildIter<'t>,
+    rest: ChildIter<'t, TreeNode>,
 }
 
 /// Passes every node below `root` to `take`. Not recursive: nested directories could overflow the stack.

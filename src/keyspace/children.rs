@@ -4,31 +4,30 @@ use std::collections::btree_map::{self, BTreeMap};
 use std::slice;
 
 use super::name::NodeName;
-use super::tree::TreeNode;
 
 /// How many children are kept in a vector. A tree takes 700 bytes for the first one, and a key of a thousand levels
 /// creates a thousand directories with one child each.
 const MAX_FEW: usize = 8;
 
-/// The children of a directory, in the byte order of their names.
+/// The children of a directory, in the byte order of their names; `N` is a node.
 #[derive(Debug)]
-pub(super) enum Children {
-    Few(Vec<(NodeName, TreeNode)>),
-    Many(BTreeMap<NodeName, TreeNode>),
+pub(super) enum Children<N> {
+    Few(Vec<(NodeName, N)>),
+    Many(BTreeMap<NodeName, N>),
 }
 
-impl Default for Children {
+impl<N> Default for Children<N> {
     fn default() -> Self {
         Self::Few(Vec::new())
     }
 }
 
 /// Returns where a name is, or where it would be.
-fn find(few: &[(NodeName, TreeNode)], name: &[u8]) -> Result<usize, usize> {
+fn find<N>(few: &[(NodeName, N)], name: &[u8]) -> Result<usize, usize> {
     few.binary_search_by(|(known, _)| known.as_bytes().cmp(name))
 }
 
-impl Children {
+impl<N> Children<N> {
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Few(few) => few.is_empty(),
@@ -36,14 +35,14 @@ impl Children {
         }
     }
 
-    pub(super) fn get(&self, name: &[u8]) -> Option<&TreeNode> {
+    pub(super) fn get(&self, name: &[u8]) -> Option<&N> {
         match self {
             Self::Few(few) => find(few, name).ok().map(|place| &few[place].1),
             Self::Many(many) => many.get(name),
         }
     }
 
-    pub(super) fn get_mut(&mut self, name: &[u8]) -> Option<&mut TreeNode> {
+    pub(super) fn get_mut(&mut self, name: &[u8]) -> Option<&mut N> {
         match self {
             Self::Few(few) => find(few, name).ok().map(|place| &mut few[place].1),
             Self::Many(many) => many.get_mut(name),
@@ -51,11 +50,7 @@ impl Children {
     }
 
     /// Returns the child `name`, which is created with `make` when it is missing.
-    pub(super) fn get_or_insert_with(
-        &mut self,
-        name: &[u8],
-        make: impl FnOnce() -> TreeNode,
-    ) -> &mut TreeNode {
+    pub(super) fn get_or_insert_with(&mut self, name: &[u8], make: impl FnOnce() -> N) -> &mut N {
         self.make_room(name);
         match self {
             Self::Few(few) => {
@@ -70,7 +65,7 @@ impl Children {
     }
 
     /// Inserts a child; returns the one that it replaced.
-    pub(super) fn insert(&mut self, name: NodeName, node: TreeNode) -> Option<TreeNode> {
+    pub(super) fn insert(&mut self, name: NodeName, node: N) -> Option<N> {
         self.make_room(name.as_bytes());
         match self {
             Self::Few(few) => match find(few, name.as_bytes()) {
@@ -98,7 +93,7 @@ impl Children {
         }
     }
 
-    pub(super) fn remove(&mut self, name: &[u8]) -> Option<TreeNode> {
+    pub(super) fn remove(&mut self, name: &[u8]) -> Option<N> {
         match self {
             Self::Few(few) => find(few, name).ok().map(|place| few.remove(place).1),
             Self::Many(many) => {
@@ -111,7 +106,7 @@ impl Children {
         }
     }
 
-    pub(super) fn iter(&self) -> ChildIter<'_> {
+    pub(super) fn iter(&self) -> ChildIter<'_, N> {
         match self {
             Self::Few(few) => ChildIter::Few(few.iter()),
             Self::Many(many) => ChildIter::Many(many.iter()),
@@ -119,7 +114,7 @@ impl Children {
     }
 
     /// Passes each child to `take`.
-    pub(super) fn drain(self, mut take: impl FnMut(TreeNode)) {
+    pub(super) fn drain(self, mut take: impl FnMut(N)) {
         match self {
             Self::Few(few) => few.into_iter().for_each(|(_, node)| take(node)),
             Self::Many(many) => many.into_values().for_each(take),
@@ -129,13 +124,13 @@ impl Children {
 
 /// Iterates over children.
 #[derive(Debug)]
-pub(super) enum ChildIter<'t> {
-    Few(slice::Iter<'t, (NodeName, TreeNode)>),
-    Many(btree_map::Iter<'t, NodeName, TreeNode>),
+pub(super) enum ChildIter<'t, N> {
+    Few(slice::Iter<'t, (NodeName, N)>),
+    Many(btree_map::Iter<'t, NodeName, N>),
 }
 
-impl<'t> Iterator for ChildIter<'t> {
-    type Item = (&'t NodeName, &'t TreeNode);
+impl<'t, N> Iterator for ChildIter<'t, N> {
+    type Item = (&'t NodeName, &'t N);
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
@@ -147,12 +142,7 @@ impl<'t> Iterator for ChildIter<'t> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::NodeMeta;
     use super::*;
-
-    fn node(index: u64) -> TreeNode {
-        TreeNode::dir(NodeMeta::new(index, index, None))
-    }
 
     /// A seed decides which of a few names are inserted and removed; a tree beside it must always have the same.
     #[test]
@@ -168,22 +158,22 @@ mod tests {
             match random >> 62 {
                 0 | 1 if grows => {
                     let before = model.insert(name.clone(), index);
-                    let replaced = children.insert(NodeName::new(&name), node(index));
-                    assert_eq!(replaced.map(|node| node.meta().created), before);
+                    let replaced = children.insert(NodeName::new(&name), index);
+                    assert_eq!(replaced, before);
                 }
                 2 if grows => {
                     let known = model.entry(name.clone()).or_insert(index);
-                    assert_eq!(children.get_or_insert_with(&name, || node(index)).meta().created, *known);
+                    assert_eq!(children.get_or_insert_with(&name, || index), known);
                 }
                 _ => {
-                    let removed = children.remove(&name).map(|node| node.meta().created);
+                    let removed = children.remove(&name);
                     assert_eq!(removed, model.remove(&name));
                 }
             }
             let known = model.get(&name).copied();
-            assert_eq!(children.get(&name).map(|node| node.meta().created), known);
-            assert_eq!(children.get_mut(&name).map(|node| node.meta().created), known);
-            let listed = children.iter().map(|(name, node)| (name.as_bytes().to_vec(), node.meta().created));
+            assert_eq!(children.get(&name).copied(), known);
+            assert_eq!(children.get_mut(&name).copied(), known);
+            let listed = children.iter().map(|(name, node)| (name.as_bytes().to_vec(), *node));
             assert!(listed.eq(model.clone()), "at {index}");
             assert_eq!(children.is_empty(), model.is_empty());
             *(if matches!(children, Children::Few(_)) { &mut vectors } else { &mut trees }) += 1;
@@ -200,12 +190,12 @@ mod tests {
         for (count, room) in [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (6, 8), (7, 8), (8, 8)] {
             let name = [b'0' + count];
             for _ in 0..2 {
-                children.get_or_insert_with(&name, || node(1));
-                children.insert(NodeName::new(&name), node(1));
+                children.get_or_insert_with(&name, || 1);
+                children.insert(NodeName::new(&name), 1);
             }
             assert!(matches!(&children, Children::Few(few) if few.capacity() == room), "{count}");
         }
-        children.insert(NodeName::new(b"9"), node(1));
+        children.insert(NodeName::new(b"9"), 1);
         assert!(matches!(&children, Children::Many(many) if many.len() == 9));
     }
 }

@@ -20,7 +20,7 @@ pub struct Loader {
     /// Directories that are known only from their children so far.
     awaited: usize,
     /// The same for nodes with a place: the content of the directories that are yet to come.
-    contents: HashMap<DirId, Children>,
+    contents: HashMap<DirId, Children<TreeNode>>,
     /// A node with a place expires; its key is known only when the tree is complete.
     expires: bool,
     newest: u64,

@@ -27,7 +27,7 @@ pub(super) struct File {
 #[derive(Debug)]
 pub(super) struct Dir {
     pub(super) meta: NodeMeta,
-    pub(super) children: Children,
+    pub(super) children: Children<TreeNode>,
 }
 
 /// The common part of files and directories.
@@ -99,7 +99,7 @@ impl TreeNode {
         }
     }
 
-    pub(super) const fn children(&self) -> Option<&Children> {
+    pub(super) const fn children(&self) -> Option<&Children<Self>> {
         match self {
             Self::File(_) => None,
             Self::Dir(dir) => Some(&dir.children),
@@ -242,7 +242,7 @@ pub(super) struct Walk<'t> {
 struct WalkLevel<'t> {
     /// The length of the directory's path; 0 for the root.
     base: usize,
-    rest: ChildIter<'t>,
+    rest: ChildIter<'t, TreeNode>,
 }
 
 impl<'t> Walk<'t> {

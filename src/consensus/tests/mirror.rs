@@ -5,8 +5,8 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::super::log::LogId;
-use super::super::mirror::{INCOMPLETE, Mirror};
-use super::super::mirror_batch::MAX_BATCH_CHANGES;
+use super::super::mirror::Mirror;
+use super::super::mirror_batch::{INCOMPLETE, MAX_BATCH_CHANGES};
 use super::super::mirror_delta::delta;
 use super::super::snapshot;
 use super::super::state::State;
@@ -279,7 +279,7 @@ async fn a_mirror_whose_writing_was_interrupted_is_rebuilt_and_not_kept() {
     })
     .await;
     eventually("it is closed", async || {
-        matches!(Mirror::open(&mirror), Err(super::super::mirror::MirrorError::Incomplete))
+        matches!(Mirror::open(&mirror), Err(super::super::mirror_error::MirrorError::Incomplete))
     })
     .await;
     check(&folder, index).await;
