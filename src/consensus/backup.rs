@@ -37,7 +37,7 @@ pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> 
     snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
     // Last: a folder without an identity file does not count as a member's.
     identity.mark_created(&copy)?;
-    Ok(BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() })
+    Ok(BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.node_count() })
 }
 
 /// Writes the state of the stopped member in `data_dir` to a backup file; returns a summary and the file's length.
@@ -50,7 +50,7 @@ pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64
     // As in the backup of a running member.
     state.roster = state.roster.without_incarnations();
     state.sessions = Sessions::default();
-    let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
+    let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.node_count() };
     let taken = Clock::start(state.latest_time).now();
     let aside = folder.backups();
     fs::create_dir_all(&aside).map_err(OpenError::io(&aside, "making the folder"))?;

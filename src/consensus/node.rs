@@ -111,6 +111,7 @@ impl RaftNode {
             mirrored_index,
             mirrored_oldest,
             retry_at: Instant::now(),
+            compaction: super::persister::Compaction::default(),
             snapshot_at: None,
             appended_at_snapshot: 0,
             wanted: false,

@@ -200,6 +200,17 @@ impl NodeRecord {
         }
     }
 
+    /// Returns the createdIndex of a directory from its record's bytes, `None` for a file's.
+    ///
+    /// # Errors
+    /// The bytes do not begin like a record.
+    pub fn dir_created(bytes: &[u8]) -> Result<Option<u64>, DecodeError> {
+        let reader = &mut ByteReader::new(bytes);
+        reader.version(FORMAT_VERSION)?;
+        let flags = reader.flags(flag::DIR | flag::EXPIRES)?;
+        reader.when(flags & flag::DIR != 0, ByteReader::varint)
+    }
+
     /// Decodes a record.
     ///
     /// # Errors

@@ -12,8 +12,10 @@
 //! (`protocol`, `api`).
 
 pub mod auth;
+mod bottom_up;
 mod bytes;
 mod change;
+mod children;
 mod codec;
 mod command;
 mod error;
@@ -43,8 +45,8 @@ pub use event::{Action, Event, EventNode};
 pub use history::{ClearedEvent, HistoryEntry};
 pub use loader::Loader;
 pub use path::{MAX_DEPTH_TIMES_LENGTH, is_key};
-pub use pending_changes::Changes;
-pub use record::NodeRecord;
+pub use pending_changes::{Changes, WrittenKey};
+pub use record::{DirId, NodePlace, NodeRecord, RemovedNode};
 pub use space::Keyspace;
 pub use store_stats::StoreStats;
 pub use time::{Time, expiry, remaining};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bottom_up::bottom_up;
 use super::expiry::Expiry;
 use super::history::History;
 use super::pending_changes::PendingChanges;
@@ -9,8 +10,8 @@ use super::store_stats::StoreCounters;
 use super::tree::{TreeNode, Walk};
 use super::watchers::Hub;
 use super::{
-    Changes, Code, Error, HistoryEntry, Key, NodeRecord, NodeView, StoreStats, Time, Watch, WatchOptions,
-    path,
+    Changes, Code, DirId, Error, HistoryEntry, Key, NodePlace, NodeRecord, NodeView, StoreStats, Time, Watch,
+    WatchOptions, WrittenKey, path,
 };
 
 /// The store's state.
@@ -81,7 +82,40 @@ impl Keyspace {
         self.root.find(key).ok().map(TreeNode::record)
     }
 
-    /// Iterates over every node but the root, parents before their children.
+    /// Passes every node but the root to `take`, children before their directory.
+    ///
+    /// # Errors
+    /// The first error of `take`.
+    pub fn each_node<E>(
+        &self,
+        take: impl FnMut(NodePlace<'_>, NodeRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        bottom_up(&self.root, take)
+    }
+
+    /// Passes the nodes of `changes` that were written and still exist to `take`, in no order; a node may come more
+    /// than once.
+    pub fn each_written(&self, changes: &Changes, mut take: impl FnMut(NodePlace<'_>, NodeRecord)) {
+        for WrittenKey { key, from } in &changes.written {
+            let (mut parent, mut node) = (DirId::ROOT, &self.root);
+            for (name, path) in path::segments(key) {
+                let Some(next) = node.children().and_then(|children| children.get(name)) else { break };
+                if path.len() >= *from {
+                    take(NodePlace { parent, name }, next.record());
+                }
+                (parent, node) = (parent.child(next.meta().created), next);
+            }
+        }
+    }
+
+    /// Returns the number of nodes without the root.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        let mut walk = self.root.walk(b"/");
+        std::iter::from_fn(|| walk.step().map(drop)).count()
+    }
+
+    /// Iterates over every node but the root, parents before their children. Allocates each key: for small states.
     pub fn nodes(&self) -> impl Iterator<Item = (Key, NodeRecord)> {
         let mut walk: Walk<'_> = self.root.walk(b"/");
         std::iter::from_fn(move || walk.step().map(|(_, path, _, node)| (Key::from(path), node.record())))

@@ -5,6 +5,7 @@ mod damage;
 mod encoding;
 mod history;
 mod limits;
+mod mirror;
 mod restart;
 pub(super) mod simulation;
 mod unreadable_log;
