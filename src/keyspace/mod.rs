@@ -16,6 +16,7 @@ mod bytes;
 mod change;
 mod codec;
 mod command;
+mod delivery;
 mod error;
 mod event;
 mod expiry;
@@ -38,6 +39,7 @@ mod watchers;
 pub(crate) mod tests;
 
 pub use command::{Command, Operation};
+pub use delivery::Delivery;
 pub use error::{Code, DecodeError, Error};
 pub use event::{Action, Event, EventNode};
 pub use history::{ClearedEvent, HistoryEntry};
