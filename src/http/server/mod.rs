@@ -2,9 +2,11 @@
 
 mod accept;
 mod body;
+mod client_memory;
 mod connection;
 mod context;
 mod listener;
+mod reader_pace;
 mod request_body;
 pub(crate) mod respond;
 
@@ -15,6 +17,7 @@ use hyper_util::rt::TokioTimer;
 
 pub(crate) use accept::accept_until;
 pub(crate) use body::{Body, BodyAborted, BodyStream};
+pub(crate) use client_memory::{ClientId, ClientShare, CountedText, HeldResponse};
 pub(crate) use connection::{ConnPhase, ConnState, Service};
 #[cfg(test)]
 pub(crate) use connection::{ConnectionEnd, serve};
