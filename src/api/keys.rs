@@ -81,7 +81,7 @@ async fn request(
     counters.received(kind);
     let answered = match method {
         Method::Get if params.wait && !params.quorum => {
-            return watch(conn, key, &params, caller.watch_rights(path));
+            return watch(conn, key, &params, &caller.watch_rights(path));
         }
         Method::Get | Method::Head => {
             if kind == RequestKind::QuorumGet {
@@ -182,14 +182,14 @@ fn watch(
     conn: &Arc<ConnState>,
     key: &[u8],
     params: &Params,
-    rights: WatchRights,
+    rights: &WatchRights,
 ) -> Result<ApiResponse, Rejection> {
     let what = WatchOptions { recursive: params.recursive, stream: params.stream, since: params.wait_index };
     let handle = &conn.shared.handle;
     add(&conn.shared.counters.watches, 1);
     let watch = handle.watch(key, what, rights.clone()).map_err(refused)?;
     // A change of rights since the check did not see this watch.
-    if handle.auth_enabled() && !handle.auth().allows_watch(&rights, key, params.recursive) {
+    if handle.auth_enabled() && !handle.auth().allows_watch(rights, key, params.recursive) {
         return Err(auth::denied());
     }
     let index = watch.index;
