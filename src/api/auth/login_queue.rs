@@ -193,6 +193,7 @@ mod tests {
     }
 
     /// Starts a check that waits, and records its name when its turn comes.
+    #[expect(clippy::disallowed_methods, reason = "a test's own task")]
     fn wait(
         queue: &Arc<LoginQueue>,
         log: &Arc<Mutex<Vec<String>>>,

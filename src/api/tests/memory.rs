@@ -25,6 +25,7 @@ impl Connection {
         Self::sending(shared, "GET", target).await
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test's own task")]
     async fn sending(shared: &Arc<Shared>, method: &str, target: &str) -> Self {
         let (mut near, far) = tokio::io::duplex(1 << 12);
         let serving = tokio::spawn(serve(far, ConnState::new(Arc::clone(shared), false)));

@@ -126,6 +126,7 @@ fn a_flood_of_wrong_passwords_does_not_keep_out_others() {
 }
 
 /// A server without sockets, whose memory can be looked at.
+#[expect(clippy::disallowed_methods, reason = "a test's own task")]
 async fn connect(shared: &Arc<Shared>) -> DuplexStream {
     let (near, far) = tokio::io::duplex(1 << 20);
     tokio::spawn(serve(far, ConnState::new(Arc::clone(shared), false)));

@@ -80,6 +80,7 @@ mod tests {
     }
 
     /// Returns how long a client that reads `piece` bytes each second is served, at most ten minutes.
+    #[expect(clippy::disallowed_methods, reason = "a test's own task")]
     async fn served(piece: usize, taken: usize) -> Duration {
         let context = Arc::new(ServerContext::new(1));
         let _taken = context.take_response_memory(taken);

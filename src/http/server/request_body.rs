@@ -197,6 +197,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test's own task")]
     fn serving() -> (Arc<ServerContext>, DuplexStream) {
         let context = Arc::new(ServerContext::new(10));
         let (near, far) = tokio::io::duplex(1 << 16);
@@ -250,6 +251,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    #[expect(clippy::disallowed_methods, reason = "a test's own task")]
     async fn while_memory_is_scarce_slow_bodies_end_soon_and_small_ones_pass() {
         let (context, near) = serving();
         let other = ConnState::new(Arc::new(Taking(Arc::clone(&context))), false).of([10, 0, 0, 1].into());
