@@ -101,7 +101,7 @@ async fn routed(conn: &Arc<ConnState>, head: &Parts, body: Incoming, path: &[u8]
     }
     if path == b"/config/local/log" {
         return if head.method == Method::PUT {
-            debug::log_level(conn, body).await
+            debug::log_level(conn, head, body).await
         } else {
             discard(body).await;
             respond::not_allowed(Some("PUT"))

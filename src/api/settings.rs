@@ -1,5 +1,7 @@
 //! The settings of the HTTP side.
 
+use std::path::PathBuf;
+
 use crate::tls;
 
 /// The largest form body that etcd accepts.
@@ -33,7 +35,7 @@ impl Default for Settings {
     }
 }
 
-/// What responses contain about this program.
+/// What responses contain about this program, and what the API needs of it.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
     /// This member's name.
@@ -45,6 +47,8 @@ pub struct ServerInfo {
     pub cluster_version: String,
     /// Called with the level that `PUT /config/local/log` requests.
     pub set_log_level: Option<fn(LogLevel)>,
+    /// Where to remember which clients have logged in. `None`: only until this process ends.
+    pub known_logins: Option<PathBuf>,
 }
 
 impl Default for ServerInfo {
@@ -54,6 +58,7 @@ impl Default for ServerInfo {
             server_version: "3.4.23".to_owned(),
             cluster_version: "3.4.0".to_owned(),
             set_log_level: None,
+            known_logins: None,
         }
     }
 }

@@ -176,6 +176,7 @@ fn info(member: &Member) -> api::ServerInfo {
                 api::LogLevel::Trace => tracing::Level::TRACE,
             });
         }),
+        known_logins: Some(member.consensus.data_dir.join("known-logins")),
     }
 }
 

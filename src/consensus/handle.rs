@@ -17,7 +17,7 @@ use super::peers::PeerMetrics;
 use super::request::{DriverRequest, Proposal, QUEUE_CAPACITY};
 use super::shared::Shared;
 use super::state::Applied;
-use crate::keyspace::auth::{Auth, Change, ChangeError, Changed};
+use crate::keyspace::auth::{Auth, Change, ChangeError, Changed, WatchRights};
 use crate::keyspace::{Command, Error, Keyspace, Operation, Time, Watch, WatchOptions};
 
 /// Bytes of values that may wait for a result; beyond that, proposals are refused at once.
@@ -185,12 +185,12 @@ impl Handle {
         read(&self.shared.read().keyspace)
     }
 
-    /// Registers a watch.
+    /// Registers a watch. It ends when its client loses these rights.
     ///
     /// # Errors
     /// `HistoryCleared`.
-    pub fn watch(&self, key: &[u8], what: WatchOptions) -> Result<Watch, Error> {
-        self.shared.write().keyspace.watch(key, what)
+    pub fn watch(&self, key: &[u8], what: WatchOptions, rights: WatchRights) -> Result<Watch, Error> {
+        self.shared.write().keyspace.watch_with(key, what, rights)
     }
 
     /// Returns the state of the log.

@@ -17,7 +17,7 @@ use super::state::State;
 use super::state_codec::{self, SetChecksum, StateBuilder, StateHead};
 use crate::disk;
 
-const FORMAT: &[u8] = b"retune snapshot 2\n";
+pub(super) const FORMAT: &[u8] = b"retune snapshot 2\n";
 /// The format in which nodes are stored under their keys. It is only read.
 const PATHS_FORMAT: &[u8] = b"retune snapshot 1\n";
 const END_MARKER: u32 = u32::MAX;

@@ -9,13 +9,14 @@ mod texts;
 #[cfg(test)]
 mod tests;
 
-use crate::{consensus, protocol, registrar, reloader, settings};
+use crate::{consensus, http, protocol, registrar, reloader, settings};
 
 /// A target's name, as the fuzzer's program and the folder of its corpus have it, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
+    ("http_request", http::fuzz::request),
     ("http_form", protocol::fuzz::form),
     ("peer_frame", consensus::fuzz::frame),
     ("log_entry", consensus::fuzz::entry),

@@ -2,7 +2,7 @@
 //!
 //! A form begins with its version. It is exact: one value has one encoding, and nothing may follow it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::bytes::{ByteReader, bit, put_bytes, put_signed, put_time, put_varint};
 use super::{
@@ -264,7 +264,7 @@ impl Event {
         let node = EventNode::read(reader)?;
         let prev = reader.when(flags & flag::PREV != 0, EventNode::read)?;
         reader.end()?;
-        Ok(Self { action, key, node, prev, refresh: flags & flag::REFRESH != 0, rendered: OnceLock::new() })
+        Ok(Self::new(action, &key, node, prev, flags & flag::REFRESH != 0))
     }
 }
 

@@ -18,6 +18,7 @@ mod change;
 mod children;
 mod codec;
 mod command;
+mod delivery;
 mod error;
 mod event;
 mod expiry;
@@ -40,6 +41,7 @@ mod watchers;
 pub(crate) mod tests;
 
 pub use command::{Command, Operation};
+pub use delivery::Delivery;
 pub use error::{Code, DecodeError, Error};
 pub use event::{Action, Event, EventNode};
 pub use history::{ClearedEvent, HistoryEntry};

@@ -1,7 +1,6 @@
 //! The keyspace: its content, reads and watches. The changes are in `change`.
 
-use std::sync::Arc;
-
+use super::auth::{Auth, WatchRights};
 use super::bottom_up::bottom_up;
 use super::expiry::Expiry;
 use super::history::History;
@@ -61,8 +60,17 @@ impl Keyspace {
     /// # Errors
     /// `KeyNotFound`, `NotADirectory`.
     pub fn get(&self, key: &[u8]) -> Result<NodeView<'_>, Error> {
-        let found = self.root.find(key);
+        let found = self.peek(key);
         self.note_get(found.is_ok());
+        found
+    }
+
+    /// As `get`, but not counted.
+    ///
+    /// # Errors
+    /// `KeyNotFound`, `NotADirectory`.
+    pub fn peek(&self, key: &[u8]) -> Result<NodeView<'_>, Error> {
+        let found = self.root.find(key);
         found.map(|node| NodeView { node }).map_err(|stop| self.path_error(stop))
     }
 
@@ -137,6 +145,19 @@ impl Keyspace {
     /// # Errors
     /// `HistoryCleared`.
     pub fn watch(&mut self, key: &[u8], what: WatchOptions) -> Result<Watch, Error> {
+        self.watch_with(key, what, WatchRights::default())
+    }
+
+    /// Registers a watch that ends when its client loses these rights; see [`Keyspace::end_forbidden_watches`].
+    ///
+    /// # Errors
+    /// `HistoryCleared`.
+    pub fn watch_with(
+        &mut self,
+        key: &[u8],
+        what: WatchOptions,
+        rights: WatchRights,
+    ) -> Result<Watch, Error> {
         let index = self.index();
         let since = if what.since == 0 { index + 1 } else { what.since };
         let cleared = |oldest: u64| {
@@ -149,13 +170,20 @@ impl Keyspace {
         }
         match self.history.first(key, what.recursive, since) {
             Some(HistoryEntry::Event(event)) => {
-                Ok(Watch::from_history(index, Arc::clone(event), what.stream))
+                Ok(Watch::from_history(index, self.hub.deliveries.of(event), what.stream))
             }
             // For this key the history begins after it.
             Some(HistoryEntry::Cleared(marker)) => cleared(marker.index + 1),
             Some(HistoryEntry::NoKey) | None => {
-                Ok(self.hub.register(key, WatchOptions { since, ..what }, index))
+                Ok(self.hub.register(key, WatchOptions { since, ..what }, rights, index))
             }
+        }
+    }
+
+    /// Ends the watches whose clients may no longer read what they watch. Must be called when `auth` has changed.
+    pub fn end_forbidden_watches(&mut self, auth: &Auth) {
+        if auth.enabled() {
+            self.hub.revoke(auth);
         }
     }
 

@@ -12,6 +12,7 @@ use super::super::snapshot;
 use super::super::state::State;
 use super::super::state_codec::{self, SetChecksum, StateHead, event_key, event_value, node_value};
 use super::*;
+use crate::keyspace::auth::WatchRights;
 use crate::keyspace::tests::random::apply_random;
 use crate::keyspace::{Command, Keyspace, WatchOptions};
 
@@ -179,8 +180,10 @@ fn older_head(state: &State, checksum: SetChecksum) -> Vec<u8> {
     head
 }
 
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// Returns the pairs of `state` in format 1, with each node under its key, and their head.
-fn older_pairs(state: &State) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>) {
+fn older_pairs(state: &State) -> (Vec<Pair>, Vec<u8>) {
     let nodes = state.keyspace.nodes().map(|(key, record)| ([b"n", &*key].concat(), node_value(&record)));
     let events = state.keyspace.events_since(0);
     let events = events.map(|(index, entry)| (event_key(index), event_value(entry)));
@@ -233,7 +236,10 @@ async fn check(folder: &TempDir, index: u64) {
     assert_eq!(node.value("/a/b/c").as_deref(), Some(b"1".as_slice()));
     assert!(node.handle.view(|keyspace| keyspace.next_expiry()).is_some());
     let what = WatchOptions { recursive: false, stream: false, since: index };
-    assert_eq!(node.handle.watch(b"/a/d", what).unwrap().ready().unwrap().index(), index);
+    assert_eq!(
+        node.handle.watch(b"/a/d", what, WatchRights::default()).unwrap().ready().unwrap().index(),
+        index
+    );
     node.set("/later", b"3").await;
     let wanted = node.digest();
     node.stop().await;

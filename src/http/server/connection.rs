@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,15 +21,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::body::Body;
+use super::client_memory::{ClientId, ClientShare};
 use super::conn_slot::ConnSlot;
 use super::context::ServerContext;
+use super::reader_pace::ReaderPace;
 use super::respond::too_many_connections;
 
 /// How long a request's head may take from its first byte to its last, and a new connection until its first
 /// request. Between requests a connection may be idle for any time.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may stall a waiting response, which occupies memory. Watches may wait.
+/// How long a client may stall a waiting response or event, which occupies memory. A watch without an event may wait.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a client may stall its response before the connection may be closed for a new one. Until then it may just be
@@ -94,6 +96,8 @@ pub(crate) struct ConnState<S> {
     head_timeout: Duration,
     /// How much of the time limit of the first head had passed before this was created.
     used: Duration,
+    /// How many bytes the socket accepted.
+    taken: AtomicU64,
 }
 
 impl<S> ConnState<S> {
@@ -109,6 +113,7 @@ impl<S> ConnState<S> {
             sent_tls: AtomicBool::new(false),
             head_timeout: HEAD_TIMEOUT,
             used: Duration::ZERO,
+            taken: AtomicU64::new(0),
         }
     }
 
@@ -159,17 +164,51 @@ impl<S> ConnState<S> {
         }
     }
 
+    /// Counts the bytes that the socket accepted.
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            let taken = self.taken.load(Ordering::Relaxed);
+            self.taken.store(taken.wrapping_add(*bytes as u64), Ordering::Relaxed);
+        }
+    }
+
     /// Returns what the client must do in a limited time.
     fn awaited(&self) -> AwaitedInput {
-        if self.is(ConnPhase::Watch) {
-            AwaitedInput::Nothing
-        } else if self.blocked.load(Ordering::Relaxed) {
+        if self.blocked.load(Ordering::Relaxed) {
             AwaitedInput::Read { after: self.writes.load(Ordering::Relaxed) }
         } else if self.is(ConnPhase::Head) {
             AwaitedInput::Head
         } else {
             AwaitedInput::Nothing
         }
+    }
+}
+
+impl<S: Service> ConnState<S> {
+    /// Returns the client as limits count it.
+    pub(crate) fn client_id(&self) -> ClientId {
+        ClientId::new(self.client)
+    }
+
+    /// Returns the client's share of the memory for bodies.
+    pub(crate) fn bodies(&self) -> ClientShare {
+        ClientShare { memory: Arc::clone(&self.shared.context().bodies), client: self.client_id() }
+    }
+
+    /// Returns the client's share of the memory for bodies of clients without credentials.
+    pub(crate) fn guest_bodies(&self) -> ClientShare {
+        ClientShare { memory: Arc::clone(&self.shared.context().guest_bodies), client: self.client_id() }
+    }
+
+    /// Returns the client's share of the memory for large responses.
+    pub(crate) fn responses(&self) -> ClientShare {
+        ClientShare { memory: Arc::clone(&self.shared.context().responses), client: self.client_id() }
+    }
+
+    /// Returns whether the client takes its response too slowly.
+    fn is_too_slow(&self, pace: &mut ReaderPace, cx: &mut Context<'_>) -> bool {
+        let (waits, taken) = (self.blocked.load(Ordering::Relaxed), self.taken.load(Ordering::Relaxed));
+        pace.is_too_slow(waits, taken, || self.shared.context().responses.is_scarce(), cx)
     }
 }
 
@@ -200,6 +239,7 @@ where
     );
     let mut shutdown = pin!(conn.shared.context().shutdown.notify.notified());
     let mut timer = IdleTimer { used: conn.used, ..IdleTimer::default() };
+    let mut pace = ReaderPace::default();
     let (mut registered, mut told) = (false, false);
     std::future::poll_fn(|cx| {
         // Once is enough: the task's waker stays the same, and the flag shows why it was woken.
@@ -216,7 +256,8 @@ where
             }
         }
         // An error here is the client's fault: it disconnected, or it sent no HTTP. It is not worth a log line.
-        if connection.as_mut().poll(cx).is_ready() || timer.poll(&conn, cx) {
+        let ended = connection.as_mut().poll(cx).is_ready();
+        if ended || timer.poll(&conn, cx) || conn.is_too_slow(&mut pace, cx) {
             return Poll::Ready(());
         }
         // Last: a request that has arrived is served.
@@ -322,6 +363,7 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.conn.wrote(polled.is_ready());
+        self.conn.count(&polled);
         polled
     }
 
@@ -332,6 +374,7 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
         self.conn.wrote(polled.is_ready());
+        self.conn.count(&polled);
         polled
     }
 
@@ -340,7 +383,12 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        // TLS accepts data before the socket does.
+        if polled.is_pending() || self.conn.blocked.load(Ordering::Relaxed) {
+            self.conn.wrote(polled.is_ready());
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

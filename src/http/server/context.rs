@@ -1,15 +1,27 @@
 //! What the connections of a service share: their number, the memory of their bodies, and the stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+use super::client_memory::ClientMemory;
+#[cfg(test)]
+use super::client_memory::{ClientId, ClientShare};
 use super::conn_limit::{ConnLimit, HEALTH_PLACES};
 
 /// Bytes of request bodies in memory at a time, except those that arrived together with their heads. etcd has no
 /// such limit, so a few hundred clients can exhaust its memory.
 const MAX_BODY_BYTES_IN_MEMORY: usize = 256 << 20;
+/// The part of it that one client may take.
+const MAX_CLIENT_BODY_BYTES: usize = MAX_BODY_BYTES_IN_MEMORY / 4 * 3;
+/// The same for clients without credentials, while these exist.
+const MAX_GUEST_BODY_BYTES: usize = 32 << 20;
+const MAX_CLIENT_GUEST_BODY_BYTES: usize = MAX_GUEST_BODY_BYTES / 2;
+/// Bytes of large responses in memory at a time, until their clients have taken them.
+const MAX_RESPONSE_BYTES_IN_MEMORY: usize = 128 << 20;
+/// The part of it that one client may take.
+const MAX_CLIENT_RESPONSE_BYTES: usize = MAX_RESPONSE_BYTES_IN_MEMORY / 2;
 
 /// What an operator can do about the limit of connections.
 const LIMIT_ADVICE: &str =
@@ -20,7 +32,12 @@ const LIMIT_ADVICE: &str =
 pub(crate) struct ServerContext {
     pub(super) shutdown: ShutdownSignal,
     pub(super) limit: Arc<ConnLimit>,
-    bodies: AtomicUsize,
+    /// Bodies of requests.
+    pub(super) bodies: Arc<ClientMemory>,
+    /// Bodies of clients without credentials.
+    pub(super) guest_bodies: Arc<ClientMemory>,
+    /// Large responses.
+    pub(super) responses: Arc<ClientMemory>,
 }
 
 impl ServerContext {
@@ -29,7 +46,9 @@ impl ServerContext {
         Self {
             shutdown: ShutdownSignal::default(),
             limit: Arc::new(ConnLimit::new(limit, HEALTH_PLACES, LIMIT_ADVICE)),
-            bodies: AtomicUsize::new(0),
+            bodies: ClientMemory::new(MAX_BODY_BYTES_IN_MEMORY, MAX_CLIENT_BODY_BYTES),
+            guest_bodies: ClientMemory::new(MAX_GUEST_BODY_BYTES, MAX_CLIENT_GUEST_BODY_BYTES),
+            responses: ClientMemory::new(MAX_RESPONSE_BYTES_IN_MEMORY, MAX_CLIENT_RESPONSE_BYTES),
         }
     }
 
@@ -38,31 +57,24 @@ impl ServerContext {
         self.limit.connections()
     }
 
-    /// Reserves `bytes` more for a body, if there is room.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<BodyReservation<'_>> {
-        let mut room = BodyReservation { context: self, bytes: 0 };
-        room.grow(bytes).then_some(room)
+    /// Returns whether more than half of the memory for large responses is taken.
+    pub(crate) fn is_response_memory_scarce(&self) -> bool {
+        self.responses.is_scarce()
     }
-}
 
-/// A reserved part of the memory for bodies; returned when dropped.
-#[derive(Debug)]
-pub(super) struct BodyReservation<'s> {
-    context: &'s ServerContext,
-    bytes: usize,
-}
-
-impl BodyReservation<'_> {
-    /// Reserves `bytes` more; returns false when there is no room.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        self.bytes += bytes;
-        self.context.bodies.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_BODY_BYTES_IN_MEMORY
+    /// Returns how many bytes are taken of the memories for bodies, for bodies of guests, and for large responses.
+    #[cfg(test)]
+    pub(crate) fn taken_memory(&self) -> [usize; 3] {
+        [&self.bodies, &self.guest_bodies, &self.responses].map(|memory| memory.taken())
     }
-}
 
-impl Drop for BodyReservation<'_> {
-    fn drop(&mut self) {
-        self.context.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+    /// Takes a part of the memory for large responses.
+    #[cfg(test)]
+    pub(crate) fn take_response_memory(&self, bytes: usize) -> impl Drop + use<> {
+        let share = ClientShare { memory: Arc::clone(&self.responses), client: ClientId::UNKNOWN };
+        let mut taken = share.reservation();
+        assert!(taken.grow(bytes));
+        taken
     }
 }
 
