@@ -12,7 +12,7 @@ use crate::template::{Engine, Limits};
 use crate::values::{Datum, Scope, Values, View};
 
 /// So low that no input takes longer than a fuzzer waits.
-const LIMITS: Limits = Limits { fuel: 20_000, output: 64 << 10, depth: 10 };
+const LIMITS: Limits = Limits { fuel: 20_000, output: 64 << 10, depth: 10, memory: 1 << 20 };
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(Path::new("/nonexistent"), LIMITS));
 static VIEW: LazyLock<View> = LazyLock::new(|| {
