@@ -35,7 +35,7 @@
 //! | 4 | [`registrar`] | running containers to keys with a lease; the node's record |
 //! | 4 | [`ctl`] | the etcdctl command set over `client` |
 //! | 5 | [`settings`] | flags, environment and file to the settings structs of the rooms |
-//! | 6 | [`fuzz`] | entry points for fuzzing; in tests and builds for a fuzzer only |
+//! | 6 | `fuzz` | entry points for fuzzing; in tests and builds for a fuzzer only |
 //! | 6 | [`app`] | build everything, run everything, stop everything |
 //!
 //! All long-running parts share one shape: a worker waits for hints, one pure function decides, another small one
