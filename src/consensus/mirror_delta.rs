@@ -15,7 +15,7 @@ use crate::keyspace::{Changes, Keyspace};
 
 /// The minimum time between two compactions, and how many times as long as the last one took.
 const MIN_COMPACTION_INTERVAL: Duration = Duration::from_secs(20);
-const MIN_COMPACTION_PAUSES: u32 = 20;
+const MIN_COMPACTION_PAUSES: u32 = 5;
 
 /// Returns what a mirror lacks that holds the past events `mirrored`.
 pub(super) fn delta(keyspace: &Keyspace, changes: Changes, mirrored: Range<u64>) -> Delta {
