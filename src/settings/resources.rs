@@ -165,10 +165,12 @@ fn limits(read: &mut Reader<'_>, base: Limits) -> Limits {
         Ok(0) => Err("0 lets no template run; write at least 1".to_owned()),
         other => other,
     };
+    let output = read.parsed("max-output", units::bytes).unwrap_or(base.output);
     Limits {
         fuel: read.parsed("fuel", fuel).unwrap_or(base.fuel),
-        output: read.parsed("max-output", units::bytes).unwrap_or(base.output),
+        output,
         depth: base.depth,
+        memory: base.memory.max(output.saturating_mul(4)),
     }
 }
 

@@ -5,6 +5,7 @@
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, State, Value, filters};
 
+use super::bounded;
 use super::current;
 use super::error::{fail, over_limit};
 use super::number::{self, NumberLiteral, defined};
@@ -23,7 +24,25 @@ pub(super) fn register(all: &mut Registry) {
     all.filter("int", int);
     all.filter("float", float);
     all.function("range", range);
+    // No part of the language: the engine's operators are wrapped in it.
+    all.env.add_function(bounded::FUNCTION, |value: Value| current::made(value));
     register_sized(all);
+    register_growing(all);
+}
+
+/// Registers filters of the engine whose result may be several times as large as their input.
+fn register_growing(all: &mut Registry) {
+    all.engine_filter("escape", filters::escape);
+    all.engine_filter("e", filters::escape);
+    all.engine_filter("upper", filters::upper);
+    all.engine_filter("lower", filters::lower);
+    all.engine_filter("title", filters::title);
+    all.engine_filter("capitalize", filters::capitalize);
+    all.engine_filter("urlencode", filters::urlencode);
+    all.engine_filter("pprint", filters::pprint);
+    all.engine_filter("lines", filters::lines);
+    all.engine_filter("items", filters::items);
+    all.engine_filter("dictsort", filters::dictsort);
 }
 
 /// Registers filters that copy their input into memory: the engine repeats lists lazily, up to a hundred million

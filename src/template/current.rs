@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
 use super::backends::Nodes;
@@ -27,7 +28,12 @@ thread_local! {
     /// Bytes that may still be printed; a cell of its own, because every printed value counts against it.
     static OUTPUT_LEFT: Cell<usize> = const { Cell::new(0) };
     static TICKS: Cell<u32> = const { Cell::new(0) };
+    /// Bytes of texts and lists built since memory was last checked.
+    static MADE: Cell<usize> = const { Cell::new(0) };
 }
+
+/// How much is built between two checks of memory.
+const MEMORY_CHECK_INTERVAL: usize = 1 << 20;
 
 pub(super) struct Current {
     pub(super) view: View,
@@ -42,6 +48,8 @@ pub(super) struct Current {
     /// The return value of `generation()`, and whether it was called.
     pub(super) generation: String,
     pub(super) generation_used: bool,
+    /// The memory of the process at the first check.
+    memory_before: Option<usize>,
     left: usize,
 }
 
@@ -57,6 +65,7 @@ impl Current {
             nodes: None,
             generation: GENERATION_PLACEHOLDER.to_owned(),
             generation_used: false,
+            memory_before: None,
             // Captured text counts twice: once when captured, once when printed.
             left: limits.output.saturating_mul(4),
         }
@@ -133,7 +142,63 @@ pub(super) fn count(bytes: usize) -> Result<(), Error> {
 pub(super) fn tick() -> Result<(), Error> {
     let ticks = TICKS.get().wrapping_add(1);
     TICKS.set(ticks);
-    if ticks.is_multiple_of(1024) { check_deadline() } else { Ok(()) }
+    if !ticks.is_multiple_of(1024) {
+        return Ok(());
+    }
+    check_deadline()?;
+    check_memory()
+}
+
+/// Checks a value that was just built, and returns it.
+pub(super) fn made(value: Value) -> Result<Value, Error> {
+    let bytes = match value.as_str() {
+        Some(text) => {
+            if text.len() > MEMORY_CHECK_INTERVAL / 4 {
+                check_size(Some(text.len()), "this")?;
+            }
+            text.len()
+        }
+        None if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map) => {
+            let items = value.len().unwrap_or(0);
+            check_item_count(items, "this")?;
+            items.saturating_mul(size_of::<Value>())
+        }
+        None => return Ok(value),
+    };
+    let sum = MADE.get().saturating_add(bytes);
+    if sum < MEMORY_CHECK_INTERVAL {
+        MADE.set(sum);
+    } else {
+        MADE.set(0);
+        check_memory()?;
+    }
+    Ok(value)
+}
+
+/// Ends a render during which the process grows too much. Renders on other threads count as well: the machine has
+/// one memory.
+fn check_memory() -> Result<(), Error> {
+    let Some(now) = resident_bytes() else { return Ok(()) };
+    CURRENT.with_borrow_mut(|slot| {
+        let Some(current) = slot else { return Ok(()) };
+        let before = *current.memory_before.get_or_insert(now);
+        let limit = current.limits.memory;
+        if now.saturating_sub(before) <= limit {
+            return Ok(());
+        }
+        let mib = limit >> 20;
+        Err(over_limit(&format!(
+            "the render takes more than {mib} MiB of memory; does a loop double a text?"
+        )))
+    })
+}
+
+/// Returns how much memory this process has now, where the system tells.
+fn resident_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: usize = text.split(' ').nth(1)?.parse().ok()?;
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
+    pages.checked_mul(usize::try_from(page).ok()?)
 }
 
 /// Ends a render that takes too long.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, Template, UndefinedBehavior, Value};
 
+use super::bounded::{self, bounded};
 use super::current::{Current, LimitedBuffer, RenderGuard};
 use super::error::{RenderFailure, TemplateError, TemplateErrorKind};
 use super::functions;
@@ -45,12 +46,12 @@ impl Engine {
     /// Returns an engine over a folder of templates; reads nothing yet.
     #[must_use]
     pub fn new(templates_dir: &Path, limits: Limits) -> Self {
-        let loader = Arc::new(Loader::new(templates_dir));
+        let loader = Arc::new(Loader::new(templates_dir, bounded));
         let mut env = functions::build();
         let read = Arc::clone(&loader);
         env.set_loader(move |name| match read.short(name) {
             Some(text) => Ok(Some(text.to_string())),
-            None => read.load(name),
+            None => read.load_prepared(name),
         });
         env.set_auto_reload(false);
         let syntax = SyntaxConfig::builder()
@@ -115,7 +116,8 @@ impl Engine {
         let mut current = Current::new(view, self.limits, vars, name);
         generation.clone_into(&mut current.generation);
         self.run(name, current, |out| {
-            let template = self.env.template_from_named_str(name, source)?;
+            let source = bounded(source)?;
+            let template = self.env.template_from_named_str(name, &source)?;
             template.render_captured_to(Value::from_pairs(vars.clone()), out).map(drop)
         })
     }
@@ -199,12 +201,16 @@ impl Engine {
     }
 
     fn explain(&self, name: &str, error: &Error) -> TemplateError {
-        TemplateError::new(&self.loader, name, error, |file| match self.loader.short(file) {
-            Some(source) => Some(source.to_string()),
-            None => match self.env.get_template(file) {
-                Ok(template) => Some(template.source().to_owned()),
-                Err(_) => self.loader.load(file).ok().flatten(),
-            },
+        TemplateError::new(&self.loader, name, error, |file| {
+            let compiled = match self.loader.short(file) {
+                Some(source) => Some(source.to_string()),
+                None => self.env.get_template(file).ok().map(|template| template.source().to_owned()),
+            };
+            // A text with checks of ours is not what its author wrote.
+            match compiled.filter(|source| !source.contains(bounded::FUNCTION)) {
+                Some(source) => Some(source),
+                None => self.loader.load(file).ok().flatten(),
+            }
         })
     }
 }

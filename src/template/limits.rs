@@ -9,10 +9,12 @@ pub struct Limits {
     pub output: usize,
     /// The deepest nesting of includes, macros and blocks.
     pub depth: usize,
+    /// Bytes by which the process may grow while it renders, as far as the render can be the cause.
+    pub memory: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { fuel: 100_000_000, output: 64 << 20, depth: 50 }
+        Self { fuel: 100_000_000, output: 64 << 20, depth: 50, memory: 1 << 30 }
     }
 }

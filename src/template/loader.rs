@@ -1,5 +1,6 @@
 //! Template files: maps a name to its file, and reads it within bounds.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
@@ -14,8 +15,12 @@ const MAX_TEMPLATE_BYTES: u64 = 16 << 20;
 /// however short it is, and compiling a short one takes microseconds.
 const MAX_UNCOMPILED_BYTES: usize = 4096;
 
+/// Returns the text to compile for the text of a file.
+pub(super) type Prepare = fn(&str) -> Result<Cow<'_, str>, Error>;
+
 pub(super) struct Loader {
     dir: PathBuf,
+    prepare: Prepare,
     /// Files that were read or looked up: a missing one has to be watched too.
     seen: Mutex<BTreeSet<PathBuf>>,
     /// The short templates by name; `None` for a long one.
@@ -23,8 +28,8 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), seen: Mutex::default(), short: Mutex::default() }
+    pub(super) fn new(dir: &Path, prepare: Prepare) -> Self {
+        Self { dir: dir.to_owned(), prepare, seen: Mutex::default(), short: Mutex::default() }
     }
 
     /// Returns the file of a name. An absolute name is also below the directory, as in confd.
@@ -56,17 +61,25 @@ impl Loader {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Returns the text of a short template, always the same copy; `None` for a long, missing or unreadable one.
+    /// Returns the text to compile of a short template, always the same copy; `None` for a long, missing or unreadable one.
     pub(super) fn short(&self, name: &str) -> Option<Arc<str>> {
         let known = self.short.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(kept) = known {
             return kept;
         }
         let text = self.load(name).ok().flatten()?;
-        let kept: Option<Arc<str>> = (text.len() <= MAX_UNCOMPILED_BYTES).then(|| text.into());
+        // One that cannot be prepared is not short: its loading reports the error.
+        let is_short = text.len() <= MAX_UNCOMPILED_BYTES;
+        let kept: Option<Arc<str>> = (self.prepare)(&text).ok().filter(|_| is_short).map(Arc::from);
         let mut short = self.short.lock().unwrap_or_else(PoisonError::into_inner);
         // If two threads read it, the first one's text is kept.
         short.entry(name.to_owned()).or_insert(kept).clone()
+    }
+
+    /// Returns the text of a template to compile, or `None` when the file is missing.
+    pub(super) fn load_prepared(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(text) = self.load(name)? else { return Ok(None) };
+        Ok(Some((self.prepare)(&text)?.into_owned()))
     }
 
     /// Returns the text of a template, or `None` when the file is missing.
@@ -108,9 +121,13 @@ impl Loader {
 mod tests {
     use super::*;
 
+    fn as_it_is(text: &str) -> Result<Cow<'_, str>, Error> {
+        Ok(text.into())
+    }
+
     #[test]
     fn names_stay_inside_the_folder() {
-        let loader = Loader::new(Path::new("/t"));
+        let loader = Loader::new(Path::new("/t"), as_it_is);
         let path = |name: &str| loader.path(name).map(|path| path.display().to_string());
         assert_eq!(path("a.tmpl").as_deref(), Some("/t/a.tmpl"));
         assert_eq!(path("/sub//.env.tmpl").as_deref(), Some("/t/sub/.env.tmpl"));
@@ -123,7 +140,7 @@ mod tests {
     #[test]
     fn a_short_template_is_cached_and_a_long_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let loader = Loader::new(dir.path());
+        let loader = Loader::new(dir.path(), as_it_is);
         assert_eq!(loader.short("a"), None);
         for (text, kept) in [("one", "one"), ("two", "one")] {
             std::fs::write(dir.path().join("a"), text).unwrap();
@@ -140,7 +157,7 @@ mod tests {
         std::fs::write(dir.path().join("bin"), [b'a', 0xff]).unwrap();
         std::fs::write(dir.path().join(".env.tmpl"), "x\n").unwrap();
         std::os::unix::fs::symlink(dir.path().join(".env.tmpl"), dir.path().join("link")).unwrap();
-        let loader = Loader::new(dir.path());
+        let loader = Loader::new(dir.path(), as_it_is);
         assert!(loader.load("sub").unwrap_err().to_string().contains("not a regular file"));
         assert!(loader.load("bin").unwrap_err().to_string().contains("not UTF-8 (byte 1)"));
         assert!(loader.load("../x").unwrap_err().to_string().contains("outside"));

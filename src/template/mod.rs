@@ -9,6 +9,7 @@
 //! text with them forty times uses that memory before a limit applies.
 
 mod backends;
+mod bounded;
 mod builtins;
 mod command_text;
 mod convert;

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use minijinja::functions::Function;
-use minijinja::value::{ArgType, FunctionArgs, FunctionResult};
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::{ArgType, FunctionArgs, FunctionResult, Rest, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
+use super::current;
 use super::error::fail;
 use super::number::{self, defined};
 
@@ -24,7 +25,10 @@ impl Registry {
         Args: for<'a> FunctionArgs<'a>,
     {
         self.functions.insert(name);
-        self.env.add_function(name, f);
+        let function = Value::from_function(f);
+        self.env.add_function(name, move |state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>| {
+            current::made(function.call(state, &given.into_values())?)
+        });
     }
 
     pub(super) fn filter<F, Rv, Args>(&mut self, name: &'static str, f: F)
@@ -34,7 +38,20 @@ impl Registry {
         Args: for<'a> FunctionArgs<'a>,
     {
         self.filters.insert(name);
-        self.env.add_filter(name, f);
+        self.engine_filter(name, f);
+    }
+
+    /// Registers a filter that the engine has already, so that the size of its results is checked, too.
+    pub(super) fn engine_filter<F, Rv, Args>(&mut self, name: &'static str, f: F)
+    where
+        F: Function<Rv, Args>,
+        Rv: FunctionResult,
+        Args: for<'a> FunctionArgs<'a>,
+    {
+        let filter = Value::from_function(f);
+        self.env.add_filter(name, move |state: &mut State<'_, '_>, given: Rest<ValueOrKwargs>| {
+            current::made(filter.call(state, &given.into_values())?)
+        });
     }
 
     /// Registers a function and a filter, whose value is the first argument.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 
 fn small() -> Limits {
-    Limits { fuel: 300_000, output: 1 << 20, depth: 50 }
+    Limits { fuel: 300_000, output: 1 << 20, depth: 50, ..Limits::default() }
 }
 
 #[test]
@@ -40,12 +40,48 @@ fn endless_loops_and_output_are_stopped_soon() {
         "{{ include('t') }}",
         "{{ include('t', 1) }}",
         "{% set x %}{% for a in range(100000) %}{{ 'x' * 100 }}{% endfor %}{% endset %}",
+        "{% set ns = namespace(x='x') %}{% for a in [1] * 40 %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='x') %}{% for a in [1] * 40 %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='x') %}{% for a in [1] * 40 %}{% set ns.x = ns.x * 3 %}{% endfor %}",
+        "{% set ns = namespace(x=[1]) %}{% for a in [1] * 40 %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% macro m(x) %}{{ m(x ~ x ~ x)|length }}{% endmacro %}{{ m('x') }}",
+        "{% set ns = namespace(x='\\') %}{% for a in [1] * 40 %}{% set ns.x = quote(ns.x) %}{% endfor %}",
+        "{% set ns = namespace(x='\"') %}{% for a in [1] * 40 %}{% set ns.x = ns.x|tojson %}{% endfor %}",
     ] {
         let bench = TestEngine::with(&[("t", template)], small());
         let start = Instant::now();
         let told = bench.render("t", &view(&[])).expect_err(template).error;
         assert_eq!(told.kind, TemplateErrorKind::Limit, "{template}: {told}");
         assert!(start.elapsed() < Duration::from_secs(10), "{template}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn many_texts_that_are_each_small_enough_are_stopped_by_the_memory_they_take() {
+    let limits = Limits { memory: 64 << 20, ..Limits::default() };
+    for make in ["x * 2", "x ~ x", "repeat(2000000, 'x')", "seq(1, 100000)", "x[1:]", "x|upper"] {
+        let each = format!("{{% set ns.kept = [ns.kept, {make}] %}}");
+        let text = format!(
+            "{{% set x = repeat(1000000, 'x') %}}{{% set ns = namespace(kept=0) %}}{{% for a in [1] * 400 %}}{each}{{% endfor %}}"
+        );
+        let bench = TestEngine::with(&[("t", &text)], limits);
+        let told = bench.render("t", &view(&[])).expect_err(make).error;
+        assert_eq!(told.kind, TemplateErrorKind::Limit, "{make}: {told}");
+        assert!(told.to_string().contains("more than 64 MiB of memory"), "{make}: {told}");
+    }
+    // What is dropped again does not count.
+    let text = "{% set ns = namespace(x='') %}{% for a in range(2000) %}{% set ns.x = ns.x ~ 'ab' * 50 %}{% endfor %}{{ ns.x|length }}";
+    let bench = TestEngine::with(&[("t", text)], limits);
+    assert_eq!(bench.render("t", &view(&[])).unwrap().text, "200000");
+}
+
+#[test]
+fn an_error_shows_the_line_as_it_was_written() {
+    let long = "x".repeat(5000);
+    for start in ["", long.as_str()] {
+        let text = format!("{start}\n{{{{ 'a' ~ nothing.here }}}}\n");
+        let told = error(&text, &view(&[])).to_string();
+        assert!(told.contains("2 | {{ 'a' ~ nothing.here }}"), "{told}");
     }
 }
 
