@@ -17,6 +17,7 @@
 //! | 0 | [`placement`] | expressions, filters and strategies over facts of nodes; pure |
 //! | 0 | [`document`] | JSON, YAML and TOML as one tree in which every scalar keeps its own spelling |
 //! | 0 | [`scalar`] | time spans, booleans and bytes as text |
+//! | 0 | [`diff`] | the changed lines of two texts, as a unified diff |
 //! | 0 | [`nearest`] | the known name that a mistyped one probably means |
 //! | 0 | [`fault`] | bugs that tests plant, to show that a simulation finds them |
 //! | 0 | [`readiness`] | whether a long-running part of the program is ready |
@@ -34,6 +35,7 @@
 //! | 4 | [`registrar`] | running containers to keys with a lease; the node's record |
 //! | 4 | [`ctl`] | the etcdctl command set over `client` |
 //! | 5 | [`settings`] | flags, environment and file to the settings structs of the rooms |
+//! | 6 | [`fuzz`] | entry points for fuzzing; in tests and builds for a fuzzer only |
 //! | 6 | [`app`] | build everything, run everything, stop everything |
 //!
 //! All long-running parts share one shape: a worker waits for hints, one pure function decides, another small one
@@ -49,8 +51,11 @@ pub mod client;
 pub mod command;
 pub mod consensus;
 pub mod ctl;
+pub mod diff;
 pub mod disk;
 pub mod document;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod key;
 pub mod keyspace;

@@ -310,7 +310,7 @@ fn every_file_is_part_of_a_target() {
     assert_no_errors(&undeclared(&["lib.rs", "main.rs"], &sources(&root().join("src"))));
     // Cargo.toml makes `bench` and `bench/store` targets of their own.
     for (folder, inner, targets) in [
-        ("tests", "bench", &["it.rs", "architecture.rs"][..]),
+        ("tests", "bench", &["it.rs", "architecture.rs", "fuzz/target.rs"][..]),
         ("tests/bench", "store", &["main.rs"]),
         ("tests/bench/store", "-", &["main.rs"]),
     ] {
@@ -330,6 +330,51 @@ fn tests_are_skipped_in_one_place() {
         .flat_map(|folder| sources(&folder).into_iter().map(move |(path, text)| (folder.join(path), text)));
     let others = files.filter(|(path, _)| !known.contains(path));
     assert_no_errors(&others.filter_map(|(path, text)| skips_by_itself(&path, &text)).collect::<Vec<_>>());
+}
+
+/// Returns the crates of a lock file with several versions, all but the newest of each: `name@1`, `name@0.8`.
+fn older_versions(lock: &str) -> BTreeSet<String> {
+    let field = |line: &str, name: &str| {
+        line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"').map(str::to_owned)
+    };
+    let mut versions: BTreeMap<String, Vec<Vec<u64>>> = BTreeMap::new();
+    let mut last = String::new();
+    for line in lock.lines() {
+        if let Some(name) = field(line, "name") {
+            last = name;
+        } else if let Some(version) = field(line, "version").filter(|version| version.contains('.')) {
+            let parts = version.split(['.', '+', '-']).map_while(|part| part.parse().ok()).collect();
+            versions.entry(last.clone()).or_default().push(parts);
+        }
+    }
+    let mut older = BTreeSet::new();
+    for (name, mut list) in versions {
+        list.sort();
+        list.pop();
+        older.extend(list.iter().map(|parts| match parts[..] {
+            [0, minor, ..] => format!("{name}@0.{minor}"),
+            _ => format!("{name}@{}", parts[0]),
+        }));
+    }
+    older
+}
+
+#[test]
+fn two_versions_of_a_crate_have_a_reason() {
+    // On other systems only.
+    const ELSEWHERE: [&str; 3] = ["core-foundation@0.9", "redox_syscall@0.2", "windows-sys@0.52"];
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let deny = read(".deny.toml");
+    let skipped: BTreeSet<String> = deny
+        .lines()
+        .filter_map(|line| Some(line.trim().strip_prefix("{ crate = \"")?.split('"').next()?.to_owned()))
+        .filter(|name| name.contains('@'))
+        .collect();
+    let found: BTreeSet<String> = older_versions(&read("Cargo.lock"))
+        .into_iter()
+        .filter(|name| !ELSEWHERE.contains(&&**name))
+        .collect();
+    assert_eq!(found, skipped, "left: in Cargo.lock, right: with a reason in .deny.toml");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::fake_engine::FakeEngine;
 use crate::support::programs::{need_program, need_systemd};
@@ -11,6 +12,35 @@ use crate::support::{Authority, Dir};
 
 fn example(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)).unwrap()
+}
+
+/// The exposure that `systemd-analyze security` may find, in tenths: of 10 is a service without any restriction.
+/// `watch` runs as root, with the right to write configuration and to signal and test servers.
+const EXPOSURE: [(&str, u32); 3] = [("retune-store", 25), ("retune-register", 25), ("retune", 40)];
+
+#[test]
+fn each_unit_has_few_rights_and_one_without_its_restrictions_is_found() {
+    if !need_program("systemd-analyze") {
+        return;
+    }
+    let dir = Dir::new();
+    let passes = |unit: &str, most: u32| {
+        dir.write("checked.service", unit);
+        let mut command = Command::new("systemd-analyze");
+        command.args(["security", "--no-pager", "--offline=true", &format!("--threshold={most}")]);
+        let done = command.arg(dir.path("checked.service")).output().unwrap();
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(text.contains("Overall exposure level"), "{text}{}", String::from_utf8_lossy(&done.stderr));
+        (done.status.success(), text)
+    };
+    for (name, most) in EXPOSURE {
+        let unit = example(&format!("systemd/{name}.service"));
+        let (passed, text) = passes(&unit, most);
+        assert!(passed, "{name}: {text}");
+        let open: Vec<&str> =
+            unit.lines().filter(|line| !line.contains("Protect") && !line.contains("SystemCall")).collect();
+        assert!(!passes(&open.join("\n"), most).0, "{name} passes without its restrictions");
+    }
 }
 
 /// nginx as distributions start it.

@@ -24,6 +24,7 @@ mod proxy;
 mod refusals;
 mod replacement;
 mod restarts;
+mod secret;
 mod snapshots;
 mod survivor;
 mod tls;

@@ -180,3 +180,38 @@ fn every_source_file_named_in_the_docs_exists() {
     }
     assert!(named > 20, "{named}: is it still read rightly?");
 }
+
+/// Returns the text of all Rust files below a folder.
+fn code(folder: &Path, out: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            code(&path, out);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            out.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// A limit without its test is a promise that nobody holds.
+#[test]
+fn every_limit_in_the_page_on_security_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = String::new();
+    for folder in ["src", "tests"] {
+        code(&root.join(folder), &mut all);
+    }
+    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| may cost"));
+    let mut limits = 0;
+    for row in rows {
+        let tests = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap();
+        let tests: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "no test: {row}");
+        for test in tests {
+            assert!(all.contains(&format!("fn {test}(")), "there is no test {test}: {row}");
+        }
+        limits += 1;
+    }
+    assert!(limits > 30, "{limits}: is it still read rightly?");
+}

@@ -13,8 +13,9 @@ fn the_members_of_a_real_etcd_are_parsed() {
     let nobody = "http://127.0.0.1:1".to_owned();
     let urls = [nobody, etcd.peer_url()];
     let tls = Connector::open(&TlsFiles::default()).unwrap();
-    let found =
-        runtime.block_on(retune::consensus::fetch_cluster(&urls, &tls, Duration::from_secs(10))).unwrap();
+    let found = runtime
+        .block_on(retune::consensus::fetch_cluster(&urls, &tls, None, Duration::from_secs(10)))
+        .unwrap();
     assert_ne!(found.cluster_id, 0);
     assert_eq!(found.from, urls[1]);
     let [member] = &found.members[..] else { panic!("{:?}", found.members) };

@@ -1,5 +1,6 @@
 //! The promises beyond the faults of other programs, each with a test named for the promise.
 
+mod commands;
 mod edits;
 mod files;
 mod generation;
@@ -9,4 +10,5 @@ mod ready;
 mod roots;
 mod secrets;
 mod throttle;
+mod untrusted;
 mod verify;

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::Value;
 
+use super::auth;
 use super::metrics::resident_bytes;
 use super::respond::{self, ApiResponse};
 use super::settings::LogLevel;
@@ -39,10 +41,14 @@ pub(super) fn vars(conn: &ConnState) -> ApiResponse {
     respond::typed(StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"), shown)
 }
 
-/// Sets the log level from now on.
-pub(super) async fn log_level(conn: &ConnState, body: Incoming) -> ApiResponse {
+/// Sets the log level from now on. With authentication, only root may.
+pub(super) async fn log_level(conn: &ConnState, head: &Parts, body: Incoming) -> ApiResponse {
+    if let Err(refused) = auth::authorize_root(conn, &head.headers).await {
+        server::discard(body).await;
+        return refused.to_response();
+    }
     let invalid = || respond::message(StatusCode::BAD_REQUEST, b"Invalid json body");
-    let Ok(body) = server::take(body, MAX_BODY_BYTES, &conn.shared).await else { return invalid() };
+    let Ok(body) = server::take(body, MAX_BODY_BYTES, &conn.bodies()).await else { return invalid() };
     let Ok(asked) = requested_level(&body.bytes) else { return invalid() };
     let Some(level) = LogLevel::parse(&asked) else {
         return respond::message(StatusCode::BAD_REQUEST, format!("Invalid log level {asked}").as_bytes());

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::StatusCode;
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
 use tokio::time::timeout;
 
 use super::counters::add;
@@ -12,6 +13,11 @@ use super::shared::ConnState;
 
 /// The timeout of the group's confirmation.
 const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Returns whether a request is a health check.
+pub(super) fn is_check(head: &Parts) -> bool {
+    head.method == Method::GET && head.uri.path() == "/health"
+}
 
 /// Healthy: a leader is known, and the group responds in time. `exclude` names alarms that this store does not
 /// have, so it is ignored.

@@ -1,7 +1,6 @@
 //! `/v2/keys`: reads, writes and watches.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,20 +9,19 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method as Verb, StatusCode};
 
-use super::auth;
+use super::auth::{self, Caller};
 use super::counters::{RequestKind, add};
-use super::render::{self, Depth};
+use super::reads::{self, read};
+use super::render;
 use super::respond::{self, ApiResponse, CLUSTER_ID, ETCD_INDEX, RAFT_INDEX, RAFT_TERM, Rejection};
 use super::shared::ConnState;
 use super::watch::WatchBody;
 use crate::consensus::{Position, ProposeError};
 use crate::http::server::{self, Body, BodyError, BufferedBody};
-use crate::keyspace::auth::{AccessMode, KeyAccess};
+use crate::keyspace::auth::{AccessMode, KeyAccess, WatchRights};
 use crate::keyspace::{self, Action, Event, Operation, Time, WatchOptions, expiry};
 use crate::protocol::{ErrorBody, ErrorCode, Method, Params};
 
-/// The largest buffer reserved on an estimate.
-const MAX_INITIAL_CAPACITY: usize = 32 << 20;
 const ALLOW: &str = "HEAD,GET,PUT,POST,DELETE";
 
 /// Returns the response to a request to the key `key` (the decoded path after `/v2/keys`, clean except for a
@@ -31,7 +29,7 @@ const ALLOW: &str = "HEAD,GET,PUT,POST,DELETE";
 pub(super) async fn handle(conn: &Arc<ConnState>, head: &Parts, body: Incoming, key: &[u8]) -> ApiResponse {
     let Some(method) = method(&head.method) else { return respond::not_allowed(Some(ALLOW)) };
     let answered = request(conn, head, body, method, key).await;
-    let mut response = answered.unwrap_or_else(|refused| refused.to_response());
+    let mut response = answered.unwrap_or_else(|refused| reads::counted_error(conn, refused.to_response()));
     response.headers_mut().insert(CLUSTER_ID, conn.shared.cluster_id.clone());
     response
 }
@@ -57,15 +55,22 @@ async fn request(
 ) -> Result<ApiResponse, Rejection> {
     let begun = Instant::now();
     let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let form = form(conn, content_type, body, method).await?;
+    let path = key;
+    let mode =
+        if matches!(method, Method::Get | Method::Head) { AccessMode::Read } else { AccessMode::Write };
+    let access = |recursive| KeyAccess { key: path, mode, recursive };
+    // The login comes before the form: memory is not given to strangers.
+    let is_form = Params::in_body(method, content_type) && !body.is_end_stream();
+    let caller = if is_form { Some(Caller::identify(conn, &head.headers).await?) } else { None };
+    let form = form(conn, body, caller.as_ref(), access(false)).await?;
     let query = head.uri.query().unwrap_or_default();
     let params = Params::read(method, query, content_type, &form.bytes).map_err(Rejection::Error)?;
-    if conn.shared.handle.auth_enabled() {
-        let mode =
-            if matches!(method, Method::Get | Method::Head) { AccessMode::Read } else { AccessMode::Write };
-        auth::authorize_key(conn, &head.headers, KeyAccess { key, mode, recursive: params.recursive })
-            .await?;
-    }
+    // Parameters come before rights, as in etcd. Rights may have changed while the form arrived.
+    let caller = match caller.filter(|caller| caller.is_current(conn)) {
+        Some(caller) => caller,
+        None => Caller::identify(conn, &head.headers).await?,
+    };
+    caller.check(access(params.recursive))?;
     let key = match key {
         b"" => b"/",
         [key @ .., b'/'] if !key.is_empty() => key,
@@ -75,25 +80,27 @@ async fn request(
     let kind = kind(method, &params);
     counters.received(kind);
     let answered = match method {
-        Method::Get if params.wait && !params.quorum => return watch(conn, key, &params),
+        Method::Get if params.wait && !params.quorum => {
+            return watch(conn, key, &params, &caller.watch_rights(path));
+        }
         Method::Get | Method::Head => {
             if kind == RequestKind::QuorumGet {
                 // A read of this member's state that is not older than the request.
                 match conn.shared.handle.read_index().await {
-                    Ok(()) => read(conn, key, &params),
+                    Ok(()) => read(conn, key, &params).await,
                     Err(refusal) => Err(refuse(refusal)),
                 }
             } else {
-                read(conn, key, &params)
+                read(conn, key, &params).await
             }
         }
         _ if !fits(method, key) => Err(Rejection::Error(ErrorBody::of_request(
             ErrorCode::INVALID_FIELD,
             "the key has too many levels for its length",
         ))),
-        _ => match conn.shared.handle.clock_ready().await {
+        _ => match writable(conn, key, &params).await {
             Ok(()) => write(conn, operation(method, key, &params, conn.shared.handle.now()), &params).await,
-            Err(refusal) => Err(refuse(refusal)),
+            Err(refusal) => Err(refusal),
         },
     };
     match &answered {
@@ -127,20 +134,21 @@ fn kind(method: Method, params: &Params) -> RequestKind {
     }
 }
 
-/// Reads the form when method and Content-Type make the body a form; other bodies are discarded.
-async fn form<'s>(
-    conn: &'s ConnState,
-    content_type: Option<&[u8]>,
+/// Reads the form of `caller`. A body without one is no form; it is discarded, and so is a form that may not be sent.
+async fn form(
+    conn: &ConnState,
     body: Incoming,
-    method: Method,
-) -> Result<BufferedBody<'s>, Rejection> {
-    if body.is_end_stream() {
-        return Ok(BufferedBody::default());
-    }
-    let taken = if Params::in_body(method, content_type) {
-        server::take(body, conn.shared.max_request_bytes, &conn.shared).await
-    } else {
-        server::read_to_end(body).await.map(|()| BufferedBody::default())
+    caller: Option<&Caller>,
+    access: KeyAccess<'_>,
+) -> Result<BufferedBody, Rejection> {
+    let share = match caller {
+        Some(caller) if caller.is_trusted() => Some(conn.bodies()),
+        Some(caller) if caller.allows(access) => Some(conn.guest_bodies()),
+        _ => None,
+    };
+    let taken = match share {
+        Some(share) => server::take(body, conn.shared.max_request_bytes, &share).await,
+        None => server::read_to_end(body).await.map(|()| BufferedBody::default()),
     };
     taken.map_err(|why| match why {
         BodyError::TooLarge => Rejection::Error(ErrorBody::form_too_large()),
@@ -151,25 +159,11 @@ async fn form<'s>(
     })
 }
 
-fn read(conn: &ConnState, key: &[u8], params: &Params) -> Result<ApiResponse, Rejection> {
-    let handle = &conn.shared.handle;
-    let depth = if params.recursive { Depth::All } else { Depth::Children };
-    let now = handle.now();
-    conn.shared.counters.read(params.recursive);
-    // The next large listing is probably of the same tree, and growing a buffer to its size would copy it
-    // repeatedly.
-    let listed = &conn.shared.listed;
-    let room = if params.recursive { listed.load(Relaxed) } else { 0 };
-    let found = handle.view(|keyspace| {
-        let view = keyspace.get(key)?;
-        Ok((render::node(key, view, depth, now, room), keyspace.index()))
-    });
-    let (body, index) = found.map_err(refused)?;
-    if params.recursive {
-        listed.store((body.len() + body.len() / 16).min(MAX_INITIAL_CAPACITY), Relaxed);
-    }
-    let response = respond::json(StatusCode::OK, body);
-    Ok(with_indexes(response, index, handle.position()))
+/// Waits until a write can be proposed.
+async fn writable(conn: &ConnState, key: &[u8], params: &Params) -> Result<(), Rejection> {
+    conn.shared.handle.clock_ready().await.map_err(refuse)?;
+    let given = params.value.len() + params.prev_value.as_ref().map_or(0, Vec::len);
+    reads::write_room(conn, key, given).await
 }
 
 async fn write(conn: &ConnState, operation: Operation, params: &Params) -> Result<ApiResponse, Rejection> {
@@ -178,17 +172,26 @@ async fn write(conn: &ConnState, operation: Operation, params: &Params) -> Resul
     let body = if params.no_value_on_success && is_quiet(event.action) {
         Bytes::from(format!("{{\"action\":\"{}\"}}\n", event.action.word()))
     } else {
-        render::own_event(&event)
+        render::own_event(&event, |text| reads::counted(conn, text))
     };
     let status = if created(&event) { StatusCode::CREATED } else { StatusCode::OK };
     Ok(with_indexes(respond::json(status, body), event.index(), response.position))
 }
 
-fn watch(conn: &Arc<ConnState>, key: &[u8], params: &Params) -> Result<ApiResponse, Rejection> {
+fn watch(
+    conn: &Arc<ConnState>,
+    key: &[u8],
+    params: &Params,
+    rights: &WatchRights,
+) -> Result<ApiResponse, Rejection> {
     let what = WatchOptions { recursive: params.recursive, stream: params.stream, since: params.wait_index };
     let handle = &conn.shared.handle;
     add(&conn.shared.counters.watches, 1);
-    let watch = handle.watch(key, what).map_err(refused)?;
+    let watch = handle.watch(key, what, rights.clone()).map_err(refused)?;
+    // A change of rights since the check did not see this watch.
+    if handle.auth_enabled() && !handle.auth().allows_watch(rights, key, params.recursive) {
+        return Err(auth::denied());
+    }
     let index = watch.index;
     let body = Body::Stream(Box::new(WatchBody::new(watch, params.stream, Arc::clone(conn))));
     let mut response = respond::bare(StatusCode::OK, body);
@@ -197,7 +200,7 @@ fn watch(conn: &Arc<ConnState>, key: &[u8], params: &Params) -> Result<ApiRespon
 }
 
 /// Adds the three index headers to a response.
-fn with_indexes(mut response: ApiResponse, index: u64, position: Position) -> ApiResponse {
+pub(super) fn with_indexes(mut response: ApiResponse, index: u64, position: Position) -> ApiResponse {
     let headers = response.headers_mut();
     headers.insert(ETCD_INDEX, HeaderValue::from(index));
     headers.insert(RAFT_INDEX, HeaderValue::from(position.index));
@@ -238,7 +241,7 @@ fn created(event: &Event) -> bool {
 }
 
 /// Converts the keyspace's refusal.
-fn refused(error: keyspace::Error) -> Rejection {
+pub(super) fn refused(error: keyspace::Error) -> Rejection {
     Rejection::Error(ErrorBody { code: ErrorCode(error.code as u16), cause: error.cause, index: error.index })
 }
 

@@ -133,7 +133,7 @@ async fn read_peer_urls(
         return Err(Rejection::Message(StatusCode::UNSUPPORTED_MEDIA_TYPE, says.into()));
     }
     let bad = |says: String| Rejection::Message(StatusCode::BAD_REQUEST, says.into());
-    let body = server::take(body, MAX_BODY_BYTES, &conn.shared).await;
+    let body = server::take(body, MAX_BODY_BYTES, &conn.bodies()).await;
     let body = body.map_err(|_| bad("the request's body is too long or incomplete".to_owned()))?;
     unmarshal::peer_urls(&body.bytes).and_then(|given| urls::check(&given)).map_err(bad)
 }

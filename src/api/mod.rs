@@ -19,6 +19,7 @@ mod keys;
 mod members;
 mod metrics;
 mod proxy;
+mod reads;
 mod render;
 mod respond;
 mod routes;

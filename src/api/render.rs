@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::keyspace::{Event, EventNode, NodeKind, NodeView, Time, remaining};
+use crate::keyspace::{Delivery, Event, EventNode, NodeKind, NodeView, Time, remaining};
 use crate::protocol::{json_bytes, json_number, json_timestamp};
+
+const NANOSECONDS: i64 = 1_000_000_000;
 
 /// How much of the tree below a node is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,18 +16,44 @@ pub(super) enum Depth {
     All,
 }
 
-/// Renders the node at `key` for a read: directly from the tree into one buffer, with `room` bytes to begin with.
-pub(super) fn node(key: &[u8], view: NodeView<'_>, depth: Depth, now: Time, room: usize) -> Vec<u8> {
-    let room = view.value().map_or(room.max(512), |value| value.len() + key.len() + 192);
-    let mut writer =
-        TreeWriter { out: Vec::with_capacity(room), path: Vec::with_capacity(key.len() + 64), now };
+/// Text up to this length is kept with its event, so that later watches share it.
+const MAX_KEPT_TEXT_BYTES: usize = 16 << 10;
+
+/// The text of a node.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    pub(super) text: Vec<u8>,
+    /// Until when the numbers of seconds in it are right.
+    pub(super) valid_until: Time,
+    /// Whether it is complete.
+    pub(super) whole: bool,
+}
+
+/// Renders the node at `key` for a read: directly from the tree into one buffer, with `capacity` bytes to begin with. A
+/// directory whose text exceeds `limit` is not rendered to its end.
+pub(super) fn node(
+    key: &[u8],
+    view: NodeView<'_>,
+    depth: Depth,
+    now: Time,
+    capacity: usize,
+    limit: usize,
+) -> Rendered {
+    let capacity = view.value().map_or(capacity.max(512), |value| value.len().min(limit) + key.len() + 192);
+    let mut writer = TreeWriter {
+        out: Vec::with_capacity(capacity),
+        path: Vec::with_capacity(key.len() + 64),
+        now,
+        valid_until: Time::MAX,
+        limit,
+    };
     writer.out.extend_from_slice(b"{\"action\":\"get\",\"node\":");
     if key != b"/" {
         escape_into(&mut writer.path, key);
     }
-    writer.tree(view, if depth == Depth::All { usize::MAX } else { 1 });
+    let whole = writer.tree(view, if depth == Depth::All { usize::MAX } else { 1 });
     writer.out.extend_from_slice(b"}\n");
-    writer.out
+    Rendered { text: writer.out, valid_until: writer.valid_until, whole }
 }
 
 /// A walk down the tree.
@@ -35,6 +63,8 @@ struct TreeWriter {
     /// escaped once.
     path: Vec<u8>,
     now: Time,
+    valid_until: Time,
+    limit: usize,
 }
 
 /// A directory whose end is not written yet.
@@ -47,15 +77,23 @@ struct OpenDir<'k, C> {
 }
 
 impl TreeWriter {
-    /// Writes a node with everything below it. Not recursively: nested keys could overflow the stack.
-    fn tree(&mut self, top: NodeView<'_>, levels: usize) {
+    /// Writes a node with everything below it; returns false when that exceeds the limit. Not recursively: nested keys
+    /// could overflow the stack.
+    fn tree(&mut self, top: NodeView<'_>, levels: usize) -> bool {
+        if top.value().is_some_and(|value| value.len() > self.limit) {
+            return false;
+        }
         self.begin(top);
         if top.kind() == NodeKind::File {
-            return self.end(top);
+            self.end(top);
+            return true;
         }
         let mut open =
             vec![OpenDir { view: top, children: top.children(), length: self.path.len(), any: false }];
         while let Some(directory) = open.last_mut() {
+            if self.out.len() > self.limit {
+                return false;
+            }
             let Some((name, child)) = directory.children.next() else {
                 if directory.any {
                     self.out.push(b']');
@@ -81,6 +119,7 @@ impl TreeWriter {
                 self.end(child);
             }
         }
+        true
     }
 
     /// Writes what precedes a node's children.
@@ -98,7 +137,10 @@ impl TreeWriter {
             json_bytes(out, value);
         }
         if let Some(at) = view.expires() {
-            expiration(out, at, remaining(self.now, at));
+            let ttl = remaining(self.now, at);
+            let changes = at.saturating_sub(ttl.saturating_sub(1).saturating_mul(NANOSECONDS));
+            self.valid_until = self.valid_until.min(changes);
+            expiration(out, at, ttl);
         }
     }
 
@@ -111,15 +153,26 @@ impl TreeWriter {
     }
 }
 
-/// Returns the text of an event, rendered once for all watchers.
-pub(super) fn shared(event: &Event) -> Bytes {
-    event.rendered.get_or_init(|| Bytes::from(written(event))).clone()
+/// Returns the text of an event, rendered once for all watchers; `None` when the event was dropped. A large text is kept
+/// only while watches wait for it; `count` counts its memory.
+pub(super) fn shared(delivery: &Delivery, count: impl FnOnce(Vec<u8>) -> Bytes) -> Option<Bytes> {
+    let event = delivery.event()?;
+    if let Some(text) = event.rendered.get() {
+        return Some(text.clone());
+    }
+    if delivery.cost() <= MAX_KEPT_TEXT_BYTES {
+        let text = written(&event);
+        if text.len() <= MAX_KEPT_TEXT_BYTES {
+            return Some(event.rendered.get_or_init(|| Bytes::from(text)).clone());
+        }
+    }
+    delivery.text(|event| count(written(event)))
 }
 
 /// Returns the text of an event for the client that caused it: the shared one if it exists, otherwise one that is
 /// not kept, since keeping it as long as the event would double the memory of large values.
-pub(super) fn own_event(event: &Event) -> Bytes {
-    event.rendered.get().cloned().unwrap_or_else(|| Bytes::from(written(event)))
+pub(super) fn own_event(event: &Event, count: impl FnOnce(Vec<u8>) -> Bytes) -> Bytes {
+    event.rendered.get().cloned().unwrap_or_else(|| count(written(event)))
 }
 
 fn written(event: &Event) -> Vec<u8> {
@@ -200,7 +253,48 @@ fn escape_into(out: &mut Vec<u8>, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::signed;
+    use super::{Depth, node, signed};
+    use crate::keyspace::{Command, Keyspace, Operation};
+
+    const SECOND: i64 = 1_000_000_000;
+
+    /// Returns a store with the key `/d/k` that expires at second 10, and many files.
+    fn keyspace() -> Keyspace {
+        let mut keyspace = Keyspace::new();
+        for number in 0..100 {
+            let key = if number == 0 { "/d/k".to_owned() } else { format!("/d/{number}") };
+            let expires = (number == 0).then_some(946_684_810 * SECOND);
+            let (key, value) = (key.as_bytes().into(), b"v"[..].into());
+            let operation = Operation::Set { key, dir: false, value, expires, refresh: false };
+            keyspace.apply(&Command { at: 946_684_800 * SECOND, operation }).unwrap();
+        }
+        keyspace
+    }
+
+    #[test]
+    fn a_text_says_until_when_its_seconds_are_right() {
+        let keyspace = keyspace();
+        let at = |tenths: i64| {
+            let now = 946_684_800 * SECOND + tenths * SECOND / 10;
+            node(b"/d", keyspace.peek(b"/d").unwrap(), Depth::All, now, 0, usize::MAX)
+        };
+        for tenths in 0..130 {
+            let (first, next) = (at(tenths), at(tenths + 1));
+            let same = first.text == next.text;
+            let valid = 946_684_800 * SECOND + (tenths + 1) * SECOND / 10 < first.valid_until;
+            assert_eq!(same, valid, "{tenths}");
+        }
+        let other = node(b"/d/1", keyspace.peek(b"/d/1").unwrap(), Depth::All, 0, 0, usize::MAX);
+        assert_eq!(other.valid_until, i64::MAX);
+    }
+
+    #[test]
+    fn a_text_beyond_the_limit_is_not_made() {
+        let keyspace = keyspace();
+        let made = |limit| node(b"/d", keyspace.peek(b"/d").unwrap(), Depth::All, 0, 0, limit);
+        let (all, part) = (made(usize::MAX), made(1000));
+        assert!(all.whole && !part.whole && part.text.len() < 1200, "{} {}", all.text.len(), part.text.len());
+    }
 
     #[test]
     fn seconds_left_may_be_negative() {

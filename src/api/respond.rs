@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-use hyper::header::{CONNECTION, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::http::server::Body;
 pub(super) use crate::http::server::respond::{
-    JSON, TEXT, bare, empty, json, not_allowed, not_found, text, typed,
+    JSON, TEXT, bare, empty, json, malformed, not_allowed, not_found, text, typed,
 };
 use crate::protocol::{ErrorBody, json_bytes};
 
@@ -37,13 +36,6 @@ pub(super) fn json_string(text: impl AsRef<[u8]>) -> String {
 /// Returns a JSON list of strings.
 pub(super) fn json_list<T: AsRef<[u8]>>(items: impl IntoIterator<Item = T>) -> String {
     format!("[{}]", items.into_iter().map(json_string).collect::<Vec<_>>().join(","))
-}
-
-/// Returns 400 for a request that Go does not accept as HTTP; the connection closes after it.
-pub(super) fn malformed(says: &'static str) -> ApiResponse {
-    let mut response = typed(StatusCode::BAD_REQUEST, TEXT, Bytes::from_static(says.as_bytes()));
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 /// Why a request is rejected.

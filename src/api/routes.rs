@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue, LOCATION};
+use hyper::header::{HeaderValue, LOCATION};
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode, Version};
+use hyper::{Method, StatusCode};
 
 use super::respond::{self, ApiResponse};
 use super::shared::{ConnState, Shared};
 use super::{auth, cors, debug, health, keys, members, metrics, snapshot, stats};
-use crate::http::server::{ServerContext, Service, discard};
+use crate::http::server::{ServerContext, Service, discard, request_head};
 use crate::protocol::{CleanPath, clean, location};
 
 impl Service for Shared {
@@ -19,23 +19,28 @@ impl Service for Shared {
         &self.context
     }
 
-    /// Does the checks for every request in etcd's order: host, origin, OPTIONS, then the path.
+    /// Does the checks for every request in etcd's order: host, origin, OPTIONS, then the path. etcd carries out the writes of
+    /// every web page.
     async fn handle(conn: &Arc<ConnState>, head: Parts, body: Incoming) -> ApiResponse {
         // etcd's router never sees such a request, so neither OPTIONS nor an origin applies.
         if !is_clean(head.uri.path().as_bytes()) && clean(head.uri.path()) == CleanPath::Bad {
             return respond::malformed("400 Bad Request");
         }
-        if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) {
-            return respond::malformed("400 Bad Request: missing required Host header");
+        if let Some(says) = request_head::malformed(&head) {
+            return respond::malformed(says);
         }
+        let (hosts, origins) = (&conn.shared.hosts, &conn.shared.origins);
         if !conn.secure
-            && let Some(refusal) = conn.shared.hosts.refuse(&head.headers)
+            && let Some(refusal) = hosts.refuse(&head)
         {
             return refusal;
         }
-        let origin = conn.shared.origins.allow(&head.headers);
+        let origin = origins.allow(&head.headers);
         let mut response = if head.method == Method::OPTIONS {
             respond::empty(StatusCode::OK)
+        } else if let Some(refusal) = origins.refuse_write(&head, conn.secure, hosts) {
+            discard(body).await;
+            refusal
         } else {
             cleaned(conn, &head, body).await
         };
@@ -43,6 +48,10 @@ impl Service for Shared {
             cors::add_headers(&mut response, origin);
         }
         response
+    }
+
+    fn is_health_check(head: &Parts) -> bool {
+        health::is_check(head)
     }
 }
 
@@ -92,7 +101,7 @@ async fn routed(conn: &Arc<ConnState>, head: &Parts, body: Incoming, path: &[u8]
     }
     if path == b"/config/local/log" {
         return if head.method == Method::PUT {
-            debug::log_level(conn, body).await
+            debug::log_level(conn, head, body).await
         } else {
             discard(body).await;
             respond::not_allowed(Some("PUT"))

@@ -11,7 +11,7 @@ use super::settings::{ServerInfo, Settings};
 use super::shared::Shared;
 use crate::consensus::Handle;
 use crate::http::ListenUrl;
-use crate::http::server::{Listener, Schemes, Service};
+use crate::http::server::{Listener, MAX_EXCESS_CONNECTIONS, Schemes, Service};
 use crate::stop::{Loops, Stop};
 use crate::tls::{Acceptor, TlsFiles};
 
@@ -66,6 +66,7 @@ impl Server {
         }
         let connections = usize::try_from(open_files().saturating_sub(RESERVED_FILE_DESCRIPTORS))
             .unwrap_or(usize::MAX)
+            .saturating_sub(MAX_EXCESS_CONNECTIONS)
             .max(16);
         Ok(Self { settings: settings.clone(), listeners, connections })
     }

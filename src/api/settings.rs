@@ -1,5 +1,7 @@
 //! The settings of the HTTP side.
 
+use std::path::PathBuf;
+
 use crate::tls;
 
 /// The largest form body that etcd accepts.
@@ -10,8 +12,9 @@ pub const MAX_REQUEST_BYTES: usize = 10 << 20;
 pub struct Settings {
     /// Where to listen: `http://IP:PORT` or `https://…`; port 0 picks a free one.
     pub listen_client_urls: Vec<String>,
-    /// Origins that may use the API from a browser; `*` is all.
-    pub cors: Vec<String>,
+    /// Origins whose web pages may use the API; `*` is all. `None`: pages of all origins may read, and only those of
+    /// this server may write.
+    pub cors: Option<Vec<String>>,
     /// Host names a plain-HTTP request may carry; `*` is all, and so is an empty list.
     pub host_whitelist: Vec<String>,
     /// Largest form body in bytes (etcd's v2 limit: 10 MiB).
@@ -24,7 +27,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen_client_urls: vec!["http://localhost:2379".to_owned()],
-            cors: vec!["*".to_owned()],
+            cors: None,
             host_whitelist: vec!["*".to_owned()],
             max_request_bytes: MAX_REQUEST_BYTES,
             tls: None,
@@ -32,7 +35,7 @@ impl Default for Settings {
     }
 }
 
-/// What responses contain about this program.
+/// What responses contain about this program, and what the API needs of it.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
     /// This member's name.
@@ -44,6 +47,8 @@ pub struct ServerInfo {
     pub cluster_version: String,
     /// Called with the level that `PUT /config/local/log` requests.
     pub set_log_level: Option<fn(LogLevel)>,
+    /// Where to remember which clients have logged in. `None`: only until this process ends.
+    pub known_logins: Option<PathBuf>,
 }
 
 impl Default for ServerInfo {
@@ -53,6 +58,7 @@ impl Default for ServerInfo {
             server_version: "3.4.23".to_owned(),
             cluster_version: "3.4.0".to_owned(),
             set_log_level: None,
+            known_logins: None,
         }
     }
 }

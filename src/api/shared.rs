@@ -2,13 +2,13 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use hyper::header::HeaderValue;
 
 use super::auth::Passwords;
 use super::cors::{AllowedHosts, AllowedOrigins};
 use super::counters::Counters;
+use super::reads::LargeReads;
 use super::settings::{ServerInfo, Settings};
 use crate::consensus::Handle;
 use crate::http::server::{self, ServerContext};
@@ -29,22 +29,21 @@ pub(super) struct Shared {
     pub(super) cluster_id: HeaderValue,
     pub(super) counters: Counters,
     pub(super) passwords: Passwords,
-    /// The length of the last recursive listing.
-    pub(super) listed: AtomicUsize,
+    pub(super) large_reads: LargeReads,
 }
 
 impl Shared {
     pub(super) fn new(settings: &Settings, connections: usize, handle: Handle, info: ServerInfo) -> Self {
         let cluster_id = format!("{:x}", handle.members().cluster_id);
         Self {
-            origins: AllowedOrigins::new(&settings.cors),
+            origins: AllowedOrigins::new(settings.cors.as_deref()),
             hosts: AllowedHosts::new(&settings.host_whitelist),
             max_request_bytes: settings.max_request_bytes,
             cluster_id: HeaderValue::from_str(&cluster_id).expect("hex digits are a header value"),
             counters: Counters::default(),
             context: Arc::new(ServerContext::new(connections)),
-            passwords: Passwords::new(),
-            listed: AtomicUsize::new(0),
+            passwords: Passwords::new(info.known_logins.clone()),
+            large_reads: LargeReads::default(),
             handle,
             info,
         }

@@ -195,6 +195,11 @@ fn plain(text: &str) -> String {
     out
 }
 
+/// Returns the same for a field, on one line.
+fn one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
 fn colour_of(level: &str) -> &'static str {
     match level {
         "ERROR" => "\u{1b}[31m",
@@ -216,7 +221,7 @@ impl Visit for Parts {
         // Writing to a String cannot fail.
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
-            name => write!(self.fields, " {name}={}", format!("{value:?}").replace('\n', "\\n")),
+            name => write!(self.fields, " {name}={}", one_line(&format!("{value:?}"))),
         };
     }
 
@@ -225,5 +230,16 @@ impl Visit for Parts {
             "message" => write!(self.message, "{value}"),
             name => write!(self.fields, " {name}={value:?}"),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logged_text_neither_forges_a_line_nor_moves_the_cursor() {
+        assert_eq!(plain("a\tb\nc\u{1b}[2J\u{9b}d"), "a\tb\n    c\\u{1b}[2J\\u{9b}d");
+        assert_eq!(one_line("a\r\nb\u{1b}[2J"), "a\\r\\nb\\u{1b}[2J");
     }
 }

@@ -19,6 +19,7 @@ mod place;
 mod proxy;
 mod register;
 mod request;
+mod status_access;
 mod status_page;
 mod status_table;
 mod store;

@@ -1,5 +1,6 @@
 //! Sends one request to a running registrar.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -25,8 +26,14 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)> {
     let work = async {
         match at {
-            Listen::Unix(path) => ask(UnixStream::connect(path).await?, method, target).await,
-            Listen::Tcp(address) => ask(TcpStream::connect(address.as_str()).await?, method, target).await,
+            Listen::Unix(path) => ask(UnixStream::connect(path).await?, "localhost", method, target).await,
+            Listen::Tcp(address) => {
+                let stream = TcpStream::connect(address.as_str()).await?;
+                // The registrar may not know the name by which it is reached.
+                let peer = stream.peer_addr()?;
+                let host = SocketAddr::new(peer.ip(), peer.port()).to_string();
+                ask(stream, &host, method, target).await
+            }
         }
     };
     match timeout(REQUEST_TIMEOUT, work).await {
@@ -38,12 +45,12 @@ pub(super) async fn request(at: &Listen, method: &str, target: &str) -> anyhow::
     }
 }
 
-async fn ask<S>(stream: S, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)>
+async fn ask<S>(stream: S, host: &str, method: &str, target: &str) -> anyhow::Result<(u16, Bytes)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let request =
-        Request::builder().method(method).uri(target).header(HOST, "retune").body(Empty::<Bytes>::new())?;
+        Request::builder().method(method).uri(target).header(HOST, host).body(Empty::<Bytes>::new())?;
     exchange(stream, MAX_HEAD_BYTES, request, async |response| {
         let status = response.status().as_u16();
         let body = read_body(response, MAX_BODY_BYTES).await.context("its response cannot be read")?;

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, ORIGIN};
+use hyper::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -22,17 +23,20 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::status_access::{Origin, OwnNames};
 use crate::http::BoxedIo;
 use crate::http::server::respond::{TEXT, json, typed};
-use crate::http::server::{Body, accept_until, short_requests};
+use crate::http::server::{Body, ConnLimit, Permit, accept_until, short_requests};
 use crate::protocol::unescaped;
 use crate::registrar::{Status, StatusBoard};
 use crate::settings::Listen;
 use crate::stop::Stop;
 use crate::tcp::Liveness;
 
-/// The most connections that a socket serves at once; further ones wait.
+/// The most connections that a socket serves at once. For a further one the oldest is closed: a request takes milliseconds, so
+/// the oldest is one that sends or reads nothing.
 const MAX_CONNECTIONS: usize = 64;
+const LIMIT_ADVICE: &str = "who leaves connections to the status port open?";
 /// How long a whole connection may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a process behind an existing socket has to accept a connection.
@@ -46,12 +50,19 @@ enum Socket {
 /// Bound sockets.
 pub(super) struct StatusPage {
     sockets: Vec<Socket>,
+    names: OwnNames,
+}
+
+/// What every request needs.
+struct StatusService {
+    status_board: Arc<StatusBoard>,
+    names: OwnNames,
 }
 
 impl StatusPage {
     /// Binds all addresses.
     pub(super) async fn open(addresses: &[Listen]) -> anyhow::Result<Self> {
-        let mut page = Self { sockets: Vec::new() };
+        let mut page = Self { sockets: Vec::new(), names: OwnNames::new(addresses) };
         for place in addresses {
             let socket = match place {
                 Listen::Unix(path) => unix(path).await,
@@ -76,8 +87,9 @@ impl StatusPage {
     /// Serves until the stop.
     pub(super) async fn run(self, status_board: Arc<StatusBoard>, stop: Stop) -> Result<(), Infallible> {
         let mut listeners = JoinSet::new();
+        let service = Arc::new(StatusService { status_board, names: self.names });
         for socket in self.sockets {
-            listeners.spawn(serve(socket, Arc::clone(&status_board), stop.clone()));
+            listeners.spawn(serve(socket, Arc::clone(&service), stop.clone()));
         }
         stop.wait().await;
         while listeners.join_next().await.is_some() {}
@@ -127,15 +139,16 @@ async fn unix(path: &Path) -> anyhow::Result<Socket> {
     Ok(Socket::Unix(listener, path.to_owned()))
 }
 
-async fn serve(socket: Socket, status_board: Arc<StatusBoard>, stop: Stop) {
-    let admit = |(stream, local)| {
-        let serving = serve_connection(stream, Arc::clone(&status_board), local);
-        Some(async move {
-            timeout(CONNECTION_TIMEOUT, serving).await.ok();
-        })
-    };
+async fn serve(socket: Socket, service: Arc<StatusService>, stop: Stop) {
+    let limit = Arc::new(ConnLimit::new(MAX_CONNECTIONS, 0, LIMIT_ADVICE));
+    let admit =
+        |(stream, from)| Some(serve_connection(stream, Arc::clone(&service), from, limit.admit(|| false)?));
     let failing = |error: &io::Error| tracing::debug!("cannot accept a connection: {error}");
-    let connections = accept_until(&stop, MAX_CONNECTIONS, || accept(&socket), admit, failing).await;
+    let accept = || async {
+        limit.let_close().await;
+        accept(&socket).await
+    };
+    let connections = accept_until(&stop, usize::MAX, accept, admit, failing).await;
     drop(connections);
     if let Socket::Unix(listener, path) = socket {
         drop(listener);
@@ -143,33 +156,49 @@ async fn serve(socket: Socket, status_board: Arc<StatusBoard>, stop: Stop) {
     }
 }
 
-/// Returns the next connection, and whether it comes from this host.
-async fn accept(socket: &Socket) -> io::Result<(BoxedIo, bool)> {
+/// Returns the next connection, and where it comes from.
+async fn accept(socket: &Socket) -> io::Result<(BoxedIo, Origin)> {
     match socket {
         Socket::Unix(listener, _) => {
             let (stream, _) = listener.accept().await?;
-            Ok((Box::new(stream), true))
+            Ok((Box::new(stream), Origin::Socket))
         }
         Socket::Tcp(listener) => {
             let (stream, from) = listener.accept().await?;
             let from: IpAddr = from.ip().to_canonical();
-            Ok((Box::new(stream), from.is_loopback()))
+            Ok((Box::new(stream), if from.is_loopback() { Origin::Loopback } else { Origin::Network }))
         }
     }
 }
 
-async fn serve_connection(stream: BoxedIo, status_board: Arc<StatusBoard>, local: bool) {
-    let service = service_fn(|request: Request<Incoming>| {
-        let response = respond(&request, &status_board, local);
+/// Serves one request, until its time limit or until a new connection needs the place.
+async fn serve_connection(stream: BoxedIo, service: Arc<StatusService>, from: Origin, permit: Permit) {
+    let respond = service_fn(|request: Request<Incoming>| {
+        let (head, _) = request.into_parts();
+        let response = service.respond(&head, from);
         async move { Ok::<_, Infallible>(response) }
     });
-    let served = short_requests().keep_alive(false).serve_connection(TokioIo::new(stream), service);
-    // The error belongs to the client: it closed the connection or sent no valid HTTP.
-    served.await.ok();
+    let serving = short_requests().keep_alive(false).serve_connection(TokioIo::new(stream), respond);
+    tokio::select! {
+        // An error belongs to the client: it closed the connection, sent no valid HTTP, or was too slow.
+        _ = timeout(CONNECTION_TIMEOUT, serving) => {}
+        () = permit.slot().closed() => {}
+    }
 }
 
-fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> Response<Body> {
-    match (request.method(), request.uri().path()) {
+impl StatusService {
+    fn respond(&self, head: &Parts, from: Origin) -> Response<Body> {
+        let mut response = match self.names.refusal(head, from) {
+            Some((status, says)) => text(status, says),
+            None => respond(head, &self.status_board),
+        };
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+fn respond(head: &Parts, status_board: &StatusBoard) -> Response<Body> {
+    match (&head.method, head.uri.path()) {
         (&Method::GET, "/status") => match serde_json::to_string_pretty(&status_board.status()) {
             Ok(text) => json(StatusCode::OK, text + "\n"),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
@@ -182,8 +211,8 @@ fn respond<B>(request: &Request<B>, status_board: &StatusBoard, local: bool) -> 
             None => text(StatusCode::OK, "well".to_owned()),
             Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
         },
-        (&Method::POST, "/drain") => drain(request, status_board, local, true),
-        (&Method::POST, "/undrain") => drain(request, status_board, local, false),
+        (&Method::POST, "/drain") => drain(head, status_board, true),
+        (&Method::POST, "/undrain") => drain(head, status_board, false),
         _ => text(
             StatusCode::NOT_FOUND,
             "use GET /status, /metrics or /health, or POST /drain or /undrain".to_owned(),
@@ -202,13 +231,8 @@ fn unhealthy_reason(status: &Status) -> Option<String> {
     (!status.complete).then(|| "not every container has been checked yet".to_owned())
 }
 
-fn drain<B>(request: &Request<B>, status_board: &StatusBoard, local: bool, out: bool) -> Response<Body> {
-    // A web page in a browser on this host must not be able to do this.
-    if !local || request.headers().contains_key(ORIGIN) {
-        let message = "a drain must be requested on the registrar's own host";
-        return text(StatusCode::FORBIDDEN, message.to_owned());
-    }
-    let pairs = request.uri().query().unwrap_or_default().split('&');
+fn drain(head: &Parts, status_board: &StatusBoard, out: bool) -> Response<Body> {
+    let pairs = head.uri.query().unwrap_or_default().split('&');
     let container = pairs.filter_map(|pair| pair.strip_prefix("container=")).map(unescaped).next_back();
     match container.filter(|container| !container.is_empty()) {
         Some(container) if !out => {
@@ -317,18 +341,56 @@ mod tests {
         assert_eq!(request(&place, "GET", "/status").await.unwrap().0, 200);
         assert_eq!(request(&place, "POST", "/drain?container=web").await.unwrap().0, 202);
         served.end().await;
-        let status_board = StatusBoard::new();
-        let asked = |local: bool, origin: Option<&str>| {
-            let mut request = Request::post("/drain?container=other");
+        let service = StatusService { status_board: Arc::new(StatusBoard::new()), names: OwnNames::new(&[]) };
+        let asked = |from: Origin, origin: Option<&str>| {
+            let mut request = Request::post("/drain?container=other").header("host", "127.0.0.1:1");
             if let Some(origin) = origin {
-                request = request.header(ORIGIN, origin);
+                request = request.header("origin", origin);
             }
-            respond(&request.body(()).unwrap(), &status_board, local).status()
+            service.respond(&request.body(()).unwrap().into_parts().0, from).status()
         };
-        assert_eq!(asked(false, None), StatusCode::FORBIDDEN, "from elsewhere");
-        assert_eq!(asked(true, Some("http://evil.example")), StatusCode::FORBIDDEN, "from a browser");
-        assert!(!format!("{status_board:?}").contains("other"));
-        assert_eq!(asked(true, None), StatusCode::ACCEPTED);
+        assert_eq!(asked(Origin::Network, None), StatusCode::FORBIDDEN, "from elsewhere");
+        assert_eq!(
+            asked(Origin::Loopback, Some("http://evil.example")),
+            StatusCode::FORBIDDEN,
+            "from a browser"
+        );
+        assert!(!format!("{:?}", service.status_board).contains("other"));
+        assert_eq!(asked(Origin::Loopback, None), StatusCode::ACCEPTED);
+    }
+
+    #[tokio::test]
+    async fn silent_connections_do_not_delay_a_request() {
+        let served = Served::open(&[Listen::Tcp("127.0.0.1:0".to_owned())]).await;
+        let place = Listen::Tcp(served.places[0].clone());
+        let mut silent = Vec::new();
+        for _ in 0..MAX_CONNECTIONS + 20 {
+            silent.push(tokio::net::TcpStream::connect(served.places[0].as_str()).await.unwrap());
+        }
+        let begun = std::time::Instant::now();
+        assert_eq!(request(&place, "GET", "/status").await.unwrap().0, 200);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        // The first was closed for it, the last was not.
+        let read = async |at: usize| timeout(Duration::from_millis(100), silent[at].readable()).await.is_ok();
+        assert!(read(0).await && !read(silent.len() - 1).await);
+        drop(silent);
+        served.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_here_is_no_name_of_this_host() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let served = Served::open(&[Listen::Tcp("127.0.0.1:0".to_owned())]).await;
+        for (host, wanted) in [("evil.example", "421"), ("a\r\nHost: a", "400"), ("localhost", "200")] {
+            let mut stream = tokio::net::TcpStream::connect(served.places[0].as_str()).await.unwrap();
+            let head = format!("GET /status HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.unwrap();
+            assert!(said.starts_with(&format!("HTTP/1.1 {wanted} ")), "{host}: {said}");
+            assert!(said.contains("nosniff"), "{said}");
+        }
+        served.end().await;
     }
 
     #[tokio::test]

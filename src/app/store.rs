@@ -135,14 +135,14 @@ async fn find_cluster(settings: &consensus::Settings) -> anyhow::Result<Option<R
         );
         return Ok(None);
     }
-    let connector = Connector::open(&settings.peer_tls)?;
+    let (connector, secret) = (Connector::open(&settings.peer_tls)?, settings.peer_secret.as_ref());
     // Members of a new cluster start together, and must not wait for each other here.
     if settings.start != StartMode::Join {
-        return Ok(consensus::fetch_cluster(&urls, &connector, NEW_CLUSTER_TIMEOUT).await.ok());
+        return Ok(consensus::fetch_cluster(&urls, &connector, secret, NEW_CLUSTER_TIMEOUT).await.ok());
     }
     let until = Instant::now() + JOIN_TIMEOUT;
     loop {
-        let found = consensus::fetch_cluster(&urls, &connector, JOIN_TIMEOUT).await;
+        let found = consensus::fetch_cluster(&urls, &connector, secret, JOIN_TIMEOUT).await;
         // A member that lags may not know this one yet.
         let listed = found.as_ref().is_ok_and(|found| {
             found
@@ -176,6 +176,7 @@ fn info(member: &Member) -> api::ServerInfo {
                 api::LogLevel::Trace => tracing::Level::TRACE,
             });
         }),
+        known_logins: Some(member.consensus.data_dir.join("known-logins")),
     }
 }
 

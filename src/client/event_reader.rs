@@ -131,7 +131,7 @@ impl EventBuilder {
             (Some(Open::Node), Some(Field::Key), Some(node)) => text.clone_into(&mut node.key),
             (Some(Open::Node), Some(Field::Value), Some(node)) => text.clone_into(&mut node.value),
             (Some(Open::Node), Some(Field::Expiration), Some(node)) => {
-                node.expiration = Some(text.to_owned())
+                node.expiration = Some(text.to_owned());
             }
             (Some(Open::Event | Open::Node), Some(Field::Unknown), _) => {}
             _ => return self.unexpected("a text"),
@@ -143,7 +143,7 @@ impl EventBuilder {
         let bad = |_| format!("{text} is not a number that an index or a ttl can be");
         match (self.open.last(), self.field, self.nodes.last_mut()) {
             (Some(Open::Node), Some(Field::Created), Some(node)) => {
-                node.created = text.parse().map_err(bad)?
+                node.created = text.parse().map_err(bad)?;
             }
             (Some(Open::Node), Some(Field::Modified), Some(node)) => {
                 node.modified = text.parse().map_err(bad)?;

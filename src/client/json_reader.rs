@@ -40,7 +40,7 @@ pub(super) struct JsonReader<B> {
     limit: usize,
     received: usize,
     /// The beginning of a word or text whose end has not arrived.
-    rest: Vec<u8>,
+    pub(super) rest: Vec<u8>,
     /// How long `rest` must be before it is parsed again, so that a long text in many pieces is not scanned for each.
     parse_at: usize,
 }

@@ -114,6 +114,7 @@ impl TxnBuilder {
     fn text(&mut self, text: &str) -> Result<(), String> {
         let number = || text.parse::<u64>().map_err(|_| format!("{text:?} where a number should be"));
         let bytes = || STANDARD.decode(text).map_err(|error| format!("a text that is not base64: {error}"));
+        let in_object = self.in_object();
         let pair = self.txn.pairs.last_mut().and_then(|pairs| pairs.last_mut());
         match (self.field, pair) {
             (Some(Field::ClusterId), _) => self.txn.header.cluster_id = number()?,
@@ -127,7 +128,7 @@ impl TxnBuilder {
                 pair.value = bytes()?;
                 self.size += pair.value.len();
             }
-            (Some(Field::Unknown), _) if self.in_object() => {}
+            (Some(Field::Unknown), _) if in_object => {}
             _ => return self.unexpected("a text"),
         }
         Ok(())

@@ -1,11 +1,13 @@
-//! Runs a shell command with a time limit, in its own process group.
+//! Runs a command with a time limit, in its own process group.
 //!
-//! Owns: starting `/bin/sh -c LINE`, collecting its output, ending it at its limit or when the caller cancels it.
-//! Promises: a shell still running at the limit is ended together with its whole group: SIGTERM, a short grace,
+//! Owns: starting shell text (`/bin/sh -c`) or a program with its arguments, collecting its output, ending it at its
+//! limit or when the caller cancels it.
+//! Promises: a command still running at the limit is ended together with its whole group: SIGTERM, a short grace,
 //! SIGKILL. Output is bounded and always drained, so a talkative command never blocks on its pipe. No zombie stays
-//! behind. Dropping the future of a run kills the group at once.
+//! behind. Dropping the future of a run kills the group at once. A password of this program in the environment is not
+//! passed on.
 //!
-//! The limit applies to the shell. When the shell exits in time, its background processes stay alive, because some
+//! The limit applies to the process that is started. When it exits in time, its background processes stay alive, because some
 //! services are started with `daemon &`. Their output is read for at most one more second; then the pipe is closed and
 //! a background process that still writes to it gets SIGPIPE, so it should redirect its output. For example,
 //! `sleep 5 & echo done` with a limit of one second is a success after one second.
@@ -15,7 +17,9 @@
 mod capture;
 mod group;
 mod lint;
+mod program;
 
+use std::ffi::OsString;
 use std::fmt::{self, Display};
 use std::future::{Future, pending};
 use std::io;
@@ -33,22 +37,24 @@ use tokio::time::{Instant, sleep, timeout};
 use capture::Capture;
 use group::Group;
 pub use lint::lint;
+pub use program::Program;
+use program::is_secret;
 
 /// How long a group has to end between SIGTERM and SIGKILL.
 const KILL_DELAY: Duration = Duration::from_secs(2);
-/// How long to read the output of background processes after the shell has finished.
+/// How long to read the output of background processes after the command has finished.
 const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait for a killed process to end; one stuck in the kernel is reaped later.
 const REAP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A shell command with its limits.
+/// A command with its limits.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// Run by `/bin/sh -c`.
-    pub line: String,
+    /// What is run.
+    pub program: Program,
     /// Added to the environment of this process.
-    pub env: Vec<(String, String)>,
-    /// How long the shell may run. Zero means no time at all, not "no limit".
+    pub env: Vec<(String, OsString)>,
+    /// How long it may run. Zero means no time at all, not "no limit".
     pub timeout: Duration,
     /// The working folder; `None` is that of this process.
     pub dir: Option<PathBuf>,
@@ -57,9 +63,9 @@ pub struct Command {
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// The shell exited with this code.
+    /// It exited with this code.
     Exited(i32),
-    /// A signal ended the shell.
+    /// A signal ended it.
     Signalled(i32),
     /// It was still running at its limit; the group was killed.
     TimedOut,
@@ -96,7 +102,7 @@ pub struct CommandOutcome {
 }
 
 impl CommandOutcome {
-    /// Returns whether the shell exited with 0 in time.
+    /// Returns whether it exited with 0 in time.
     #[must_use]
     pub fn success(&self) -> bool {
         self.status == Status::Exited(0)
@@ -141,8 +147,11 @@ impl Command {
 
     fn spawn(&self) -> io::Result<(Child, Receiver)> {
         let (reader, writer) = io::pipe()?;
-        let mut command = tokio::process::Command::new("/bin/sh");
-        command.arg("-c").arg(&self.line).stdin(Stdio::null()).process_group(0);
+        let mut command = self.program.command();
+        command.stdin(Stdio::null()).process_group(0);
+        for (name, _) in std::env::vars_os().filter(|(name, value)| is_secret(name, value)) {
+            command.env_remove(name);
+        }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
@@ -158,7 +167,7 @@ impl Command {
     fn explain(&self, error: &io::Error) -> String {
         match &self.dir {
             Some(dir) if !dir.is_dir() => format!("{} is not a folder to run it in", dir.display()),
-            _ => format!("/bin/sh: {error}"),
+            _ => format!("{}: {error}", self.program.file().display()),
         }
     }
 

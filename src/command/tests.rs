@@ -2,7 +2,13 @@ use super::*;
 use std::path::Path;
 
 fn command(line: &str, limit_ms: u64) -> Command {
-    Command { line: line.into(), env: vec![], timeout: Duration::from_millis(limit_ms), dir: None }
+    let program = Program::Shell(line.into());
+    Command { program, env: vec![], timeout: Duration::from_millis(limit_ms), dir: None }
+}
+
+fn arguments(words: &[&str]) -> Command {
+    let program = Program::Arguments(words.iter().map(OsString::from).collect());
+    Command { program, ..command("", 5000) }
 }
 
 /// Returns whether a process runs; a zombie that init has yet to reap does not.
@@ -52,6 +58,17 @@ async fn environment_folder_and_empty_stdin_reach_the_command() {
     pwd.dir = Some("/nowhere/at/all".into());
     let Status::NotStarted(why) = pwd.run().await.status else { panic!("it ran") };
     assert!(why.contains("/nowhere/at/all is not a folder"), "{why}");
+}
+
+#[tokio::test]
+async fn arguments_reach_the_program_as_they_are_without_a_shell() {
+    let odd = "a;touch pwned $(touch pwned) `touch pwned` ' \" \\ *";
+    assert_eq!(arguments(&["printf", "%s", odd]).run().await.output, odd);
+    assert_eq!(arguments(&["sh", "-c", "exit 3"]).run().await.status, Status::Exited(3));
+    for words in [&["/nowhere/at/all"][..], &[]] {
+        let Status::NotStarted(why) = arguments(words).run().await.status else { panic!("it ran") };
+        assert!(why.contains(words.first().unwrap_or(&":")), "{why}");
+    }
 }
 
 #[tokio::test]

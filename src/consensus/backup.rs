@@ -11,6 +11,7 @@ use super::error::OpenError;
 use super::identity::{Identity, IdentityInit};
 use super::metrics::Counters;
 use super::recover::{recover, replay_tail};
+use super::session::Sessions;
 use super::snapshot;
 use super::state::State;
 
@@ -36,7 +37,7 @@ pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> 
     snapshot::write(&snapshots, &state).map_err(OpenError::io(&snapshots, "writing the snapshot"))?;
     // Last: a folder without an identity file does not count as a member's.
     identity.mark_created(&copy)?;
-    Ok(BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() })
+    Ok(BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.node_count() })
 }
 
 /// Writes the state of the stopped member in `data_dir` to a backup file; returns a summary and the file's length.
@@ -45,8 +46,11 @@ pub fn copy(data_dir: &Path, target: &Path) -> Result<BackupSummary, OpenError> 
 /// # Errors
 /// The member is running, its folder is damaged or not a member's, or the file cannot be written.
 pub fn save(data_dir: &Path, saving: BackupWriter) -> Result<(BackupSummary, u64), OpenError> {
-    let (folder, _, state) = open_stopped(data_dir)?;
-    let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.nodes().count() };
+    let (folder, _, mut state) = open_stopped(data_dir)?;
+    // As in the backup of a running member.
+    state.roster = state.roster.without_incarnations();
+    state.sessions = Sessions::default();
+    let copied = BackupSummary { index: state.keyspace.index(), nodes: state.keyspace.node_count() };
     let taken = Clock::start(state.latest_time).now();
     let aside = folder.backups();
     fs::create_dir_all(&aside).map_err(OpenError::io(&aside, "making the folder"))?;

@@ -155,7 +155,7 @@ fn foreign(bytes: &[u8]) -> &'static str {
     if bolt {
         "it is not a backup of this store but a snapshot of etcd's v3 keys: copy keys from the running etcd (retune \
          ctl import --from URL)"
-    } else if bytes.starts_with(snapshot::FORMAT) {
+    } else if snapshot::is_snapshot(bytes) {
         "it is not a backup but a snapshot from a member's data folder: name a file that retune store backup wrote"
     } else if bytes.trim_ascii_start().starts_with(b"{") {
         "it is not a backup but looks like a document of keys: retune ctl import reads those that retune ctl export wrote"

@@ -50,7 +50,7 @@ pub enum OpenError {
     /// The group removed this member.
     #[error(
         "{path}: member {id:x} was removed from its cluster: it can no longer use its data. To let it join again, \
-         empty the folder, add it (ctl member add), and start it with --initial-cluster-state existing",
+         move the folder away, add it (ctl member add), and start it with --initial-cluster-state existing",
         path = path.display()
     )]
     Removed {
@@ -90,8 +90,8 @@ pub enum MemberFailure {
     /// The disk was rolled back, or lost what it had synced.
     #[error(
         "this member's log ends at entry {last}, although it confirmed {confirmed} to the others: its data folder is an old \
-         copy or lost writes. It must not vote any more: remove the member from the group (ctl member remove), empty \
-         the data folder, and add it again (ctl member add)"
+         copy or lost writes. It must not vote any more: remove the member from the group (ctl member remove), move \
+         the data folder away, and add it again (ctl member add)"
     )]
     LostEntries {
         /// The last entry it has.

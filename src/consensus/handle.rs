@@ -17,13 +17,15 @@ use super::peers::PeerMetrics;
 use super::request::{DriverRequest, Proposal, QUEUE_CAPACITY};
 use super::shared::Shared;
 use super::state::Applied;
-use crate::keyspace::auth::{Auth, Change, ChangeError, Changed};
+use crate::keyspace::auth::{Auth, Change, ChangeError, Changed, WatchRights};
 use crate::keyspace::{Command, Error, Keyspace, Operation, Time, Watch, WatchOptions};
 
 /// Bytes of values that may wait for a result; beyond that, proposals are refused at once.
 const MAX_QUEUED_BYTES: usize = 256 << 20;
 /// The assumed size of a pending change of users.
 const AUTH_CHANGE_BYTES: usize = 64 << 10;
+/// What a directory takes in a snapshot.
+const DIRECTORY_BYTES: usize = 48;
 /// How often to check whether the clock is the group's.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 /// Queue slots that clients leave to messages of other members.
@@ -99,7 +101,7 @@ impl Handle {
     pub async fn propose(&self, operation: Operation) -> Result<ProposeOutcome, ProposeError> {
         let bytes = weight(&operation);
         if !matches!(operation, Operation::Delete { .. } | Operation::CompareAndDelete { .. }) {
-            self.shared.take_write_budget(bytes)?;
+            self.shared.take_write_budget(disk_bytes(&operation))?;
         }
         let command = RaftCommand::Key(Command { at: self.now(), operation });
         match self.propose_command(command, bytes).await? {
@@ -183,12 +185,12 @@ impl Handle {
         read(&self.shared.read().keyspace)
     }
 
-    /// Registers a watch.
+    /// Registers a watch. It ends when its client loses these rights.
     ///
     /// # Errors
     /// `HistoryCleared`.
-    pub fn watch(&self, key: &[u8], what: WatchOptions) -> Result<Watch, Error> {
-        self.shared.write().keyspace.watch(key, what)
+    pub fn watch(&self, key: &[u8], what: WatchOptions, rights: WatchRights) -> Result<Watch, Error> {
+        self.shared.write().keyspace.watch_with(key, what, rights)
     }
 
     /// Returns the state of the log.
@@ -333,6 +335,17 @@ impl Handle {
             ..self.shared.counters.read()
         }
     }
+}
+
+/// Returns roughly how many bytes a change takes on disk: it may create a directory for each level of its key.
+pub(super) fn disk_bytes(operation: &Operation) -> usize {
+    let levels = match operation {
+        Operation::Set { key, .. } | Operation::Create { key, .. } => {
+            key.iter().filter(|byte| **byte == b'/').count()
+        }
+        _ => 0,
+    };
+    weight(operation) + levels * DIRECTORY_BYTES
 }
 
 /// Returns roughly how many bytes a change occupies while it is pending.

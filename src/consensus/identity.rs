@@ -265,6 +265,7 @@ mod tests {
             initial_cluster: vec![("a".to_owned(), url.to_owned())],
             listen_peer_urls: Vec::new(),
             peer_tls: crate::tls::TlsFiles::default(),
+            peer_secret: None,
             start: StartMode::New,
             peer_urls: vec![url.to_owned()],
             client_urls: Vec::new(),

@@ -14,7 +14,7 @@ use super::backup_file::{self, CHECKSUM_BYTES, HEADER_BYTES};
 use super::backups::{BackupFile, BackupResult, MAX_CONCURRENT_BACKUPS};
 use super::data_dir;
 use super::handle::Handle;
-use super::mirror::MirrorError;
+use super::mirror_error::MirrorError;
 use super::outcome::ProposeError;
 use super::persister::Persister;
 use super::request::Hint;
@@ -156,7 +156,7 @@ impl Persister {
         }
         DirBuilder::new().mode(0o700).create(&folder)?;
         let (applied, index) = (head.applied.index, head.index);
-        mirror.snapshot(&folder)?;
+        mirror.backup(&folder)?;
         let path = folder.join(snapshot::file_name(applied));
         let file = File::open(&path)?;
         fs::remove_file(&path)?;

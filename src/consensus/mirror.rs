@@ -6,63 +6,28 @@
 //! panics on damaged files: panics are caught. It may lose the end of what was written: everything it returns is
 //! checked against a checksum.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use sha1::{Digest as _, Sha1};
-use sled::{Batch, Db};
-use thiserror::Error;
+use sled::Db;
 
 use super::entry::DecodeError;
+use super::mirror_batch::{self, BatchWriter, HEAD, INCOMPLETE, MirrorTotals};
+use super::mirror_error::MirrorError;
+use super::pairs::Pairs;
 use super::panics;
 use super::snapshot::SnapshotWriter;
 use super::state::State;
-use super::state_codec::{PairChecksum, SetChecksum, StateBuilder, StateHead, pair_checksum};
-use crate::disk;
+use super::state_codec::{self, SetChecksum, StateBuilder, StateHead, pair_checksum};
+use crate::keyspace::RemovedNode;
 
-const HEAD: &[u8] = b"h";
-/// Longer values are split into parts of this size.
-const PART_BYTES: usize = 32 << 10;
-const WHOLE: u8 = 0;
-const PARTS: u8 = 1;
 /// The size of sled's page cache. Reads are served from memory elsewhere, so little is enough.
 const CACHE_BYTES: u64 = 4 << 20;
 /// Opening that takes longer will never end.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Why the mirror cannot be used.
-#[derive(Debug, Error)]
-pub(super) enum MirrorError {
-    #[error("{}", cause(.0))]
-    Sled(#[from] sled::Error),
-    #[error("its library failed: {0}")]
-    Panicked(String),
-    #[error("{0}")]
-    Content(#[from] DecodeError),
-    #[error("{}", disk::explain(.0))]
-    Io(#[from] io::Error),
-    #[error("it cannot be opened: {0}")]
-    Opening(String),
-}
-
-impl MirrorError {
-    /// Returns whether the data that sled has in memory or on disk is no longer usable.
-    pub(super) fn is_mirror_failure(&self) -> bool {
-        !matches!(self, Self::Io(_))
-    }
-}
-
-fn cause(error: &sled::Error) -> String {
-    match error {
-        sled::Error::Io(error) => disk::explain(error),
-        error => error.to_string(),
-    }
-}
 
 /// The sled database; dropping it may panic.
 struct OpenDb(Option<Db>);
@@ -87,10 +52,12 @@ impl Drop for OpenDb {
 /// What changed since the mirror was last written.
 #[derive(Debug, Default)]
 pub(super) struct Delta {
-    /// Removed subtrees, as keys of pairs; applied before everything else.
-    pub(super) removed: Vec<Vec<u8>>,
-    /// Pairs with their new value; `None` removes the pair.
-    pub(super) pairs: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Removed nodes; applied before everything else.
+    pub(super) removed: Vec<RemovedNode>,
+    /// Pairs with their new value.
+    pub(super) pairs: Pairs,
+    /// Past events that are no longer kept.
+    pub(super) dropped_events: Range<u64>,
 }
 
 /// The durable mirror.
@@ -98,23 +65,34 @@ pub(super) struct Mirror {
     db: OpenDb,
     path: PathBuf,
     head: StateHead,
+    totals: MirrorTotals,
 }
 
 impl Mirror {
-    /// Opens the mirror at `path` and reads the state from it. Returns `None` when nothing is there.
-    pub(super) fn open(path: &Path) -> Result<Option<(Self, State)>, MirrorError> {
+    /// Opens the mirror at `path` and reads the state from it. Returns `None` when nothing is there, and no mirror
+    /// beside the state when it has an older format and must be rebuilt.
+    pub(super) fn open(path: &Path) -> Result<Option<(Option<Self>, State)>, MirrorError> {
         if !path.join("db").exists() {
             return Ok(None);
         }
         let path = path.to_path_buf();
         run_guarded(move || {
             let db = open(&path)?;
-            let head = db.get(HEAD)?.ok_or(DecodeError("it has no head"))?;
-            let head = StateHead::decode(&head)?;
-            let mirror = Self { db, path, head };
-            let mut builder = StateBuilder::default();
-            mirror.each(|key, value| builder.pair(key, value).map_err(MirrorError::from))?;
+            let encoded = db.get(HEAD)?.ok_or(DecodeError("it has no head"))?;
+            if *encoded == *INCOMPLETE {
+                return Err(MirrorError::Incomplete);
+            }
+            let head = StateHead::decode(&encoded)?;
+            let totals = MirrorTotals { checksum: head.checksum, ..MirrorTotals::default() };
+            let mut mirror = Self { db, path, head, totals };
+            let (mut builder, mut bytes) = (StateBuilder::default(), 0);
+            mirror.each(state_codec::prefixes(&encoded), |key, value| {
+                bytes += mirror_batch::stored_bytes(key, value.len());
+                Ok(builder.pair(key, value)?)
+            })?;
+            mirror.totals.bytes = bytes;
             let state = builder.finish(&mirror.head)?;
+            let mirror = (!state_codec::is_older(&encoded)).then_some(mirror);
             Ok(Some((mirror, state)))
         })
     }
@@ -122,64 +100,58 @@ impl Mirror {
     /// Creates an empty mirror at `path`, which must not exist.
     pub(super) fn make(path: &Path) -> Result<Self, MirrorError> {
         let path = path.to_path_buf();
-        run_guarded(move || Ok(Self { db: open(&path)?, path, head: StateHead::default() }))
+        run_guarded(move || {
+            let (head, totals) = (StateHead::default(), MirrorTotals::default());
+            Ok(Self { db: open(&path)?, path, head, totals })
+        })
     }
 
     pub(super) fn head(&self) -> &StateHead {
         &self.head
     }
 
-    /// Writes a delta and the head that results from it, in one batch. The mirror keeps the head's checksum itself.
+    /// Returns about how many bytes the pairs take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.totals.bytes
+    }
+
+    /// Returns the most changes in one batch so far.
+    #[cfg(test)]
+    pub(super) fn largest_batch(&self) -> usize {
+        self.totals.largest_batch
+    }
+
+    /// Returns how many bytes its files take.
+    pub(super) fn size_on_disk(&self) -> Result<u64, MirrorError> {
+        catch_panics(|| Ok(self.db.size_on_disk()?))
+    }
+
+    /// Writes a delta and the head that results from it. The mirror keeps the head's checksum itself.
     pub(super) fn write(&mut self, delta: Delta, head: StateHead) -> Result<(), MirrorError> {
-        catch_panics(|| self.write_batch(delta, head))
+        catch_panics(|| {
+            let mut writing = BatchWriter::new(&self.db, self.totals);
+            for node in &delta.removed {
+                writing.remove_node(node)?;
+            }
+            delta.pairs.drain(|key, value| writing.put(key, value))?;
+            for index in delta.dropped_events {
+                writing.remove(&state_codec::event_key(index))?;
+            }
+            (self.head, self.totals) = writing.finish(head)?;
+            Ok(())
+        })
     }
 
-    fn write_batch(&mut self, delta: Delta, head: StateHead) -> Result<(), MirrorError> {
-        let mut batch = Batch::default();
-        let mut checksum = self.head.checksum;
-        let mut gone = HashSet::new();
-        for root in delta.removed {
-            self.remove_below(&root, &mut batch, &mut checksum, &mut gone)?;
-        }
-        for (key, value) in delta.pairs {
-            if !gone.contains(&key)
-                && let Some(stored) = self.db.get(&key)?
-            {
-                checksum.remove(drop_stored(&key, &stored, &mut batch)?);
-            }
-            match value {
-                None => batch.remove(key),
-                Some(value) => {
-                    checksum.add(pair_checksum(&key, &value));
-                    store(key, &value, &mut batch);
-                }
-            }
-        }
-        let head = StateHead { checksum, ..head };
-        batch.insert(HEAD, head.encode());
-        self.db.apply_batch(batch)?;
-        self.db.flush()?;
-        self.head = head;
-        Ok(())
-    }
-
-    fn remove_below(
-        &self,
-        root: &[u8],
-        batch: &mut Batch,
-        checksum: &mut SetChecksum,
-        gone: &mut HashSet<Vec<u8>>,
-    ) -> Result<(), MirrorError> {
-        let below = [root, b"/"].concat();
-        let own = self.db.get(root)?.map(|value| Ok((root.into(), value)));
-        for pair in own.into_iter().chain(self.db.scan_prefix(below)) {
-            let (key, stored) = pair?;
-            if gone.insert(key.to_vec()) {
-                checksum.remove(drop_stored(&key, &stored, batch)?);
-                batch.remove(key);
-            }
-        }
-        Ok(())
+    /// Returns all pairs. They take about as much memory as [`bytes`](Self::bytes).
+    pub(super) fn pairs(&self) -> Result<Pairs, MirrorError> {
+        catch_panics(|| {
+            let mut pairs = Pairs::default();
+            self.each(state_codec::PREFIXES, |key, value| {
+                pairs.push(key, value);
+                Ok(())
+            })?;
+            Ok(pairs)
+        })
     }
 
     /// Makes everything written so far durable. Slow.
@@ -194,13 +166,18 @@ impl Mirror {
 
     /// Writes the state as of the last `write` as a snapshot, unless the pairs do not match the checksum.
     pub(super) fn snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
-        catch_panics(|| self.write_snapshot(folder))
+        catch_panics(|| self.write_snapshot(folder, &self.head))
     }
 
-    fn write_snapshot(&self, folder: &Path) -> Result<(), MirrorError> {
-        let mut writing = SnapshotWriter::begin(folder, &self.head)?;
+    /// The same for a backup.
+    pub(super) fn backup(&self, folder: &Path) -> Result<(), MirrorError> {
+        catch_panics(|| self.write_snapshot(folder, &self.head.clone().for_backup()))
+    }
+
+    fn write_snapshot(&self, folder: &Path, head: &StateHead) -> Result<(), MirrorError> {
+        let mut writing = SnapshotWriter::begin(folder, head)?;
         let mut checksum = SetChecksum::default();
-        let copied = self.each(|key, value| {
+        let copied = self.each(state_codec::PREFIXES, |key, value| {
             checksum.add(pair_checksum(key, value));
             Ok(writing.pair(key, value)?)
         });
@@ -215,102 +192,19 @@ impl Mirror {
         Ok(writing.finish()?)
     }
 
-    /// Passes every pair of the state to `take`, long values joined from their parts.
-    fn each(&self, mut take: impl FnMut(&[u8], &[u8]) -> Result<(), MirrorError>) -> Result<(), MirrorError> {
-        for prefix in [b"n", b"e"] {
+    /// Passes every pair of the state to `take`: nodes in the order in which a state is built, then events.
+    fn each(
+        &self,
+        prefixes: [[u8; 1]; 2],
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<(), MirrorError>,
+    ) -> Result<(), MirrorError> {
+        for prefix in prefixes {
             for pair in self.db.scan_prefix(prefix) {
                 let (key, stored) = pair?;
-                match stored.split_first() {
-                    Some((&WHOLE, value)) => take(&key, value)?,
-                    Some((&PARTS, parts_index)) => {
-                        take(&key, &self.assemble(&key, PartsIndex::decode(parts_index)?)?)?;
-                    }
-                    _ => return Err(DecodeError("a pair in an unknown form").into()),
-                }
+                take(&key, &mirror_batch::value_of(&self.db, &key, &stored)?)?;
             }
         }
         Ok(())
-    }
-
-    fn assemble(&self, key: &[u8], parts_index: PartsIndex) -> Result<Vec<u8>, MirrorError> {
-        let mut value = Vec::new();
-        for part in 0..parts_index.parts {
-            let stored = self.db.get(part_key(parts_index.id, part))?;
-            value.extend_from_slice(&stored.ok_or(DecodeError("a part of a long value is missing"))?);
-        }
-        if pair_checksum(key, &value) != parts_index.checksum {
-            return Err(DecodeError("the parts of a long value do not match").into());
-        }
-        Ok(value)
-    }
-}
-
-/// Stored in place of a value that is kept in parts.
-#[derive(Clone, Copy)]
-struct PartsIndex {
-    id: u64,
-    parts: u64,
-    checksum: PairChecksum,
-}
-
-impl PartsIndex {
-    fn encode(self) -> Vec<u8> {
-        let mut out = vec![PARTS];
-        for number in [self.id, self.parts, self.checksum.hash, self.checksum.bytes] {
-            out.extend(number.to_le_bytes());
-        }
-        out
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut read = super::entry::FieldReader::new(bytes);
-        let (id, parts) = (read.number()?, read.number()?);
-        let checksum = PairChecksum { hash: read.number()?, bytes: read.number()? };
-        read.end()?;
-        Ok(Self { id, parts, checksum })
-    }
-}
-
-/// The id of a value's parts is derived from key and content: no two pairs share parts, and a repeated write
-/// changes nothing.
-fn part_id(key: &[u8], value: &[u8]) -> u64 {
-    let mut digest = Sha1::new();
-    digest.update((key.len() as u64).to_le_bytes());
-    digest.update(key);
-    digest.update(value);
-    u64::from_be_bytes(digest.finalize()[..8].try_into().expect("a digest has twenty bytes"))
-}
-
-fn part_key(id: u64, part: u64) -> Vec<u8> {
-    [b"p".as_slice(), &id.to_be_bytes(), &part.to_be_bytes()].concat()
-}
-
-fn store(key: Vec<u8>, value: &[u8], batch: &mut Batch) {
-    if value.len() <= PART_BYTES {
-        batch.insert(key, [&[WHOLE], value].concat());
-        return;
-    }
-    let checksum = pair_checksum(&key, value);
-    let parts_index =
-        PartsIndex { id: part_id(&key, value), parts: value.len().div_ceil(PART_BYTES) as u64, checksum };
-    for (part, bytes) in value.chunks(PART_BYTES).enumerate() {
-        batch.insert(part_key(parts_index.id, part as u64), bytes);
-    }
-    batch.insert(key, parts_index.encode());
-}
-
-/// Removes the parts of a stored value, if it has any; returns the weight of the pair.
-fn drop_stored(key: &[u8], stored: &[u8], batch: &mut Batch) -> Result<PairChecksum, MirrorError> {
-    match stored.split_first() {
-        Some((&WHOLE, value)) => Ok(pair_checksum(key, value)),
-        Some((&PARTS, parts_index)) => {
-            let parts_index = PartsIndex::decode(parts_index)?;
-            for part in 0..parts_index.parts {
-                batch.remove(part_key(parts_index.id, part));
-            }
-            Ok(parts_index.checksum)
-        }
-        _ => Err(DecodeError("a pair in an unknown form").into()),
     }
 }
 

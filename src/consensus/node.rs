@@ -14,7 +14,9 @@ use super::error::{MemberFailure, OpenError};
 use super::handle::Handle;
 use super::identity::Identity;
 use super::metrics::Counters;
-use super::peers::{self, Inbound, PeerDirectory, PeerSender, PeerServer, Peers, Pins, RemoteCluster};
+use super::peers::{
+    self, Inbound, PeerDirectory, PeerSender, PeerServer, PeerVerification, Peers, Pins, RemoteCluster,
+};
 use super::persister::{LastReported, Persister};
 use super::recover::{Recovered, check_identity, force_single_member, recover};
 use super::replica::Replica;
@@ -109,6 +111,7 @@ impl RaftNode {
             mirrored_index,
             mirrored_oldest,
             retry_at: Instant::now(),
+            compaction: super::persister::Compaction::default(),
             snapshot_at: None,
             appended_at_snapshot: 0,
             wanted: false,
@@ -210,6 +213,7 @@ fn wire(
     pins: Pins,
 ) -> Result<(PeerSender, Peers), OpenError> {
     let tls = Connector::open(&settings.peer_tls);
+    let (secret, verification) = (settings.peer_secret.clone(), verification(settings));
     let (inbox, clock) = (shared.requests.clone(), Arc::downgrade(shared));
     Ok(Peers::new(peers::PeersInit {
         directory: PeerDirectory {
@@ -223,10 +227,21 @@ fn wire(
         election: settings.election,
         snapshots: folder.snapshots(),
         tls: tls.map_err(|error| OpenError::Settings(error.to_string()))?,
+        secret,
+        verification,
         deliver: Arc::new(move |inbound| deliver(&inbox, inbound)),
         now: Arc::new(move || clock.upgrade().map_or(0, |shared| shared.clock.now())),
         pins,
     }))
+}
+
+/// Returns what is proven about other members.
+fn verification(settings: &Settings) -> PeerVerification {
+    let secure = settings.listen_peer_urls.iter().all(|url| url.starts_with("https://"));
+    PeerVerification {
+        callers: settings.peer_secret.is_some() || (settings.peer_tls.client_auth && secure),
+        called: !settings.peer_tls.unverified,
+    }
 }
 
 /// Passes an item to the driver; returns it when there is no room.

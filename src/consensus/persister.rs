@@ -1,8 +1,6 @@
 //! The thread that follows the driver: updates the mirror, writes snapshots, truncates the log, watches the disk.
 
-use std::fs;
 use std::sync::Arc;
-use std::sync::RwLockWriteGuard;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -11,16 +9,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::data_dir::{self, DataDir};
 use super::error::MemberFailure;
 use super::log::{Purger, SnapshotOffer};
-use super::mirror::{Delta, Mirror, MirrorError};
+use super::mirror::Mirror;
+use super::mirror_error::MirrorError;
 use super::peers::Pins;
 use super::request::DriverRequest;
 use super::request::Hint;
 use super::shared::{Shared, WriteSpace};
 use super::snapshot;
-use super::state::State;
-use super::state_codec::{self, SetChecksum, StateHead};
 use crate::disk;
-use crate::keyspace::Changes;
 
 /// How long changes are gathered before they are mirrored: a key that is written often is mirrored once.
 const MIRROR_INTERVAL: Duration = Duration::from_secs(1);
@@ -58,6 +54,7 @@ pub(super) struct Persister {
     pub(super) mirrored_index: u64,
     pub(super) mirrored_oldest: u64,
     pub(super) retry_at: Instant,
+    pub(super) compaction: Compaction,
     /// After a failure: when the next snapshot may be tried.
     pub(super) snapshot_at: Option<Instant>,
     /// Bytes that had been appended to the log by the last snapshot.
@@ -70,6 +67,15 @@ pub(super) struct Persister {
     pub(super) purge: bool,
     /// The last message about the mirror, snapshots and the disk.
     pub(super) last_reported: LastReported,
+}
+
+/// When the mirror is compacted.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    /// It takes too much space, and the last compaction was not long ago.
+    pub(super) due: bool,
+    /// The earliest time of the next one.
+    pub(super) next: Option<Instant>,
 }
 
 /// The last message about each thing that may fail, so that none is logged twice in a row.
@@ -129,7 +135,8 @@ impl Persister {
 
     /// Returns the next hint, or `None` when something failed and it is time to check it again.
     fn wait(&self) -> Option<Hint> {
-        if self.shared.check_write_space().is_ok() && self.mirror.is_some() && self.snapshot_at.is_none() {
+        let idle = self.mirror.is_some() && self.snapshot_at.is_none() && !self.compaction.due;
+        if idle && self.shared.check_write_space().is_ok() {
             return Some(self.hints.recv().unwrap_or(Hint::Stop));
         }
         match self.hints.recv_timeout(RECHECK_INTERVAL) {
@@ -163,7 +170,7 @@ impl Persister {
             self.purger.purge().map_err(MemberFailure::Log)?;
         }
         let due = self.mirror.is_some() || Instant::now() >= self.retry_at;
-        match if due { self.mirror() } else { Ok(()) } {
+        match if due { self.mirror().and_then(|()| self.compact_when_due()) } else { Ok(()) } {
             Err(error) => {
                 let text =
                     format!("{}: writing the mirror of the state: {error}", self.folder.mirror().display());
@@ -193,7 +200,7 @@ impl Persister {
 
     /// Drops the mirror on its own thread: after a failed write, sled may wait forever for its disk when it is
     /// closed.
-    fn drop_mirror(&mut self) {
+    pub(super) fn drop_mirror(&mut self) {
         let Some(mirror) = self.mirror.take() else { return };
         let closing = std::thread::Builder::new().name("mirror-closing".to_owned());
         if let Err(error) = closing.spawn(move || drop(mirror)) {
@@ -202,17 +209,10 @@ impl Persister {
     }
 
     /// The whole state was replaced: the content of the mirror is useless.
-    fn discard_mirror(&mut self, index: u64) {
+    pub(super) fn discard_mirror(&mut self, index: u64) {
         self.drop_mirror();
         self.retry_at = Instant::now();
         self.last_snapshot = index;
-    }
-
-    fn mirror(&mut self) -> Result<(), MirrorError> {
-        let (delta, head, oldest) = self.next_delta()?;
-        let Some(mirror) = &mut self.mirror else { return Ok(()) };
-        (self.mirrored_index, self.mirrored_oldest) = (head.index, oldest);
-        mirror.write(delta, head)
     }
 
     /// Writes a snapshot after a number of entries or bytes, with a delay after a failure.
@@ -224,6 +224,7 @@ impl Persister {
         // The log may not know the last snapshot yet and request it again.
         let just = self.snapshot_done.is_some_and(|at| at.elapsed() < MIN_SNAPSHOT_INTERVAL);
         let due = entries >= self.snapshot_count
+            || (entries > 0 && !just && self.has_oversized_snapshot())
             || (entries > 0 && appended - self.appended_at_snapshot >= MAX_LOG_BYTES)
             || (self.wanted && !just);
         let held = self.snapshot_at.is_some_and(|at| Instant::now() < at);
@@ -283,64 +284,6 @@ impl Persister {
         // The queue is full only under a load that soon causes the next snapshot.
         self.shared.requests.try_send(DriverRequest::Snapshotted { offer, cut }).ok();
         self.purge = true;
-    }
-
-    /// Returns the delta to write to the mirror, or everything when there is no mirror.
-    fn next_delta(&mut self) -> Result<(Delta, StateHead, u64), MirrorError> {
-        if self.mirror.is_none() {
-            self.rebuild_mirror()?;
-            self.mirrored_index = 0;
-            let mut state = self.shared.write();
-            drop(state.keyspace.take_changes());
-            let state = RwLockWriteGuard::downgrade(state);
-            let pairs = state_codec::all(&state.keyspace).into_iter().map(|(key, value)| (key, Some(value)));
-            let delta = Delta { removed: Vec::new(), pairs: pairs.collect() };
-            return Ok((delta, StateHead::of(&state, SetChecksum::default()), state.keyspace.oldest_event()));
-        }
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.write();
-        // The state was replaced during this round: changes of the old one no longer apply.
-        if let Some(index) = shared.take_replaced() {
-            drop(state);
-            self.discard_mirror(index);
-            return self.next_delta();
-        }
-        let changes = state.keyspace.take_changes();
-        let state = RwLockWriteGuard::downgrade(state);
-        let oldest = state.keyspace.oldest_event();
-        Ok((self.delta(&state, &changes), StateHead::of(&state, SetChecksum::default()), oldest))
-    }
-
-    fn delta(&self, state: &State, changes: &Changes) -> Delta {
-        let keyspace = &state.keyspace;
-        let removed = changes.removed.iter().map(|key| state_codec::node_key(key)).collect();
-        let nodes = changes.written.iter().map(|key| {
-            let value = keyspace.record(key).map(|record| state_codec::node_value(&record));
-            (state_codec::node_key(key), value)
-        });
-        let mut pairs: Vec<_> = nodes.collect();
-        // The events that lost their values; those not mirrored yet follow below.
-        let known = changes.cleared.iter().filter(|index| **index <= self.mirrored_index);
-        let known = known.filter_map(|index| keyspace.events_since(index - 1).next());
-        for (index, entry) in known.chain(keyspace.events_since(self.mirrored_index)) {
-            pairs.push((state_codec::event_key(index), Some(state_codec::event_value(entry))));
-        }
-        // Events that have since left the window.
-        let oldest = keyspace.oldest_event().min(self.mirrored_index + 1);
-        for index in self.mirrored_oldest..oldest {
-            pairs.push((state_codec::event_key(index), None));
-        }
-        Delta { removed, pairs }
-    }
-
-    /// Removes the rest of a failed mirror; it only ever copied what is in memory and in the log.
-    fn rebuild_mirror(&mut self) -> Result<(), MirrorError> {
-        let path = self.folder.mirror();
-        if path.exists() {
-            fs::remove_dir_all(&path)?;
-        }
-        self.mirror = Some(Mirror::make(&path)?);
-        Ok(())
     }
 
     fn check_disk(&mut self) {

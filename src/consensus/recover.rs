@@ -10,6 +10,7 @@ use super::identity::{Identity, IdentityInit};
 use super::log::{Log, LogId};
 use super::metrics::Counters;
 use super::mirror::Mirror;
+use super::mirror_error::MirrorError;
 use super::roster::Roster;
 use super::settings::Settings;
 use super::snapshot;
@@ -48,7 +49,7 @@ pub(super) fn recover(
     let mut log = Log::open(&folder.log(), marks, Arc::clone(counters))?;
     data_dir::sync(folder.member())?;
     let (mut state, mut mirror) = match open_mirror(folder)? {
-        Some((mirror, state)) => (Some(state), Some(mirror)),
+        Some((mirror, state)) => (Some(state), mirror),
         None => (None, None),
     };
     // A mirror that is older than the log's first entry cannot be brought up to date.
@@ -239,10 +240,15 @@ pub(super) fn check_identity(state: &State, id: u64, settings: &Settings) -> Res
 }
 
 /// Opens the mirror and its state; an unusable mirror is moved aside, since it can be rebuilt.
-fn open_mirror(folder: &DataDir) -> Result<Option<(Mirror, State)>, OpenError> {
+fn open_mirror(folder: &DataDir) -> Result<Option<(Option<Mirror>, State)>, OpenError> {
     let path = folder.mirror();
     match Mirror::open(&path) {
         Ok(opened) => Ok(opened),
+        Err(error @ MirrorError::Incomplete) => {
+            tracing::info!("{}: {error}; it is rebuilt from snapshot and log", path.display());
+            std::fs::remove_dir_all(&path).map_err(OpenError::io(&path, "removing the mirror"))?;
+            Ok(None)
+        }
         Err(error) => {
             let aside = data_dir::set_aside(&path)?;
             tracing::warn!(

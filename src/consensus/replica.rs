@@ -5,10 +5,11 @@ use raft::prelude::{ConfChange, Entry, EntryType, HardState, Message, MessageTyp
 use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
 use slog::{Drain, Logger};
 
-use super::entry::RaftCommand;
 use super::error::MemberFailure;
 use super::log::{Log, LogId};
+use super::message_check::is_valid;
 use super::panics;
+use crate::log_throttle::LogThrottle;
 
 /// Ticks per heartbeat; the driver ticks at the heartbeat's pace.
 const HEARTBEAT_TICKS: usize = 1;
@@ -62,6 +63,8 @@ pub(super) struct MemberProgress {
 /// The replica.
 pub(super) struct Replica {
     raw: RawNode<Log>,
+    /// Limits lines about messages, which may come from anybody.
+    log_throttle: LogThrottle,
 }
 
 impl Replica {
@@ -84,7 +87,7 @@ impl Replica {
         };
         let logger = Logger::root(ToTracing.fuse(), slog::o!());
         let raw = RawNode::new(&config, log, &logger).map_err(|error| error.to_string())?;
-        Ok(Self { raw })
+        Ok(Self { raw, log_throttle: LogThrottle::default() })
     }
 
     /// For a simulation, which controls raft's random choices.
@@ -128,6 +131,16 @@ impl Replica {
 
     pub(super) fn term(&self) -> u64 {
         self.raw.raft.term
+    }
+
+    /// Returns the last entry of the log.
+    pub(super) fn last_index(&self) -> u64 {
+        self.raw.raft.raft_log.last_index()
+    }
+
+    /// Returns the last entry that member `id` is known to have, if this member leads.
+    pub(super) fn confirmed_by(&self, id: u64) -> Option<u64> {
+        self.progress().into_iter().find(|(other, _)| *other == id).map(|(_, progress)| progress.matched)
     }
 
     pub(super) fn committed(&self) -> u64 {
@@ -211,11 +224,20 @@ impl Replica {
     /// # Errors
     /// The message shows that this member lost data that it had acknowledged to the others; it must stop.
     pub(super) fn step(&mut self, message: Message) -> Result<(), MemberFailure> {
-        if !is_valid(&message) {
-            tracing::warn!("an invalid message of member {:x} was ignored", message.from);
+        if !is_valid(&message, self.term()) {
+            if self.log_throttle.due("invalid") {
+                tracing::warn!("an invalid message of member {:x} was ignored", message.from);
+            }
             return Ok(());
         }
-        let last = self.raw.raft.raft_log.last_index();
+        let last = self.last_index();
+        // No other member leads in this member's term.
+        if self.is_leader()
+            && message.term == self.term()
+            && matches!(message.get_msg_type(), MessageType::MsgHeartbeat | MessageType::MsgAppend)
+        {
+            return Ok(());
+        }
         // Raft panics on this.
         if message.get_msg_type() == MessageType::MsgHeartbeat
             && message.term >= self.term()
@@ -230,13 +252,16 @@ impl Replica {
             && !message.reject
             && message.index > last
         {
-            tracing::error!(
-                "member {:x} has entries up to {}, but the log here ends at {last}: a data folder was replaced by an older \
-                 copy, so acknowledged writes are missing here. The member is not counted; stop the one whose folder \
-                 was replaced, empty its folder, remove it and add it again",
-                message.from,
-                message.index
-            );
+            if self.log_throttle.due("ahead") {
+                tracing::error!(
+                    "a message in the name of member {:x} confirms entries up to {}, but the log here ends at {last}, so it \
+                     is not counted. If a data folder was replaced by an older copy, acknowledged writes are missing \
+                     here: stop that member, move its folder away, remove it and add it again. If none was, something \
+                     else sends messages",
+                    message.from,
+                    message.index
+                );
+            }
             return Ok(());
         }
         // Raft panics when a leader that was removed from its own group receives a message.
@@ -436,18 +461,6 @@ impl Replica {
 
 fn is_empty_append(message: &Message) -> bool {
     message.get_msg_type() == MessageType::MsgAppend && message.entries.is_empty()
-}
-
-/// Returns whether raft can process a message: it panics on some that no member sends, and an entry that nobody can
-/// decode would stop all members.
-fn is_valid(message: &Message) -> bool {
-    match message.get_msg_type() {
-        MessageType::MsgPropose => {
-            !message.entries.is_empty() && message.entries.iter().all(|entry| RaftCommand::of(entry).is_ok())
-        }
-        MessageType::MsgReadIndex => message.entries.len() == 1,
-        _ => message.term != 0,
-    }
 }
 
 fn send_all(send: &mut dyn FnMut(Vec<Message>), messages: Vec<Message>) {

@@ -46,7 +46,7 @@ pub fn restore(file: &Path, settings: &Settings) -> Result<Restored, OpenError> 
     }
     let roster = Roster { members, ..Roster::default() };
     let state = State { keyspace, roster, auth, applied: BOOTSTRAP_ENTRY, latest_time, ..State::default() };
-    let (index, nodes) = (state.keyspace.index(), state.keyspace.nodes().count());
+    let (index, nodes) = (state.keyspace.index(), state.keyspace.node_count());
     let before = data_dir::InitialDataDir::of(target);
     // The identity is written last: a folder that a crash left half-finished does not count as a member's.
     let begun = DataDir::open(target).and_then(|folder| {

@@ -27,6 +27,14 @@ impl Roster {
         ConfState::from((ids(false), ids(true)))
     }
 
+    /// Removes what could be used to pose as a member.
+    pub(super) fn without_incarnations(mut self) -> Self {
+        for member in self.members.values_mut() {
+            member.incarnation = 0;
+        }
+        self
+    }
+
     /// Adds a member without a vote.
     pub(super) fn add(&mut self, id: u64, urls: &[String]) -> Result<(), MembershipError> {
         if self.removed.contains(&id) {

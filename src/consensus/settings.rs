@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::peer_secret::PeerSecret;
+
 /// All settings of the consensus room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -18,6 +20,8 @@ pub struct Settings {
     pub listen_peer_urls: Vec<String>,
     /// TLS files for `https` peer URLs, whether this member listens on them or only connects to others.
     pub peer_tls: crate::tls::TlsFiles,
+    /// What all members hold, and prove to each other.
+    pub peer_secret: Option<PeerSecret>,
     /// What an empty data folder means.
     pub start: StartMode,
     /// Where peers reach this member.

@@ -14,13 +14,24 @@ use super::data_dir;
 use super::entry::{DecodeError, FieldReader};
 use super::error::OpenError;
 use super::state::State;
-use super::state_codec::{StateBuilder, StateHead};
+use super::state_codec::{self, SetChecksum, StateBuilder, StateHead};
 use crate::disk;
 
-pub(super) const FORMAT: &[u8] = b"retune snapshot 1\n";
+pub(super) const FORMAT: &[u8] = b"retune snapshot 2\n";
+/// The format in which nodes are stored under their keys. It is only read.
+const PATHS_FORMAT: &[u8] = b"retune snapshot 1\n";
 const END_MARKER: u32 = u32::MAX;
 /// Snapshots kept: the one in use, and the one before it.
 const MAX_SNAPSHOTS: usize = 2;
+/// Files are oversized when they are larger than this and than so many times what they hold. For the mirror: sled
+/// rarely returns the space of removed pairs.
+const MAX_UNUSED_BYTES: u64 = 64 << 20;
+const MAX_AMPLIFICATION: u64 = 8;
+
+/// Returns whether files of `size` bytes take much more space than the `bytes` in them need.
+pub(super) fn is_oversized(size: u64, bytes: u64) -> bool {
+    size > MAX_UNUSED_BYTES && size / MAX_AMPLIFICATION > bytes
+}
 
 /// A snapshot that is being written.
 pub(super) struct SnapshotWriter {
@@ -149,15 +160,30 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     Ok(found)
 }
 
-/// Removes all snapshots but the newest ones and those at the log indexes `held`.
+/// Removes all snapshots but the newest ones and those at the log indexes `held`. An older one of a state that was
+/// much larger is removed too.
 pub(super) fn prune(folder: &Path, held: &BTreeSet<u64>) {
     let Ok(found) = list(folder) else { return };
-    let free = |path: &&PathBuf| !held.contains(&index_of(path));
-    for path in found.iter().skip(MAX_SNAPSHOTS).filter(free) {
+    let newest = found.first().map_or(0, |path| length(path));
+    let kept = |position: usize, path: &Path| {
+        position == 0 || position < MAX_SNAPSHOTS && !is_oversized(length(path), newest)
+    };
+    let free =
+        |(position, path): &(usize, &PathBuf)| !kept(*position, path) && !held.contains(&index_of(path));
+    for (_, path) in found.iter().enumerate().filter(free) {
         if let Err(error) = fs::remove_file(path) {
             tracing::warn!("{}: an old snapshot could not be removed: {error}", path.display());
         }
     }
+}
+
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Returns the length of the newest snapshot.
+pub(super) fn newest_bytes(folder: &Path) -> u64 {
+    list(folder).ok().and_then(|found| found.first().map(|path| length(path))).unwrap_or(0)
 }
 
 /// Returns the log index in a snapshot's name; 0 when it is not a snapshot.
@@ -175,6 +201,11 @@ pub(super) fn read(path: &Path) -> Result<State, OpenError> {
     })
 }
 
+/// Returns whether `bytes` begin like a snapshot.
+pub(super) fn is_snapshot(bytes: &[u8]) -> bool {
+    bytes.starts_with(FORMAT) || bytes.starts_with(PATHS_FORMAT)
+}
+
 /// Decodes the state from a snapshot's bytes.
 pub(super) fn parse(bytes: &[u8]) -> Result<State, DecodeError> {
     let length = bytes.len().checked_sub(4).ok_or(DecodeError("it is too short"))?;
@@ -183,8 +214,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<State, DecodeError> {
     if body_sum != sum {
         return Err(DecodeError("its checksum does not match"));
     }
-    let body =
-        body.strip_prefix(FORMAT).ok_or(DecodeError("it has a format that this version does not know"))?;
+    let known = [FORMAT, PATHS_FORMAT].into_iter().find_map(|format| body.strip_prefix(format));
+    let body = known.ok_or(DecodeError("it has a format that this version does not know"))?;
     let mut read = FieldReader::new(body);
     let head = StateHead::decode(read.bytes()?)?;
     let mut builder = StateBuilder::default();
@@ -214,15 +245,19 @@ pub(super) fn write_fetched(folder: &Path, state: &State) -> io::Result<PathBuf>
     Ok(path)
 }
 
+/// The head needs the checksum, so the pairs are made twice: all of them in memory would double its use.
 fn write_to(path: PathBuf, state: &State) -> io::Result<()> {
-    let state_codec = super::state_codec::all(&state.keyspace);
-    let mut checksum = super::state_codec::SetChecksum::default();
-    for (key, value) in &state_codec {
-        checksum.add(super::state_codec::pair_checksum(key, value));
-    }
+    let mut checksum = SetChecksum::default();
+    state_codec::each_pair(&state.keyspace, |key, value| {
+        checksum.add(state_codec::pair_checksum(key, value));
+        Ok(())
+    })?;
     let mut writing = SnapshotWriter::begin_at(path, &StateHead::of(state, checksum))?;
-    for (key, value) in &state_codec {
-        writing.pair(key, value)?;
+    match state_codec::each_pair(&state.keyspace, |key, value| writing.pair(key, value)) {
+        Ok(()) => writing.finish(),
+        Err(error) => {
+            writing.discard();
+            Err(error)
+        }
     }
-    writing.finish()
 }

@@ -99,6 +99,7 @@ impl State {
                 for _ in 0..outcome.writes {
                     self.keyspace.reserve();
                 }
+                self.keyspace.end_forbidden_watches(&self.auth);
                 return Applied::Auth(outcome.result);
             }
             RaftCommand::Publish { id, name, client_urls, incarnation } => {

@@ -2,11 +2,17 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `n` and a node's key | the node |
+//! | `c`, the id of a node's directory, and its name there | the node |
+//! | `n` and a node's key | the node, in format 1 |
 //! | `e` and an index, big endian | the event, a marker if its values are large, or nothing if no key has the index |
+//!
+//! The numbers of a directory's id are inverted, so that in the order of their bytes the content of a directory comes
+//! before the directory itself: it was created later, or is deeper. A node takes as much space as its name: format 1
+//! had its whole path, so that one key of 2,400 levels took megabytes.
 //!
 //! A [`StateHead`] accompanies them. Its checksum shows whether any pair was lost, duplicated or is older than the others.
 
+use std::io;
 use std::sync::Arc;
 
 use super::entry::{DecodeError, FieldReader};
@@ -15,11 +21,14 @@ use super::roster::Roster;
 use super::session::Sessions;
 use super::state::State;
 use crate::keyspace::auth::Auth;
-use crate::keyspace::{HistoryEntry, Keyspace, Loader, NodeRecord, Time};
+use crate::keyspace::{DirId, HistoryEntry, Keyspace, Loader, NodePlace, NodeRecord, Time};
 
-const NODE_TAG: u8 = b'n';
+const NODE_TAG: u8 = b'c';
+const PATH_TAG: u8 = b'n';
 const EVENT_TAG: u8 = b'e';
-const FORMAT_VERSION: u8 = 1;
+const FORMAT_VERSION: u8 = 2;
+/// The format in which nodes are stored under their keys. It is only read.
+const PATHS_FORMAT: u8 = 1;
 /// An event with more bytes of values does not survive a restart: its values would be written twice more, as the
 /// new and the previous value. A marker replaces it: after a restart, a watch that asks for it gets the error that
 /// the event is cleared.
@@ -60,7 +69,11 @@ pub(super) fn pair_checksum(key: &[u8], value: &[u8]) -> PairChecksum {
     let name = hasher.clone().finalize();
     hasher.update(value);
     // Only nodes count towards the quota: past events are dropped over time anyway.
-    let bytes = if key.first() == Some(&NODE_TAG) { (key.len() + value.len()) as u64 } else { 0 };
+    let bytes = if matches!(key.first(), Some(&(NODE_TAG | PATH_TAG))) {
+        (key.len() + value.len()) as u64
+    } else {
+        0
+    };
     PairChecksum { hash: u64::from(name) << 32 | u64::from(hasher.finalize()), bytes }
 }
 
@@ -89,6 +102,12 @@ impl StateHead {
             sessions: state.sessions.clone(),
             checksum,
         }
+    }
+
+    /// Returns the head for a backup. Whoever may read all keys may have it: so it lacks what only members know of each
+    /// other, and what a restored group does not need.
+    pub(super) fn for_backup(self) -> Self {
+        Self { roster: self.roster.without_incarnations(), sessions: Sessions::default(), ..self }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -120,7 +139,7 @@ impl StateHead {
             return Err(DecodeError("its checksum does not match"));
         }
         let mut read = FieldReader::new(body);
-        if read.byte()? != FORMAT_VERSION {
+        if !matches!(read.byte()?, FORMAT_VERSION | PATHS_FORMAT) {
             return Err(DecodeError("it has a format that this version does not know"));
         }
         let applied = LogId { index: read.number()?, term: read.number()? };
@@ -141,8 +160,37 @@ fn part<'b>(read: &mut FieldReader<'b>) -> Result<&'b [u8], DecodeError> {
     read.take(length)
 }
 
-pub(super) fn node_key(key: &[u8]) -> Vec<u8> {
-    [&[NODE_TAG], key].concat()
+/// Returns what the keys of all nodes in a directory begin with.
+pub(super) fn dir_prefix(dir: DirId) -> [u8; 13] {
+    let mut prefix = [NODE_TAG; 13];
+    prefix[1..9].copy_from_slice(&(!dir.created).to_be_bytes());
+    prefix[9..].copy_from_slice(&(!dir.depth).to_be_bytes());
+    prefix
+}
+
+pub(super) fn node_key(place: NodePlace<'_>) -> Vec<u8> {
+    [dir_prefix(place.parent).as_slice(), place.name].concat()
+}
+
+/// Returns the place in a node's key, which follows its tag here.
+fn node_place(key: &[u8]) -> Option<NodePlace<'_>> {
+    let (created, rest) = key.split_first_chunk()?;
+    let (depth, name) = rest.split_first_chunk()?;
+    let parent = DirId { created: !u64::from_be_bytes(*created), depth: !u32::from_be_bytes(*depth) };
+    Some(NodePlace { parent, name })
+}
+
+/// The prefixes of the pairs' keys, in the order in which the pairs can be read.
+pub(super) const PREFIXES: [[u8; 1]; 2] = [[NODE_TAG], [EVENT_TAG]];
+
+/// Returns the same in the format of an encoded head.
+pub(super) fn prefixes(head: &[u8]) -> [[u8; 1]; 2] {
+    if is_older(head) { [[PATH_TAG], [EVENT_TAG]] } else { PREFIXES }
+}
+
+/// Returns whether an encoded head belongs to pairs in an older format, which can only be read.
+pub(super) fn is_older(head: &[u8]) -> bool {
+    head.first() == Some(&PATHS_FORMAT)
 }
 
 pub(super) fn event_key(index: u64) -> Vec<u8> {
@@ -165,7 +213,7 @@ pub(super) fn event_value(entry: &HistoryEntry) -> Vec<u8> {
     out
 }
 
-/// Builds a state from pairs in any order.
+/// Builds a state from pairs, in any order but for nodes: a directory comes after its content.
 #[derive(Default)]
 pub(super) struct StateBuilder {
     loader: Loader,
@@ -176,9 +224,15 @@ impl StateBuilder {
     pub(super) fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
         self.checksum.add(pair_checksum(key, value));
         match key.split_first() {
-            Some((&NODE_TAG, key)) => {
+            Some((tag @ (&NODE_TAG | &PATH_TAG), key)) => {
                 let record = NodeRecord::decode(value).map_err(|_| DecodeError("an invalid node"))?;
-                self.loader.node(key, record).map_err(|_| DecodeError("a node in an impossible place"))
+                let added = if *tag == PATH_TAG {
+                    self.loader.node(key, record)
+                } else {
+                    let place = node_place(key).ok_or(DecodeError("a node without a place"))?;
+                    self.loader.child(place, record)
+                };
+                added.map_err(|_| DecodeError("a node in an impossible place"))
             }
             Some((&EVENT_TAG, index)) => {
                 let index = index.try_into().map_err(|_| DecodeError("an event without an index"))?;
@@ -203,9 +257,11 @@ impl StateBuilder {
     }
 }
 
-/// Returns all pairs of a keyspace.
-pub(super) fn all(keyspace: &Keyspace) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let nodes = keyspace.nodes().map(|(key, record)| (node_key(&key), node_value(&record)));
-    let events = keyspace.events_since(0).map(|(index, entry)| (event_key(index), event_value(entry)));
-    nodes.chain(events).collect()
+/// Passes all pairs of a keyspace to `take`.
+pub(super) fn each_pair(
+    keyspace: &Keyspace,
+    mut take: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    keyspace.each_node(|place, record| take(&node_key(place), &node_value(&record)))?;
+    keyspace.events_since(0).try_for_each(|(index, entry)| take(&event_key(index), &event_value(entry)))
 }

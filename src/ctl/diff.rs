@@ -1,12 +1,11 @@
 //! `diff`: compares a document with the store.
 
-use similar::TextDiff;
-
 use super::document::write;
 use super::error::CommandError;
 use super::import::{Document, document};
 use super::session::Session;
 use super::{print, subtree};
+use crate::diff::LineDiff;
 
 const EXIT_DIFFERENT: u8 = 1;
 /// As with the `diff` program: 1 means that there is a difference.
@@ -23,8 +22,7 @@ pub(super) async fn run(session: &Session<'_>, format: &str) -> Result<(), Comma
     if before == after {
         return Ok(());
     }
-    let diff = TextDiff::from_lines(&before, &after);
-    let text = diff.unified_diff().context_radius(3).header(&format!("store:{key}"), &file).to_string();
+    let text = LineDiff::new(&before, &after).unified(3, &format!("store:{key}"), &file);
     print::result(&text)?;
     Err(CommandError { code: EXIT_DIFFERENT, message: String::new() })
 }

@@ -7,12 +7,14 @@
 
 mod exported;
 mod json;
+mod number;
 mod toml;
 mod write;
 mod yaml;
 
 pub use exported::{KEY, TTL, VALUE, own_key};
 pub use json::{parse_json, parse_json_to_depth};
+pub use number::json_number;
 pub use toml::{parse_toml, toml_message};
 pub(crate) use write::json_string;
 pub use write::{to_toml, to_yaml};

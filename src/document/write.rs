@@ -1,6 +1,7 @@
 //! Writes a tree as YAML or TOML.
 
 use super::Node;
+use super::number::{toml_number, yaml_number};
 use super::yaml::is_number;
 
 /// Returns the tree as block-style YAML with a final newline; text is quoted wherever it would read as something else.
@@ -69,7 +70,10 @@ fn yaml_scalar(out: &mut String, node: &Node) {
     match node {
         Node::Null => out.push_str("null"),
         Node::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-        Node::Number(text) => out.push_str(text),
+        Node::Number(text) => match yaml_number(text) {
+            Some(number) => out.push_str(&number),
+            None => yaml_text(out, text),
+        },
         Node::Text(text) => yaml_text(out, text),
         Node::List(_) => out.push_str("[]"),
         Node::Map(_) => out.push_str("{}"),
@@ -169,7 +173,10 @@ fn toml_inline(out: &mut String, node: &Node, name: &str) -> Result<(), String> 
     match node {
         Node::Null => return Err(format!("TOML has no null, which `{name}` holds")),
         Node::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-        Node::Number(text) => out.push_str(text),
+        Node::Number(text) => match toml_number(text) {
+            Some(number) => out.push_str(&number),
+            None => out.push_str(&json_string(text)),
+        },
         Node::Text(text) => out.push_str(&json_string(text)),
         Node::List(items) => {
             out.push('[');

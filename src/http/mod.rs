@@ -13,6 +13,8 @@ mod boxed_io;
 pub(crate) mod client;
 mod endpoint;
 pub(crate) mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listen_url;
 pub(crate) mod server;
 mod timeout_stream;

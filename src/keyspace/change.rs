@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::tree::{NodeMeta, PathError, TreeNode};
 use super::{
-    Action, Code, Error, Event, EventNode, HistoryEntry, Key, Keyspace, Operation, Time, Value, path, time,
+    Action, Code, Error, Event, EventNode, HistoryEntry, Key, Keyspace, Operation, RemovedNode, Time, Value,
+    path, time,
 };
 
 type WriteResult = Result<Arc<Event>, Error>;
@@ -140,11 +141,17 @@ impl Keyspace {
         let (parent, name) = path::split(key).unwrap_or((b"/", b""));
         let node = given.node(None, NodeMeta::new(index, index, given.expires));
         let event_node = node.event_node(at);
-        let changes = &mut self.changes;
-        let made = |path: &[u8]| changes.mark_written(&Key::from(path));
+        let (mut from, mut created) = (key.len(), 0);
+        let made = |path: &[u8]| {
+            from = from.min(path.len());
+            created += 1;
+        };
         match self.root.open(parent, NodeMeta::new(index, index, None), made) {
             Ok(dir) => {
                 dir.insert(name, node);
+                if created > 0 {
+                    self.changes.mark_created_above(key, from, created);
+                }
                 self.expiry.update(key, None, given.expires);
                 Ok(self.written(action, key, event_node, None, false))
             }
@@ -239,7 +246,7 @@ impl Keyspace {
 
     /// Removes the node at `key`, which exists and is not the root.
     fn remove(&mut self, at: Time, action: Action, key: &Key) -> Arc<Event> {
-        let node = self.root.take(key).expect("the node was found before");
+        let (node, parent) = self.root.take(key).expect("the node was found before");
         let prev = node.event_node(at);
         self.expiry.update(key, prev.expires, None);
         if node.is_dir() && !self.expiry.is_empty() {
@@ -250,7 +257,7 @@ impl Keyspace {
                 }
             }
         }
-        self.changes.removed(key, prev.dir);
+        self.changes.removed(RemovedNode::new(key, parent, prev.dir.then_some(prev.created)));
         let event_node = EventNode {
             value: None,
             dir: prev.dir,

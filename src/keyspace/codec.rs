@@ -2,7 +2,7 @@
 //!
 //! A form begins with its version. It is exact: one value has one encoding, and nothing may follow it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::bytes::{ByteReader, bit, put_bytes, put_signed, put_time, put_varint};
 use super::{
@@ -200,6 +200,17 @@ impl NodeRecord {
         }
     }
 
+    /// Returns the createdIndex of a directory from its record's bytes, `None` for a file's.
+    ///
+    /// # Errors
+    /// The bytes do not begin like a record.
+    pub fn dir_created(bytes: &[u8]) -> Result<Option<u64>, DecodeError> {
+        let reader = &mut ByteReader::new(bytes);
+        reader.version(FORMAT_VERSION)?;
+        let flags = reader.flags(flag::DIR | flag::EXPIRES)?;
+        reader.when(flags & flag::DIR != 0, ByteReader::varint)
+    }
+
     /// Decodes a record.
     ///
     /// # Errors
@@ -253,7 +264,7 @@ impl Event {
         let node = EventNode::read(reader)?;
         let prev = reader.when(flags & flag::PREV != 0, EventNode::read)?;
         reader.end()?;
-        Ok(Self { action, key, node, prev, refresh: flags & flag::REFRESH != 0, rendered: OnceLock::new() })
+        Ok(Self::new(action, &key, node, prev, flags & flag::REFRESH != 0))
     }
 }
 

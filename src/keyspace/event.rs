@@ -1,10 +1,10 @@
 //! The event of a change: returned to its client and sent to watchers.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, Weak};
 
 use bytes::Bytes;
 
-use super::{Key, Time, Value};
+use super::{Delivery, Key, Time, Value};
 
 /// The kinds of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,8 +70,10 @@ pub struct Event {
     pub prev: Option<EventNode>,
     /// A refresh: no watcher receives it, and history skips it.
     pub refresh: bool,
-    /// The text sent to watchers, rendered once for all of them.
+    /// The text sent to watchers, if it is small: then it is kept as long as the event.
     pub rendered: OnceLock<Bytes>,
+    /// The event as it is in queues of watches.
+    pub(super) delivery: Mutex<Weak<Delivery>>,
 }
 
 impl Event {
@@ -82,7 +84,15 @@ impl Event {
         prev: Option<EventNode>,
         refresh: bool,
     ) -> Self {
-        Self { action, key: Key::clone(key), node, prev, refresh, rendered: OnceLock::new() }
+        Self {
+            action,
+            key: Key::clone(key),
+            node,
+            prev,
+            refresh,
+            rendered: OnceLock::new(),
+            delivery: Mutex::default(),
+        }
     }
 
     /// Returns how many bytes of values it keeps alive.

@@ -1,25 +1,61 @@
 //! Builds a keyspace from the nodes and events that a mirror stored.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use super::children::Children;
 use super::expiry::Expiry;
 use super::history::{History, MAX_INDEX};
+use super::name::NodeName;
 use super::tree::{NodeMeta, TreeNode};
-use super::{DecodeError, HISTORY_EVENTS, HistoryEntry, Key, Keyspace, NodeRecord, is_key, path};
+use super::{
+    DecodeError, DirId, HISTORY_EVENTS, HistoryEntry, Key, Keyspace, NodePlace, NodeRecord, is_key, path,
+};
 
-/// Builds a keyspace from nodes and events in any order; fastest when nodes come in the byte order of their keys.
+/// Builds a keyspace from nodes and events. The nodes come either with their places or, as an older format has them,
+/// with their keys.
 #[derive(Debug, Default)]
 pub struct Loader {
     root: TreeNode,
     expiry: Expiry,
     /// Directories that are known only from their children so far.
     awaited: usize,
+    /// The same for nodes with a place: the content of the directories that are yet to come.
+    contents: HashMap<DirId, Children<TreeNode>>,
+    /// A node with a place expires; its key is known only when the tree is complete.
+    expires: bool,
     newest: u64,
     events: BTreeMap<u64, HistoryEntry>,
 }
 
 impl Loader {
-    /// Adds the node at `key`. Its parent may follow later.
+    /// Adds the node at `place`; a directory after everything in it. The tree is built from below without looking up
+    /// a path, so depth costs nothing.
+    ///
+    /// # Errors
+    /// The name or the node is invalid, or does not fit the earlier ones.
+    pub fn child(&mut self, place: NodePlace<'_>, record: NodeRecord) -> Result<(), DecodeError> {
+        let NodePlace { parent, name } = place;
+        let wrong = |what| DecodeError::Inconsistent { what, key: name.to_vec() };
+        if !path::is_segment(name) {
+            return Err(wrong("no name"));
+        }
+        let created = record.created;
+        self.newest = self.newest.max(created).max(record.modified);
+        self.expires |= record.expires.is_some();
+        let mut node = node_of(record).map_err(wrong)?;
+        if let TreeNode::Dir(dir) = &mut node
+            && let Some(content) = self.contents.remove(&parent.child(created))
+        {
+            dir.children = content;
+        }
+        let siblings = self.contents.entry(parent).or_default();
+        if siblings.insert(NodeName::new(name), node).is_some() {
+            return Err(wrong("a node that occurs twice"));
+        }
+        Ok(())
+    }
+
+    /// Adds the node at `key`. Its parent may follow later; fastest in the byte order of the keys.
     ///
     /// # Errors
     /// The key or the node is invalid, or does not fit the earlier ones.
@@ -65,7 +101,8 @@ impl Loader {
     ///
     /// # Errors
     /// A node has no parent directory, or something is newer than `index`.
-    pub fn finish(self, index: u64) -> Result<Keyspace, DecodeError> {
+    pub fn finish(mut self, index: u64) -> Result<Keyspace, DecodeError> {
+        self.join_contents()?;
         if self.awaited > 0 {
             let mut walk = self.root.walk(b"/");
             while let Some((_, key, _, node)) = walk.step() {
@@ -89,6 +126,28 @@ impl Loader {
             (oldest..=index).map(|index| events.remove(&index).unwrap_or(HistoryEntry::NoKey)).collect();
         let history = History::restored(slots, index);
         Ok(Keyspace { root: self.root, history, expiry: self.expiry, ..Keyspace::default() })
+    }
+
+    /// Puts the nodes that came with a place below the root.
+    fn join_contents(&mut self) -> Result<(), DecodeError> {
+        if let Some(content) = self.contents.remove(&DirId::ROOT) {
+            match &mut self.root {
+                TreeNode::Dir(root) if root.children.is_empty() => root.children = content,
+                _ => return Err(inconsistent("nodes in two formats")),
+            }
+        }
+        if !self.contents.is_empty() {
+            return Err(inconsistent("nodes without their directory"));
+        }
+        if self.expires {
+            let mut walk = self.root.walk(b"/");
+            while let Some((_, path, _, node)) = walk.step() {
+                if let Some(expires) = node.meta().expires() {
+                    self.expiry.update(&Key::from(path), None, Some(expires));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

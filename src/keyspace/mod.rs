@@ -12,10 +12,13 @@
 //! (`protocol`, `api`).
 
 pub mod auth;
+mod bottom_up;
 mod bytes;
 mod change;
+mod children;
 mod codec;
 mod command;
+mod delivery;
 mod error;
 mod event;
 mod expiry;
@@ -38,13 +41,14 @@ mod watchers;
 pub(crate) mod tests;
 
 pub use command::{Command, Operation};
+pub use delivery::Delivery;
 pub use error::{Code, DecodeError, Error};
 pub use event::{Action, Event, EventNode};
 pub use history::{ClearedEvent, HistoryEntry};
 pub use loader::Loader;
 pub use path::{MAX_DEPTH_TIMES_LENGTH, is_key};
-pub use pending_changes::Changes;
-pub use record::NodeRecord;
+pub use pending_changes::{Changes, WrittenKey};
+pub use record::{DirId, NodePlace, NodeRecord, RemovedNode};
 pub use space::Keyspace;
 pub use store_stats::StoreStats;
 pub use time::{Time, expiry, remaining};

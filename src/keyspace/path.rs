@@ -3,8 +3,8 @@
 use super::Key;
 
 /// The greatest product of a key's levels and its length. Creating a key creates the directories above it, and a
-/// mirror stores each under its full path: without a limit, one request with a megabyte of `/a/a/a…` would need
-/// hundreds of gigabytes. 2,000 levels of one byte fit, and so do sixteen levels in a megabyte.
+/// listing shows each with its full path: without a limit, the listing after one request with a megabyte of
+/// `/a/a/a…` would have hundreds of gigabytes. 2,000 levels of one byte fit, and so do sixteen levels in a megabyte.
 pub const MAX_DEPTH_TIMES_LENGTH: usize = 16 << 20;
 
 /// Returns whether `bytes` are a key: absolute, clean (no empty, `.` or `..` segment, no `/` at the end but for the
@@ -16,6 +16,11 @@ pub fn is_key(bytes: &[u8]) -> bool {
     rest.is_empty()
         || segments().all(|segment| !matches!(segment, b"" | b"." | b".."))
             && segments().count().saturating_mul(bytes.len()) <= MAX_DEPTH_TIMES_LENGTH
+}
+
+/// Returns whether `bytes` may be a segment of a key.
+pub(super) fn is_segment(bytes: &[u8]) -> bool {
+    !matches!(bytes, b"" | b"." | b"..") && !bytes.contains(&b'/')
 }
 
 /// Returns whether `key` is the root.
@@ -45,6 +50,12 @@ impl<'k> Iterator for Segments<'k> {
         self.from = end + 1;
         Some((&rest[..length], &self.key[..end]))
     }
+}
+
+/// Returns how many levels below the root `key` is.
+pub(super) fn depth(key: &[u8]) -> u32 {
+    let slashes = key.iter().filter(|byte| **byte == b'/').count();
+    if is_root(key) { 0 } else { u32::try_from(slashes).unwrap_or(u32::MAX) }
 }
 
 /// Splits `key` into its directory and its last segment; `None` for the root.

@@ -58,7 +58,7 @@ impl Keyspace {
 /// returns the removed node.
 fn update_tree(tree: &mut TreeNode, action: Action, key: &[u8], dir: bool) -> Option<Option<TreeNode>> {
     if action.removes() {
-        return Some(tree.take(key));
+        return Some(tree.take(key).map(|(node, _)| node));
     }
     if let Some((parent, name)) = path::split(key)
         && let Ok(parent) = tree.open(parent, NodeMeta::default(), |_| {})

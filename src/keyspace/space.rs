@@ -1,7 +1,7 @@
 //! The keyspace: its content, reads and watches. The changes are in `change`.
 
-use std::sync::Arc;
-
+use super::auth::{Auth, WatchRights};
+use super::bottom_up::bottom_up;
 use super::expiry::Expiry;
 use super::history::History;
 use super::pending_changes::PendingChanges;
@@ -9,8 +9,8 @@ use super::store_stats::StoreCounters;
 use super::tree::{TreeNode, Walk};
 use super::watchers::Hub;
 use super::{
-    Changes, Code, Error, HistoryEntry, Key, NodeRecord, NodeView, StoreStats, Time, Watch, WatchOptions,
-    path,
+    Changes, Code, DirId, Error, HistoryEntry, Key, NodePlace, NodeRecord, NodeView, StoreStats, Time, Watch,
+    WatchOptions, WrittenKey, path,
 };
 
 /// The store's state.
@@ -60,8 +60,17 @@ impl Keyspace {
     /// # Errors
     /// `KeyNotFound`, `NotADirectory`.
     pub fn get(&self, key: &[u8]) -> Result<NodeView<'_>, Error> {
-        let found = self.root.find(key);
+        let found = self.peek(key);
         self.note_get(found.is_ok());
+        found
+    }
+
+    /// As `get`, but not counted.
+    ///
+    /// # Errors
+    /// `KeyNotFound`, `NotADirectory`.
+    pub fn peek(&self, key: &[u8]) -> Result<NodeView<'_>, Error> {
+        let found = self.root.find(key);
         found.map(|node| NodeView { node }).map_err(|stop| self.path_error(stop))
     }
 
@@ -81,7 +90,40 @@ impl Keyspace {
         self.root.find(key).ok().map(TreeNode::record)
     }
 
-    /// Iterates over every node but the root, parents before their children.
+    /// Passes every node but the root to `take`, children before their directory.
+    ///
+    /// # Errors
+    /// The first error of `take`.
+    pub fn each_node<E>(
+        &self,
+        take: impl FnMut(NodePlace<'_>, NodeRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        bottom_up(&self.root, take)
+    }
+
+    /// Passes the nodes of `changes` that were written and still exist to `take`, in no order; a node may come more
+    /// than once.
+    pub fn each_written(&self, changes: &Changes, mut take: impl FnMut(NodePlace<'_>, NodeRecord)) {
+        for WrittenKey { key, from } in &changes.written {
+            let (mut parent, mut node) = (DirId::ROOT, &self.root);
+            for (name, path) in path::segments(key) {
+                let Some(next) = node.children().and_then(|children| children.get(name)) else { break };
+                if path.len() >= *from {
+                    take(NodePlace { parent, name }, next.record());
+                }
+                (parent, node) = (parent.child(next.meta().created), next);
+            }
+        }
+    }
+
+    /// Returns the number of nodes without the root.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        let mut walk = self.root.walk(b"/");
+        std::iter::from_fn(|| walk.step().map(drop)).count()
+    }
+
+    /// Iterates over every node but the root, parents before their children. Allocates each key: for small states.
     pub fn nodes(&self) -> impl Iterator<Item = (Key, NodeRecord)> {
         let mut walk: Walk<'_> = self.root.walk(b"/");
         std::iter::from_fn(move || walk.step().map(|(_, path, _, node)| (Key::from(path), node.record())))
@@ -103,6 +145,19 @@ impl Keyspace {
     /// # Errors
     /// `HistoryCleared`.
     pub fn watch(&mut self, key: &[u8], what: WatchOptions) -> Result<Watch, Error> {
+        self.watch_with(key, what, WatchRights::default())
+    }
+
+    /// Registers a watch that ends when its client loses these rights; see [`Keyspace::end_forbidden_watches`].
+    ///
+    /// # Errors
+    /// `HistoryCleared`.
+    pub fn watch_with(
+        &mut self,
+        key: &[u8],
+        what: WatchOptions,
+        rights: WatchRights,
+    ) -> Result<Watch, Error> {
         let index = self.index();
         let since = if what.since == 0 { index + 1 } else { what.since };
         let cleared = |oldest: u64| {
@@ -115,13 +170,20 @@ impl Keyspace {
         }
         match self.history.first(key, what.recursive, since) {
             Some(HistoryEntry::Event(event)) => {
-                Ok(Watch::from_history(index, Arc::clone(event), what.stream))
+                Ok(Watch::from_history(index, self.hub.deliveries.of(event), what.stream))
             }
             // For this key the history begins after it.
             Some(HistoryEntry::Cleared(marker)) => cleared(marker.index + 1),
             Some(HistoryEntry::NoKey) | None => {
-                Ok(self.hub.register(key, WatchOptions { since, ..what }, index))
+                Ok(self.hub.register(key, WatchOptions { since, ..what }, rights, index))
             }
+        }
+    }
+
+    /// Ends the watches whose clients may no longer read what they watch. Must be called when `auth` has changed.
+    pub fn end_forbidden_watches(&mut self, auth: &Auth) {
+        if auth.enabled() {
+            self.hub.revoke(auth);
         }
     }
 

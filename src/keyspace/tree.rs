@@ -1,9 +1,9 @@
 //! The tree of keys. It handles paths; the rules of operations are in `change`.
 
-use std::collections::btree_map::{BTreeMap, Entry, Iter};
 use std::mem;
 use std::num::NonZeroI64;
 
+use super::children::{ChildIter, Children};
 use super::name::NodeName;
 use super::path;
 use super::{EventNode, NodeRecord, Time, Value, remaining};
@@ -27,7 +27,7 @@ pub(super) struct File {
 #[derive(Debug)]
 pub(super) struct Dir {
     pub(super) meta: NodeMeta,
-    pub(super) children: BTreeMap<NodeName, TreeNode>,
+    pub(super) children: Children<TreeNode>,
 }
 
 /// The common part of files and directories.
@@ -71,7 +71,7 @@ impl TreeNode {
     }
 
     pub(super) fn dir(meta: NodeMeta) -> Self {
-        Self::Dir(Box::new(Dir { meta, children: BTreeMap::new() }))
+        Self::Dir(Box::new(Dir { meta, children: Children::default() }))
     }
 
     pub(super) const fn is_dir(&self) -> bool {
@@ -99,7 +99,7 @@ impl TreeNode {
         }
     }
 
-    pub(super) const fn children(&self) -> Option<&BTreeMap<NodeName, Self>> {
+    pub(super) const fn children(&self) -> Option<&Children<Self>> {
         match self {
             Self::File(_) => None,
             Self::Dir(dir) => Some(&dir.children),
@@ -163,7 +163,7 @@ impl TreeNode {
         let Self::Dir(dir) = self else { return Err(PathError::File(key)) };
         let mut dir = dir;
         for (segment, path) in path::segments(key) {
-            let node = dir.children.entry(NodeName::new(segment)).or_insert_with(|| {
+            let node = dir.children.get_or_insert_with(segment, || {
                 made(path);
                 Self::dir(meta)
             });
@@ -173,12 +173,12 @@ impl TreeNode {
         Ok(dir)
     }
 
-    /// Removes and returns the node at `key` with everything below it; `None` when it does not exist or is the
-    /// root.
-    pub(super) fn take(&mut self, key: &[u8]) -> Option<Self> {
+    /// Removes and returns the node at `key` with everything below it, and the createdIndex of its directory; `None`
+    /// when it does not exist or is the root.
+    pub(super) fn take(&mut self, key: &[u8]) -> Option<(Self, u64)> {
         let (parent, name) = path::split(key)?;
         let Self::Dir(dir) = self.find_mut(parent).ok()? else { return None };
-        dir.children.remove(name)
+        Some((dir.children.remove(name)?, dir.meta.created))
     }
 
     /// Iterates over every node below this one, which has the path `key`: parents first, siblings by name.
@@ -199,19 +199,17 @@ impl Dir {
     /// Inserts `node` under `name`. Returns `Ok(false)` when it replaced a placeholder, a directory without an
     /// index. A node with an index is never replaced.
     pub(super) fn replace(&mut self, name: &[u8], node: TreeNode) -> Result<bool, &'static str> {
-        match self.children.entry(NodeName::new(name)) {
-            Entry::Vacant(free) => {
-                free.insert(node);
+        match self.children.get_mut(name) {
+            None => {
+                self.insert(name, node);
                 Ok(true)
             }
-            Entry::Occupied(taken) => match taken.into_mut() {
-                present if present.meta().created != 0 => Err("a node that occurs twice"),
-                present if node.is_dir() => {
-                    *present.meta_mut() = node.meta();
-                    Ok(false)
-                }
-                _ => Err("a file with nodes below it"),
-            },
+            Some(present) if present.meta().created != 0 => Err("a node that occurs twice"),
+            Some(present) if node.is_dir() => {
+                *present.meta_mut() = node.meta();
+                Ok(false)
+            }
+            Some(_) => Err("a file with nodes below it"),
         }
     }
 }
@@ -222,11 +220,11 @@ impl Drop for Dir {
         let mut waiting = vec![];
         let mut children = mem::take(&mut self.children);
         loop {
-            for node in children.into_values() {
+            children.drain(|node| {
                 if let TreeNode::Dir(mut dir) = node {
                     waiting.push(mem::take(&mut dir.children));
                 }
-            }
+            });
             let Some(next) = waiting.pop() else { break };
             children = next;
         }
@@ -244,7 +242,7 @@ pub(super) struct Walk<'t> {
 struct WalkLevel<'t> {
     /// The length of the directory's path; 0 for the root.
     base: usize,
-    rest: Iter<'t, NodeName, TreeNode>,
+    rest: ChildIter<'t, TreeNode>,
 }
 
 impl<'t> Walk<'t> {

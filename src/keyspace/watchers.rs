@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::auth::{Auth, WatchRights};
+use super::delivery::Deliveries;
 use super::watch::{Watch, WatchFeedback, WatchOptions, WatchSlot};
-use super::{ClearedEvent, Event, Key, path};
+use super::{ClearedEvent, Delivery, Event, Key, path};
 
 /// The watches that wait for events, by their keys.
 #[derive(Debug, Default)]
@@ -13,6 +15,7 @@ pub(super) struct Hub {
     watched: BTreeMap<Key, Vec<Watcher>>,
     next_id: u64,
     feedback: Arc<WatchFeedback>,
+    pub(super) deliveries: Deliveries,
 }
 
 #[derive(Debug)]
@@ -22,6 +25,7 @@ struct Watcher {
     since: u64,
     recursive: bool,
     stream: bool,
+    rights: WatchRights,
     slot: Arc<WatchSlot>,
 }
 
@@ -32,14 +36,20 @@ impl Hub {
     }
 
     /// Registers a watch. Removes dropped watches too: if clients only connect and disconnect, no event does it.
-    pub(super) fn register(&mut self, key: &[u8], what: WatchOptions, index: u64) -> Watch {
+    pub(super) fn register(
+        &mut self,
+        key: &[u8],
+        what: WatchOptions,
+        rights: WatchRights,
+        index: u64,
+    ) -> Watch {
         self.remove_dropped_watches();
         self.next_id += 1;
         let id = self.next_id;
         let WatchOptions { recursive, stream, since } = what;
         let key = self.watched.get_key_value(key).map_or_else(|| Key::from(key), |(key, _)| Key::clone(key));
         let (watch, slot) = Watch::waiting(index, &key, id, &self.feedback);
-        self.watched.entry(key).or_default().push(Watcher { id, since, recursive, stream, slot });
+        self.watched.entry(key).or_default().push(Watcher { id, since, recursive, stream, rights, slot });
         watch
     }
 
@@ -57,7 +67,7 @@ impl Hub {
     /// Ends the watches that a cleared event would be sent to, so that their clients watch again and get the error.
     pub(super) fn cleared(&mut self, event: &ClearedEvent) {
         for watched in path::upward(&event.key) {
-            self.visit(watched, &event.key, event.index, false, |one, feedback| {
+            self.visit(watched, &event.key, event.index, false, |one, feedback, _| {
                 one.slot.end(feedback);
                 false
             });
@@ -84,8 +94,25 @@ impl Hub {
 
     /// Delivers the event to watches of exactly `watched`; removes one-shot and overrun watches.
     fn notify_at(&mut self, watched: &[u8], event: &Arc<Event>, removed: bool) {
-        self.visit(watched, &event.key, event.index(), removed, |one, feedback| {
-            one.slot.deliver(event, one.stream, feedback)
+        let mut delivery: Option<Arc<Delivery>> = None;
+        self.visit(watched, &event.key, event.index(), removed, |one, feedback, deliveries| {
+            let delivery = delivery.get_or_insert_with(|| deliveries.of(event));
+            one.slot.deliver(delivery, one.stream, feedback)
+        });
+    }
+
+    /// Ends the watches whose clients may no longer read what they watch.
+    pub(super) fn revoke(&mut self, auth: &Auth) {
+        let feedback = &*self.feedback;
+        self.watched.retain(|key, waiting| {
+            waiting.retain(|one| {
+                let stays = auth.allows_watch(&one.rights, key, one.recursive);
+                if !stays {
+                    one.slot.revoke(feedback);
+                }
+                stays
+            });
+            !waiting.is_empty()
         });
     }
 
@@ -97,21 +124,21 @@ impl Hub {
         key: &[u8],
         index: u64,
         removed: bool,
-        act: impl Fn(&Watcher, &WatchFeedback) -> bool,
+        mut act: impl FnMut(&Watcher, &WatchFeedback, &mut Deliveries) -> bool,
     ) {
-        let Some(waiting) = self.watched.get_mut(watched) else { return };
+        let Self { watched: all, feedback, deliveries, .. } = self;
+        let Some(waiting) = all.get_mut(watched) else { return };
         let same = *key == *watched;
         // Below a removed directory the watched key is the longer one; nothing lies between it and the event's key.
         if !same && path::hidden(watched, key) {
             return;
         }
-        let feedback = &*self.feedback;
         waiting.retain(|one| {
             let wanted = (one.recursive || same || removed) && index >= one.since;
-            !wanted || act(one, feedback)
+            !wanted || act(one, feedback, deliveries)
         });
         if waiting.is_empty() {
-            self.watched.remove(watched);
+            all.remove(watched);
         }
     }
 

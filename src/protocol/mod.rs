@@ -10,6 +10,8 @@
 
 mod codes;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod go_url;
 mod json;
 mod media;

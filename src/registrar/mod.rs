@@ -22,6 +22,8 @@ mod engine;
 mod error;
 mod facts;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod model;
 mod node;
 mod own_container;

@@ -4,11 +4,14 @@
 //! on disk as a journal entry; `run_pending` then runs the reloads. A step that fails leaves the old file in service.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::command_text::{self, CommandPaths};
 use super::error::ReloaderError;
 use super::expand::{DestinationOwners, Expanded, expand};
 use super::fault_log::FaultLog;
@@ -27,8 +30,9 @@ use super::reload::{ReloadAction, run_command};
 use super::request::{ReloadRequest, line};
 use super::settings::Settings;
 use super::state_file::digest;
+use crate::command::Program;
 use crate::stop::Stop;
-use crate::template::{Reads, expand_command};
+use crate::template::Reads;
 use crate::values::Values;
 
 /// What one pass leaves for the next: journal entries, refused contents, owned files.
@@ -158,6 +162,7 @@ impl Deliverer {
         }
         if !self.stop.requested() {
             let gone = keep_until_replaced(gone, &mut passed.report);
+            let gone = keep_without_reload(gone, &mut passed.report);
             let requests = self.place(accepted, gone, &mut passed.report).await;
             self.record_all(requests, &mut passed.report);
         }
@@ -208,7 +213,8 @@ impl Deliverer {
             tracing::info!("Target config {dest} out of sync ({})", ready.difference);
         }
         let staged = ready.staged.expect("what differs was staged, unless only a comparison was asked for");
-        if let Err(text) = self.check(&job, staged.path()).await {
+        let check = self.check_command(&job, staged.path())?;
+        if let Err(text) = run_check(check).await {
             let advice = if self.settings.keep_stage_file {
                 format!("the staged file is kept: {}", staged.keep().display())
             } else {
@@ -243,12 +249,15 @@ impl Deliverer {
         }
     }
 
-    async fn check(&self, job: &Job, staged: &Path) -> Result<(), String> {
+    /// Returns the check of a staged file, if it has one to run.
+    fn check_command(&self, job: &Job, staged: &Path) -> Result<Option<Check>, DestOutcome> {
         let Some(check) = job.resource.check.as_ref().filter(|_| !self.settings.sync_only) else {
-            return Ok(());
+            return Ok(None);
         };
-        let line = expand_command(&check.line, &staged.to_string_lossy(), &job.dest.to_string_lossy())?;
-        run_command(&line, &[], check.timeout).await.map_err(|text| format!("{}: {text}", one_line(&line)))
+        let paths = CommandPaths { src: staged, dest: &job.dest };
+        let program = command_text::fill(&check.program, paths)
+            .map_err(|text| DestOutcome::failed(FailedStep::Resource, format!("check_cmd: {text}")))?;
+        Ok(Some(Check { program, env: paths.env(), timeout: check.timeout }))
     }
 
     /// Masks and logs the failures so far, each distinct one once. `run_pending` logs its own, with the wait before the
@@ -370,11 +379,39 @@ impl Deliverer {
     }
 }
 
+/// A check command with everything filled in.
+struct Check {
+    program: Program,
+    env: Vec<(String, OsString)>,
+    timeout: Duration,
+}
+
+async fn run_check(check: Option<Check>) -> Result<(), String> {
+    let Some(Check { program, env, timeout }) = check else { return Ok(()) };
+    let failed = |text| format!("{}: {text}", one_line(&program.to_string()));
+    run_command(&program, &env, timeout).await.map_err(failed)
+}
+
 /// Builds the error text of a refused file: why, what stays in service and what to do, then the command's output.
 fn refused(text: &str, advice: &str) -> String {
     let (first, output) =
         text.split_once('\n').map_or((text, String::new()), |(first, output)| (first, format!("\n{output}")));
     format!("{first}; the file in service stays as it is; {advice}{output}")
+}
+
+/// Keeps a file whose reload cannot be run for its path: removed without a reload, it would stay in service unseen.
+fn keep_without_reload(gone: Vec<OrphanedFile>, report: &mut Report) -> Vec<OrphanedFile> {
+    let mut removed = Vec::new();
+    for gone in gone {
+        match ReloadAction::of(&gone.resource, &gone.dest) {
+            Ok(_) => removed.push(gone),
+            Err(text) => {
+                let outcome = DestOutcome::failed(FailedStep::Resource, format!("reload_cmd: {text}"));
+                report.lines.push(line(gone.index, &gone.resource, &gone.dest, outcome));
+            }
+        }
+    }
+    removed
 }
 
 /// Keeps the old file of a renamed entry until its new file is in place. Returns the files that may be removed now.

@@ -4,6 +4,7 @@
 //! problems at once, each with its line and the nearest known name.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::command::Program;
 use crate::nearest::nearest;
 use crate::scalar;
 
@@ -99,6 +101,29 @@ impl<'t> Fields<'t> {
             self.mistyped(name, line, "a list of strings", value);
         }
         texts
+    }
+
+    /// Reads a command: shell text, or a list of a program and its arguments. An empty text counts as not given.
+    pub(super) fn command(&mut self, name: &'static str) -> Option<Program> {
+        let (line, value) = self.take(name)?;
+        if let Some(text) = value.as_str() {
+            return Some(text).filter(|text| !text.is_empty()).map(|text| Program::Shell(text.to_owned()));
+        }
+        let Some(words) = value.as_array() else {
+            self.mistyped(name, line, "a quoted string or a list of strings", value);
+            return None;
+        };
+        let words: Option<Vec<OsString>> =
+            words.iter().map(|word| word.get_ref().as_str().map(OsString::from)).collect();
+        match words {
+            Some(words) if words.first().is_some_and(|program| !program.is_empty()) => {
+                Some(Program::Arguments(words))
+            }
+            _ => {
+                self.wrong(line, format!("{name} must be a list of strings that begins with the program"));
+                None
+            }
+        }
     }
 
     /// Reads a boolean; false when not given.

@@ -2,23 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::confdir::Confdir;
-use crate::replace::sweep;
+use super::resource::Resource;
+use crate::replace::{Target, sweep};
 
 /// Removes the staged files that a killed run left beside our destinations.
 pub(super) fn sweep_stage_files(confdir: &Confdir) {
-    let beside: BTreeSet<&Path> =
-        confdir.resources.iter().filter_map(|resource| Path::new(&resource.dest).parent()).collect();
-    let mut folders: BTreeSet<PathBuf> = beside.into_iter().map(Path::to_owned).collect();
-    for resource in &confdir.resources {
-        // The staged file of a symlinked destination lies beside its target.
-        if std::fs::read_link(&resource.dest).is_ok() {
-            let target = std::fs::canonicalize(&resource.dest).ok();
-            folders.extend(target.and_then(|target| target.parent().map(Path::to_owned)));
-        }
-    }
+    // The staged file of a symlinked destination lies beside its target. A destination that is refused has none.
+    let target = |resource: &Arc<Resource>| Target::resolve_with(Path::new(&resource.dest), resource.trust());
+    let targets = confdir.resources.iter().filter_map(|resource| target(resource).ok());
+    let folders: BTreeSet<PathBuf> = targets.map(|target| target.folder().to_owned()).collect();
     for folder in folders {
         match sweep(&folder, Duration::ZERO) {
             Ok(swept) => {

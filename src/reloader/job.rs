@@ -1,7 +1,7 @@
 //! One destination to render: a resource, or one entry of a resource's `for_each`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
@@ -55,7 +55,7 @@ pub(super) fn jobs(index: usize, resource: &Arc<Resource>, values: &Values) -> J
     let mut dests: BTreeMap<PathBuf, String> = BTreeMap::new();
     for name in entries(&dir, resource, values) {
         let item = item(&dir, &name, resource);
-        match dest_of(&resource.dest, &name, &item) {
+        match dest_of(resource, &name, &item) {
             Ok(dest) => {
                 if let Some(other) = dests.insert(dest.clone(), name.clone()) {
                     let text = format!(
@@ -113,7 +113,8 @@ fn item(dir: &str, name: &str, resource: &Resource) -> Value {
 
 /// Returns the destination of one entry: the pattern with `{{ item.name }}` filled in. Refuses a name that could
 /// escape the folder, and a pattern that does not use the entry.
-fn dest_of(pattern: &str, name: &str, item: &Value) -> Result<PathBuf, String> {
+fn dest_of(resource: &Resource, name: &str, item: &Value) -> Result<PathBuf, String> {
+    let pattern = resource.dest.as_str();
     if name == "." || name == ".." || name.contains(['\0', '/']) {
         return Err("its name cannot be part of a file name".to_owned());
     }
@@ -126,7 +127,15 @@ fn dest_of(pattern: &str, name: &str, item: &Value) -> Result<PathBuf, String> {
     if dest == pattern {
         return Err(format!("dest {pattern:?} must hold {{{{ item.name }}}}, or every entry is one file"));
     }
+    // A filter may turn a name into `..`. Below another root, nothing leads out.
+    if leads_up(&dest) && (resource.makes_folders || !leads_up(pattern)) {
+        return Err(format!("its destination {dest:?} leads to another folder through `..`"));
+    }
     Ok(PathBuf::from(dest))
+}
+
+fn leads_up(path: &str) -> bool {
+    Path::new(path).components().any(|part| part == Component::ParentDir)
 }
 
 #[cfg(test)]
@@ -166,6 +175,15 @@ mod tests {
         assert_eq!(dests("/o/x", &["/p/sites/a", "/p/sites/b"]), (vec![], 2));
         assert_eq!(dests("/o/{{ item.name[0] }}", &["/p/sites/ab", "/p/sites/ac"]), (vec![], 1));
         assert_eq!(dests("/o/{{ item.nope }}", &["/p/sites/ab"]), (vec![], 1));
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder_of_its_pattern() {
+        assert_eq!(dests("/o/{{ item.name|trim }}/x", &["/p/sites/ .. ", "/p/sites/.."]), (vec![], 2));
+        assert_eq!(dests("/o/../o/{{ item.name }}", &["/p/sites/a"]), (vec!["/o/../o/a".into()], 0));
+        let mut rooted = (*resource("/r/../o/{{ item.name }}")).clone();
+        rooted.makes_folders = true;
+        assert_eq!(jobs(0, &Arc::new(rooted), &values(&["/p/sites/a"])).problems.len(), 1);
     }
 
     #[test]

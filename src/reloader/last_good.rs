@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state_file;
 use crate::key;
+use crate::replace::check_private;
 use crate::values::{Datum, Values};
 
 const FORMAT_VERSION: u32 = 1;
@@ -92,7 +93,13 @@ impl SnapshotCache {
 
     /// Returns the snapshot kept for this source, if it is intact and covers all of `roots`.
     pub(super) fn get(&self, roots: &[String]) -> Option<LastGood> {
-        let text = fs::read_to_string(self.path.as_ref()?).ok()?;
+        let path = self.path.as_ref()?;
+        if let Some(error) = path.parent().filter(|dir| dir.exists()).and_then(|dir| check_private(dir).err())
+        {
+            tracing::warn!("the last good values are not used: {error}");
+            return None;
+        }
+        let text = fs::read_to_string(path).ok()?;
         let mut lines = text.lines();
         let head: SnapshotHead = serde_json::from_str(lines.next()?).ok()?;
         let covered = roots.iter().all(|root| {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::command_text::{self, CommandPaths, DEST, SRC};
 use super::confdir::Confdir;
 use super::fields::Problem;
 use super::findings::{Findings, Golden, Severity};
@@ -14,10 +15,10 @@ use super::lint_render::render_all;
 use super::lint_template::{TemplateRef, scan};
 use super::resource::{Reload, Resource};
 use super::settings::Settings;
-use crate::command;
+use crate::command::{self, Program};
 use crate::key;
 use crate::nearest::nearest;
-use crate::template::{defined_names, expand_command, known_names};
+use crate::template::{defined_names, known_names};
 use crate::values::Values;
 
 /// The characters that make a pattern of a key.
@@ -90,9 +91,10 @@ fn check_resource(all: &mut Findings, resource: &Resource) {
         }
     }
     if let Some(check) = &resource.check {
-        check_command(all, resource, "check_cmd", &check.line);
-        let names_dest = check.line.contains(dest) || check.line.contains("{{.dest}}");
-        let names_src = check.line.contains(".src") || check.line.contains("src }}");
+        check_command(all, resource, "check_cmd", &check.program);
+        let text = check.program.to_string();
+        let names_dest = [dest, "{{.dest}}", DEST].iter().any(|name| text.contains(name));
+        let names_src = [".src", "src }}", SRC].iter().any(|name| text.contains(name));
         if names_dest && !names_src {
             let text =
                 "check_cmd names the destination: it would check the old file; {{.src}} is the new one"
@@ -100,13 +102,19 @@ fn check_resource(all: &mut Findings, resource: &Resource) {
             all.add(Severity::Error, "check_cmd", &resource.name, at, text);
         }
     }
-    if let Some(Reload::Command { line, .. }) = &resource.reload {
-        check_command(all, resource, "reload_cmd", line);
+    if let Some(Reload::Command { program, .. }) = &resource.reload {
+        check_command(all, resource, "reload_cmd", program);
     }
 }
 
-fn check_command(all: &mut Findings, resource: &Resource, rule: &'static str, line: &str) {
-    let checked = expand_command(line, "/staged", "/dest").and_then(|line| command::lint(&line));
+fn check_command(all: &mut Findings, resource: &Resource, rule: &'static str, program: &Program) {
+    // The names of a `for_each` are not known here; a staged file is named after its destination.
+    let dest = if resource.for_each.is_none() { resource.dest.as_str() } else { "/dest" };
+    let paths = CommandPaths { src: Path::new(dest), dest: Path::new(dest) };
+    let checked = command_text::fill(program, paths).and_then(|program| match program {
+        Program::Shell(text) => command::lint(&text),
+        Program::Arguments(_) => Ok(()),
+    });
     if let Err(text) = checked {
         all.add(Severity::Error, rule, &resource.name, (&resource.file, 0), format!("{rule}: {text}"));
     }

@@ -10,6 +10,7 @@ use super::job::jobs;
 use super::outcome::DestOutcome;
 use super::prepare::{Rendered, render};
 use super::settings::Settings;
+use crate::diff::LineDiff;
 use crate::values::Values;
 
 /// Renders every resource; a failure whose cause was found before is not reported again.
@@ -106,8 +107,6 @@ fn golden(expect: &Golden, dest: &Path, bytes: &[u8]) -> Result<Option<PathBuf>,
         }
     };
     let (wanted, got) = (String::from_utf8_lossy(&wanted), String::from_utf8_lossy(bytes));
-    let diff = similar::TextDiff::from_lines(wanted.as_ref(), got.as_ref());
-    let diff =
-        diff.unified_diff().context_radius(3).header(&path.display().to_string(), "rendered").to_string();
+    let diff = LineDiff::new(&wanted, &got).unified(3, &path.display().to_string(), "rendered");
     Err(format!("the rendering differs from {}; --update overwrites it\n{diff}", path.display()))
 }

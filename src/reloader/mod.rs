@@ -14,6 +14,7 @@
 //! all cores, `deliver` checks, `place` swaps, `run_pending` reloads and verifies.
 
 mod background_read;
+mod command_text;
 mod confdir;
 mod deliver;
 mod dependents;
@@ -23,6 +24,8 @@ mod fault_log;
 mod fields;
 mod findings;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod generation;
 mod housekeeping;
 mod job;
@@ -39,6 +42,7 @@ mod manifest;
 mod once;
 mod outcome;
 mod pending;
+mod pid_file;
 mod place;
 mod plan;
 mod prepare;

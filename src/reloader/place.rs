@@ -1,8 +1,6 @@
 //! The swap itself: all accepted files of a pass at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +12,7 @@ use super::probe::Verify;
 use super::reload::ReloadAction;
 use super::request::{FileChange, PreviousFile, ReloadRequest, line};
 use super::resource::Resource;
-use crate::replace::{Staged, Target, WriteMethod, sync_folder};
+use crate::replace::{self, Staged, Target, WriteMethod, sync_folder};
 
 /// A checked file on its way to its destination.
 #[derive(Debug)]
@@ -164,19 +162,12 @@ fn place(one: CheckedFile, keep_staged: bool) -> Result<(ReloadRequest, WriteMet
         target.backup(".bak").map_err(|error| format!("cannot write the backup: {error}"))?;
     }
     if keep_staged {
-        let copy = kept_name(staged.path());
-        fs::copy(staged.path(), &copy).map_err(|error| format!("cannot keep the staged file: {error}"))?;
+        let copy = staged.keep_copy().map_err(|error| format!("cannot keep the staged file: {error}"))?;
         tracing::info!("Keeping staged file: {}", copy.display());
     }
     let placed = staged.place().map_err(|error| error.to_string())?;
     let request = ReloadRequest::unrendered(job.index, &job.resource, job.dest, FileChange::Swapped(digest));
     Ok((ReloadRequest { verify, is_unchanged: false, previous, ..request }, placed))
-}
-
-/// Returns a name that no later run removes as a leftover staged file.
-fn kept_name(staged: &Path) -> PathBuf {
-    let name = staged.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    staged.with_file_name(name.replacen(&format!(".{}.", std::process::id()), ".kept.", 1))
 }
 
 fn previous(target: &Target) -> Result<PreviousFile, String> {
@@ -188,14 +179,10 @@ fn previous(target: &Target) -> Result<PreviousFile, String> {
 
 /// Removes the file of an entry that is gone; a file that is already missing counts as removed.
 fn remove(resource: &Resource, dest: &Path, manifest: &Manifest) -> Result<Option<PreviousFile>, String> {
-    let target = Target::resolve(dest).map_err(|error| error.to_string())?;
+    let trust = resource.trust();
+    let target = Target::resolve_with(dest, trust).map_err(|error| error.to_string())?;
     let previous = if resource.verify.is_some() { Some(previous(&target)?) } else { None };
-    match fs::remove_file(dest) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(format!("cannot remove it: {error}"));
-        }
-        _ => {}
-    }
+    replace::remove(dest, trust).map_err(|error| error.to_string())?;
     manifest.remove(dest).map_err(|error| format!("cannot remove it from the list of our files: {error}"))?;
     Ok(previous)
 }

@@ -1,11 +1,9 @@
 //! What a render would change, for people and for programs. It changes nothing itself.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::sync::Arc;
 
 use serde::Serialize;
-use similar::{DiffTag, TextDiff};
 
 use super::error::ReloaderError;
 use super::expand::{DestinationOwners, expand};
@@ -16,9 +14,10 @@ use super::once::{fetch, problems_of};
 use super::outcome::{DestOutcome, ReportLine};
 use super::prepare::{PrepareMode, Prepared, ReadyFile, prepare_all};
 use super::record::belongs_to;
-use super::redact::{MASK, Redactor};
+use super::redact::{MASK, MASK_LINE, Redactor};
 use super::reload::ReloadAction;
 use super::settings::Settings;
+use crate::diff::LineDiff;
 use crate::source::Source;
 
 /// What would happen to one destination.
@@ -195,13 +194,15 @@ fn planned(prepared: Prepared, redactor: &Redactor, context: usize) -> Planned {
                 (false, true) => PlannedChange::Update,
                 (false, false) => PlannedChange::Attributes,
             };
-            let reload =
-                ReloadAction::of(&job.resource, &job.dest).ok().flatten().map(|action| action.describe());
+            let (reload, unusable) = match ReloadAction::of(&job.resource, &job.dest) {
+                Ok(action) => (action.map(|action| action.describe()), None),
+                Err(text) => (None, Some(format!("reload_cmd: {text}"))),
+            };
             Planned {
                 attributes: attributes(&ready),
                 diff: diff(&ready, &job.dest_text(), redactor, context),
                 reload,
-                obstacle: ready.obstacle.clone(),
+                obstacle: ready.obstacle.clone().or(unusable),
                 ..named(change)
             }
         }
@@ -220,7 +221,7 @@ fn diff(ready: &ReadyFile, dest: &str, redactor: &Redactor, context: usize) -> S
     if !ready.difference.missing && !ready.difference.bytes {
         return String::new();
     }
-    let old = fs::read(ready.target.path()).unwrap_or_default();
+    let old = ready.target.read().ok().flatten().unwrap_or_default();
     let (Ok(old), Ok(new)) = (String::from_utf8(old), std::str::from_utf8(&ready.bytes)) else {
         return format!("Binary files {dest} and its rendering differ\n");
     };
@@ -233,32 +234,26 @@ fn diff(ready: &ReadyFile, dest: &str, redactor: &Redactor, context: usize) -> S
         return format!("# {dest}: only a redacted value changes\n");
     }
     let from = if ready.difference.missing { "/dev/null".to_owned() } else { format!("a{dest}") };
-    TextDiff::from_lines(masked_old.as_str(), masked_new.as_str())
-        .unified_diff()
-        .context_radius(context)
-        .header(&from, &format!("b{dest}"))
-        .to_string()
+    LineDiff::new(&masked_old, &masked_new).unified(context, &from, &format!("b{dest}"))
 }
 
 /// Masks the old lines that a line with a secret replaces: they held the secret's earlier value, which no source knows
 /// any more.
 fn hide_replaced(old: &str, new: &str) -> String {
-    let diff = TextDiff::from_lines(old, new);
+    let diff = LineDiff::new(old, new);
     let mut out = String::with_capacity(old.len());
-    for op in diff.ops() {
-        let (from, to) = (op.old_range(), op.new_range());
-        let secret = (to.start..to.end).any(|at| diff.new_slice(at).is_some_and(|line| line.contains(MASK)));
-        let before: Vec<&str> = from.filter_map(|at| diff.old_slice(at)).collect();
-        if secret && op.tag() == DiffTag::Replace {
-            out.extend(
-                before
-                    .iter()
-                    .map(|line| if line.ends_with('\n') { format!("{MASK}\n") } else { MASK.to_owned() }),
-            );
+    let mut at = 0;
+    for (before, after) in diff.changes() {
+        out.push_str(&diff.before()[at..before.start].concat());
+        at = before.end;
+        let before = &diff.before()[before];
+        if after.iter().any(|line| line.contains(MASK)) {
+            out.extend(before.iter().map(|line| if line.ends_with('\n') { MASK_LINE } else { MASK }));
         } else {
             out.push_str(&before.concat());
         }
     }
+    out.push_str(&diff.before()[at..].concat());
     out
 }
 

@@ -4,7 +4,6 @@
 //! file removes its staged copy.
 
 use std::fmt;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +16,7 @@ use super::probe::Verify;
 use super::request::line;
 use super::resource::{OutputFormat, Resource};
 use crate::document;
-use crate::replace::{Difference, Staged, Target, sync_all};
+use crate::replace::{Difference, Staged, Target, make_folder_of, sync_all};
 use crate::template::{Engine, Reads, RenderFailure, TemplateError, TemplateErrorKind, generation_of};
 use crate::values::{Values, View};
 
@@ -210,10 +209,10 @@ fn unstaged(error: impl fmt::Display) -> DestOutcome {
 fn compare(job: &Job, output: RenderOutput, mode: PrepareMode) -> Result<ReadyFile, DestOutcome> {
     let RenderOutput { bytes, verify, .. } = output;
     if mode == PrepareMode::Stage && job.resource.makes_folders {
-        let made = job.dest.parent().map_or(Ok(()), fs::create_dir_all);
-        made.map_err(|error| unstaged(format!("cannot make its folder: {error}")))?;
+        make_folder_of(&job.dest, job.resource.trust())
+            .map_err(|error| unstaged(format!("cannot make its folder: {error}")))?;
     }
-    let target = Target::resolve(&job.dest).map_err(unstaged)?;
+    let target = Target::resolve_with(&job.dest, job.resource.trust()).map_err(unstaged)?;
     let attributes = &job.resource.attributes;
     let difference = target.compare(&bytes, attributes).map_err(unstaged)?;
     let new = mode == PrepareMode::Compare && difference.missing && !job.resource.makes_folders;

@@ -2,18 +2,16 @@
 //!
 //! Its texts are small templates with the values of the resource's template. They are filled in when the file is
 //! rendered, because only then is the generation known. A command is not a template: values never become shell text,
-//! so it gets the generation in its environment.
+//! so it gets the generation and the path in its environment. A list of arguments may also hold `{{.dest}}`.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use super::command_text::{self, CommandPaths, DEST, GENERATION, names_paths};
 use super::fields::{Fields, Problem};
+use crate::command::Program;
 use crate::template::check_text;
-
-/// The variable in which a command gets the generation.
-const GENERATION: &str = "RETUNE_GENERATION";
-/// The variable with the path of the rendered file.
-const DEST: &str = "RETUNE_DEST";
 
 /// How to verify that a service runs the new file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +45,12 @@ pub(super) enum Probe {
         /// The text that the service must send on its own.
         contains: Option<String>,
     },
-    /// A shell command that must exit 0.
+    /// A command that must exit 0.
     Command {
-        /// Shell text.
-        line: String,
+        /// What is run.
+        program: Program,
         /// Added to its environment.
-        env: Vec<(String, String)>,
+        env: Vec<(String, OsString)>,
     },
 }
 
@@ -88,7 +86,14 @@ impl Verify {
     /// earlier run until it is rendered again. `None` if the probe needs a rendering.
     pub(super) fn unrendered(&self) -> Option<Self> {
         let can_run = match &self.probe {
-            Probe::Command { line, .. } => ![GENERATION, DEST].iter().any(|name| line.contains(name)),
+            Probe::Command { program, .. } => {
+                let names_paths = match program {
+                    // Its braces are its own.
+                    Program::Shell(text) => text.contains(DEST),
+                    Program::Arguments(_) => names_paths(program),
+                };
+                !names_paths && !program.to_string().contains(GENERATION)
+            }
             Probe::Http { .. } | Probe::Tcp { .. } => self.is_fixed(),
         };
         can_run.then(|| self.clone())
@@ -120,9 +125,11 @@ impl Verify {
                 *address = fill("verify.tcp", address)?;
                 contains
             }
-            Probe::Command { env, .. } => {
-                env.push((GENERATION.to_owned(), generation.to_owned()));
-                env.push((DEST.to_owned(), dest.to_string_lossy().into_owned()));
+            Probe::Command { program, env } => {
+                let paths = CommandPaths { src: dest, dest };
+                *program = command_text::fill_arguments(program, paths);
+                env.push((GENERATION.to_owned(), generation.into()));
+                env.extend(paths.env());
                 return Ok(filled);
             }
         };
@@ -177,7 +184,7 @@ pub(super) fn read(
     parent: &mut Fields<'_>,
     unknown: &mut Vec<Problem>,
 ) -> Option<Verify> {
-    let (http, tcp, command) = (section.string("http"), section.string("tcp"), section.string("command"));
+    let (http, tcp, command) = (section.string("http"), section.string("tcp"), section.command("command"));
     let status = section.id("status").map(|status| u16::try_from(status).unwrap_or(0));
     if status.is_some_and(|status| !(100..600).contains(&status)) {
         section.wrong(0, "verify.status must be an HTTP status from 100 to 599");
@@ -195,7 +202,7 @@ pub(super) fn read(
     let probe = match (http, tcp, command) {
         (Some(url), None, None) => Some(Probe::Http { url, headers, status, contains }),
         (None, Some(address), None) => Some(Probe::Tcp { address, contains }),
-        (None, None, Some(line)) => Some(Probe::Command { line, env: Vec::new() }),
+        (None, None, Some(program)) => Some(Probe::Command { program, env: Vec::new() }),
         _ => {
             section.wrong(0, "[template.verify] needs exactly one of http, tcp and command");
             None
@@ -225,8 +232,8 @@ fn static_problems(verify: &Verify) -> Vec<String> {
         problems.extend(checked.err());
     }
     // Braces of other programs (`docker inspect --format '{{.State}}'`) belong to the command.
-    if let Probe::Command { line, .. } = &verify.probe
-        && line.contains("generation()")
+    if let Probe::Command { program, .. } = &verify.probe
+        && program.to_string().contains("generation()")
     {
         problems.push(format!("verify.command is not a template: it gets the generation as ${GENERATION}"));
     }
@@ -272,9 +279,15 @@ mod tests {
     #[test]
     fn only_text_independent_of_the_rendering_is_fixed() {
         let command = |line: &str| Verify {
-            probe: Probe::Command { line: line.to_owned(), env: Vec::new() },
+            probe: Probe::Command { program: Program::Shell(line.to_owned()), env: Vec::new() },
             ..http("", &[])
         };
+        let list = |word: &str| Verify {
+            probe: Probe::Command { program: Program::Arguments(vec![word.into()]), env: Vec::new() },
+            ..http("", &[])
+        };
+        assert!(list("{{.State}}").unrendered().is_some() && list("{{.dest}}").unrendered().is_none());
+        assert!(command("docker inspect -f {{.dest}}").unrendered().is_some(), "the braces are docker's");
         assert!(http("http://x/", &[]).is_fixed() && http("http://x/", &[]).unrendered().is_some());
         assert!(
             !http("http://x/{{ y }}", &[]).is_fixed() && http("http://x/{{ y }}", &[]).unrendered().is_none()

@@ -95,8 +95,19 @@ impl Deliverer {
                 self.move_to_action(request, action, &entry.action);
             }
             // It needs no reload any more.
-            _ => self.release(&entry.action, &request.dest),
+            Ok(None) => self.release(&entry.action, &request.dest),
+            Err(text) => {
+                let (resource, dest) = (&request.resource.name, request.dest.display());
+                tracing::warn!(%resource, "the pending reload for {dest} cannot be run: reload_cmd: {text}");
+                self.keep_on_disk(&request, &entry.action);
+            }
         }
+    }
+
+    /// Leaves a pending reload on disk until its resource comes back or is edited.
+    fn keep_on_disk(&mut self, request: &ReloadRequest, action: &str) {
+        let files = vec![request.journal_file()];
+        self.orphans.push(JournalEntry { files, ..JournalEntry::new(action.to_owned()) });
     }
 
     /// Follows a reread: each journal entry stays with its destination, under the resource's new index and its present
@@ -112,11 +123,7 @@ impl Deliverer {
                         "{} has no resource any more; its pending reload waits for one",
                         request.dest.display()
                     );
-                    let entry = JournalEntry {
-                        files: vec![request.journal_file()],
-                        ..JournalEntry::new(key.clone())
-                    };
-                    self.orphans.push(entry);
+                    self.keep_on_disk(&request, &key);
                     continue;
                 };
                 request.index = Some(index);
@@ -126,7 +133,9 @@ impl Deliverer {
                     Ok(Some(action)) if action.key() == key => pending.add_waiting(request),
                     Ok(Some(action)) => self.move_to_action(request, action, &key),
                     Ok(None) if request.resource.verify.is_some() => self.record(request, None),
-                    _ => self.release(&key, &request.dest),
+                    Ok(None) => self.release(&key, &request.dest),
+                    // Reported below.
+                    Err(_) => self.keep_on_disk(&request, &key),
                 }
             }
             // Another entry may just have been added under this reload.

@@ -8,6 +8,9 @@ use crate::values::Values;
 /// Replaces a secret.
 pub(super) const MASK: &str = "[redacted]";
 
+/// A whole line in place of one that held a secret.
+pub(super) const MASK_LINE: &str = "[redacted]\n";
+
 /// The values to hide at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Redactor {

@@ -1,22 +1,30 @@
 //! How a service loads a new file: a command or a signal, run once for all files that need it.
 
-use std::fs;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
+use super::command_text::{self, CommandPaths, DEST, SRC, names_paths};
 use super::log_text::one_line;
+use super::pid_file;
 use super::resource::{Reload, Resource};
-use crate::command::{Command, CommandOutcome, Status};
-use crate::template::expand_command;
+use crate::command::{Command, CommandOutcome, Program, Status};
 
 /// A reload with everything filled in. Resources with equal actions share one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ReloadAction {
-    Command { line: String, timeout: Duration },
-    Signal { signal: Signal, pid_file: PathBuf },
+    Command {
+        program: Program,
+        /// The paths, where the command names them; otherwise all files share one run.
+        env: Vec<(String, OsString)>,
+        timeout: Duration,
+    },
+    Signal {
+        signal: Signal,
+        pid_file: PathBuf,
+    },
 }
 
 impl ReloadAction {
@@ -24,11 +32,12 @@ impl ReloadAction {
     pub(super) fn of(resource: &Resource, dest: &Path) -> Result<Option<Self>, String> {
         Ok(match &resource.reload {
             None => None,
-            Some(Reload::Command { line, timeout, literal }) => {
-                let dest = dest.to_string_lossy();
+            Some(Reload::Command { program, timeout, literal }) => {
                 // After the swap the staged file is the destination.
-                let line = if *literal { line.clone() } else { expand_command(line, &dest, &dest)? };
-                Some(Self::Command { line, timeout: *timeout })
+                let paths = CommandPaths { src: dest, dest };
+                let env = if names_paths(program) { paths.env() } else { Vec::new() };
+                let program = if *literal { program.clone() } else { command_text::fill(program, paths)? };
+                Some(Self::Command { program, env, timeout: *timeout })
             }
             Some(Reload::Signal { signal, pid_file }) => {
                 Some(Self::Signal { signal: *signal, pid_file: pid_file.clone() })
@@ -39,7 +48,15 @@ impl ReloadAction {
     /// Returns the identity of the reload, the same in this run and the next.
     pub(super) fn key(&self) -> String {
         match self {
-            Self::Command { line, .. } => format!("command {line}"),
+            Self::Command { program, env, .. } => {
+                let text = program.to_string();
+                // With the path in a variable, the text is the same for every file.
+                let dest = env.iter().find(|_| [SRC, DEST].iter().any(|name| text.contains(name)));
+                match dest {
+                    Some((_, dest)) => format!("command {text} # {}", dest.display()),
+                    None => format!("command {text}"),
+                }
+            }
             Self::Signal { signal, pid_file } => format!("signal {signal} {}", pid_file.display()),
         }
     }
@@ -47,7 +64,7 @@ impl ReloadAction {
     /// Returns the reload as logs show it.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Command { line, .. } => one_line(line),
+            Self::Command { program, .. } => one_line(&program.to_string()),
             Self::Signal { signal, pid_file } => format!("{signal} to the process in {}", pid_file.display()),
         }
     }
@@ -55,33 +72,29 @@ impl ReloadAction {
     /// Runs the reload. The error says what failed, with the command's output.
     pub(super) async fn run(&self) -> Result<(), String> {
         match self {
-            Self::Command { line, timeout } => run_command(line, &[], *timeout).await,
+            Self::Command { program, env, timeout } => run_command(program, env, *timeout).await,
             Self::Signal { signal, pid_file } => {
-                let text = fs::read_to_string(pid_file)
-                    .map_err(|error| format!("cannot read {}: {error}", pid_file.display()))?;
-                let pid = text.trim().parse().ok().filter(|pid| *pid > 1).ok_or_else(|| {
-                    format!("{} contains {:?}, not a process id", pid_file.display(), text.trim())
-                })?;
-                kill(Pid::from_raw(pid), *signal)
-                    .map_err(|error| format!("cannot send {signal} to {pid}: {error}"))
+                let pid = pid_file::read(pid_file)?;
+                kill(pid, *signal).map_err(|error| format!("cannot send {signal} to {pid}: {error}"))
             }
         }
     }
 }
 
-/// Runs one shell command until it ends or reaches its limit, with `env` added to its environment.
+/// Runs one command until it ends or reaches its limit, with `env` added to its environment.
 pub(super) async fn run_command(
-    line: &str,
-    env: &[(String, String)],
+    program: &Program,
+    env: &[(String, OsString)],
     timeout: Duration,
 ) -> Result<(), String> {
-    let command = Command { line: line.to_owned(), env: env.to_vec(), timeout, dir: None };
-    tracing::debug!("Running {}", one_line(line));
+    let command = Command { program: program.clone(), env: env.to_vec(), timeout, dir: None };
+    let line = one_line(&program.to_string());
+    tracing::debug!("Running {line}");
     let outcome = command.run().await;
     if outcome.success() {
         if !outcome.output.trim().is_empty() {
             // Its output may contain a secret; for a success the size is enough.
-            tracing::debug!("{} printed {} bytes", one_line(line), outcome.output.len());
+            tracing::debug!("{line} printed {} bytes", outcome.output.len());
         }
         return Ok(());
     }

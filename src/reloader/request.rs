@@ -1,6 +1,5 @@
 //! A destination whose service needs a reload.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -72,7 +71,9 @@ impl ReloadRequest {
             FileChange::Swapped(digest) => digest.clone(),
             FileChange::Removed => String::new(),
             FileChange::Present | FileChange::RolledBack => {
-                fs::read(&self.dest).map(|bytes| digest(&bytes)).unwrap_or_default()
+                let target = Target::resolve_with(&self.dest, self.resource.trust()).ok();
+                let bytes = target.and_then(|target| target.read().ok().flatten());
+                bytes.map(|bytes| digest(&bytes)).unwrap_or_default()
             }
         };
         JournalFile { dest: self.dest.clone(), digest, resource: self.resource.name.clone() }

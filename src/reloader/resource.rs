@@ -10,13 +10,14 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Group, User};
 use toml::de::DeTable;
 
+use super::command_text;
 use super::fields::{Fields, Problem, line_of};
 use super::probe::{self, Verify};
 use super::settings::{Settings, UnknownFields};
+use crate::command::Program;
 use crate::document::toml_message;
 use crate::key;
-use crate::replace::Attributes;
-use crate::template::expand_command;
+use crate::replace::{Attributes, Trust};
 use crate::values::Scope;
 
 /// A resource as its file describes it, with every default filled in.
@@ -52,17 +53,26 @@ pub(super) struct Resource {
     pub optional: bool,
     /// Whether the previous file is kept as `<dest>.bak`.
     pub backup: bool,
+    /// Whether links and files of others are accepted in a folder that other users may write.
+    pub follow: bool,
     /// The syntax the rendered text must have.
     pub output_format: Option<OutputFormat>,
     /// Whether the folders of its destination are created, because it lies below another root.
     pub makes_folders: bool,
 }
 
+impl Resource {
+    /// Returns which files of other users its destination may meet.
+    pub(super) fn trust(&self) -> Trust {
+        Trust { follow: self.follow, owner: self.attributes.uid }
+    }
+}
+
 /// A check command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CheckCommand {
-    /// Shell text; `{{.src}}` is the staged file.
-    pub line: String,
+    /// What is run; `{{.src}}` is the staged file.
+    pub program: Program,
     /// Its time limit.
     pub timeout: Duration,
 }
@@ -70,10 +80,10 @@ pub(super) struct CheckCommand {
 /// How a service loads a new file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reload {
-    /// A shell command; `{{.dest}}` is the destination.
+    /// A command; `{{.dest}}` is the destination.
     Command {
-        /// Shell text.
-        line: String,
+        /// What is run.
+        program: Program,
         /// Its time limit.
         timeout: Duration,
         /// Whether it runs verbatim, with nothing filled in.
@@ -167,8 +177,8 @@ fn read(
     let attributes = attributes(fields);
     let check_timeout = fields.duration("check_timeout").or(fields.duration("check_cmd_timeout"));
     let check_timeout = check_timeout.unwrap_or(settings.check_timeout);
-    let check = fields.string("check_cmd").map(|line| CheckCommand { line, timeout: check_timeout });
-    if let Some(Err(text)) = check.as_ref().map(|check| expand_command(&check.line, "/src", "/dest")) {
+    let check = fields.command("check_cmd").map(|program| CheckCommand { program, timeout: check_timeout });
+    if let Some(Err(text)) = check.as_ref().map(|check| command_text::check(&check.program)) {
         fields.wrong(0, format!("check_cmd: {text}"));
     }
     let reload = reload(fields, settings);
@@ -192,6 +202,7 @@ fn read(
         min_reload_interval: fields.duration("min_reload_interval").unwrap_or_default(),
         optional: fields.flag("optional"),
         backup: fields.flag("backup"),
+        follow: fields.flag("follow"),
         output_format: output_format(fields),
     }
 }
@@ -244,16 +255,16 @@ fn octal(text: &str) -> Option<u32> {
 fn reload(fields: &mut Fields<'_>, settings: &Settings) -> Option<Reload> {
     let timeout = fields.duration("reload_timeout").or(fields.duration("reload_cmd_timeout"));
     let timeout = timeout.unwrap_or(settings.reload_timeout);
-    let line = fields.string("reload_cmd");
+    let program = fields.command("reload_cmd");
     let signal = fields.string_at("reload_signal");
     let pid_file = fields.string("pid_file");
-    match (line, signal, pid_file) {
+    match (program, signal, pid_file) {
         (None, None, None) => None,
-        (Some(line), None, None) => match expand_command(&line, "/src", "/dest") {
-            Ok(_) => Some(Reload::Command { line, timeout, literal: false }),
+        (Some(program), None, None) => match command_text::check(&program) {
+            Ok(()) => Some(Reload::Command { program, timeout, literal: false }),
             // confd replaces nothing here: braces meant for another program (`docker ps --format`) stay unchanged.
             Err(_) if settings.unknown_fields == UnknownFields::Warn => {
-                Some(Reload::Command { line, timeout, literal: true })
+                Some(Reload::Command { program, timeout, literal: true })
             }
             Err(text) => {
                 fields.wrong(0, format!("reload_cmd: {text}"));
@@ -379,12 +390,22 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_signal_requires_a_pid_file() {
+    fn a_reload_is_a_command_or_a_signal_with_a_pid_file() {
         let with = |extra: &str| load(&format!("[template]\nsrc=\"a\"\ndest=\"/a\"\n{extra}\n")).resource;
         let resource = with("reload_signal = \"hup\"\npid_file = \"/run/x.pid\"").unwrap();
         assert!(matches!(resource.reload, Some(Reload::Signal { signal: Signal::SIGHUP, .. })));
         assert!(with("reload_signal = \"HUP\"").is_err());
         assert!(with("reload_signal = \"NOPE\"\npid_file = \"/x\"").is_err());
+        let Some(Reload::Command { program, .. }) =
+            with("reload_cmd = [\"x\", \"{{.dest}}\"]").unwrap().reload
+        else {
+            panic!("a list is a command")
+        };
+        assert_eq!(program, Program::Arguments(vec!["x".into(), "{{.dest}}".into()]));
+        for wrong in ["[]", "[\"\"]", "[1]", "1", "[\"x\", \"{{.nope}}\"]"] {
+            assert!(with(&format!("reload_cmd = {wrong}")).is_err(), "{wrong}");
+            assert!(with(&format!("check_cmd = {wrong}")).is_err(), "{wrong}");
+        }
         assert!(with("reload_cmd = \"x\"\nreload_signal = \"HUP\"\npid_file = \"/x\"").is_err());
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::disk;
+use crate::replace::check_private;
 use crate::scalar::hex;
 
 /// Returns the SHA-256 of some bytes in hexadecimal.
@@ -28,9 +29,11 @@ pub(super) fn name_of_confdir(confdir: &Path) -> io::Result<String> {
     Ok(name_of(std::path::absolute(confdir)?.as_os_str().as_encoded_bytes()))
 }
 
-/// Creates a folder if it is missing, for its owner only.
+/// Creates a folder if it is missing, for its owner only. One that other users can write is refused: they could plant
+/// values to render from, or files to remove.
 pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk::at(dir))
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(disk::at(dir))?;
+    check_private(dir).map_err(io::Error::other)
 }
 
 /// Writes a file with these permission bits. Its folder is created anew if somebody removed it.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::probe::{Probe, Verify};
 use super::reload::run_command;
+use crate::command::Program;
 use crate::http::Endpoint;
 use crate::http::client::{exchange, read_prefix};
 use crate::http::error::innermost;
@@ -44,14 +45,17 @@ fn describe(probe: &Probe) -> String {
         Probe::Http { url, .. } => format!("{url} did not return the expected response"),
         Probe::Tcp { address, contains: None } => format!("{address} did not accept a connection"),
         Probe::Tcp { address, .. } => format!("{address} did not send the expected text"),
-        Probe::Command { line, .. } => format!("{line:?} did not succeed"),
+        Probe::Command { program: Program::Shell(text), .. } => format!("{text:?} did not succeed"),
+        Probe::Command { program, .. } => format!("{program} did not succeed"),
     }
 }
 
 async fn probe_once(probe: &Probe, left: Duration) -> Result<(), String> {
     match probe {
         Probe::Tcp { address, contains } => listen(address, contains.as_deref()).await,
-        Probe::Command { line, env } => run_command(line, env, left.max(Duration::from_millis(1))).await,
+        Probe::Command { program, env } => {
+            run_command(program, env, left.max(Duration::from_millis(1))).await
+        }
         Probe::Http { url, headers, status, contains } => {
             let is_wanted = |got| status.map_or((200..400).contains(&got), |status| status == got);
             get(url, headers, is_wanted, contains.as_deref()).await

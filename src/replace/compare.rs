@@ -1,7 +1,6 @@
 //! Compares the existing file with the wanted one.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 
 use super::error::ReplaceError;
@@ -68,8 +67,8 @@ impl Target {
     }
 
     fn holds(&self, bytes: &[u8]) -> Result<bool, ReplaceError> {
-        let compare = || -> io::Result<bool> {
-            let mut file = File::open(self.path())?;
+        let Some((mut file, _)) = self.open_existing()? else { return Ok(false) };
+        let mut compare = || -> io::Result<bool> {
             let mut buffer = vec![0; bytes.len().clamp(1, 64 * 1024)];
             let mut rest = bytes;
             loop {

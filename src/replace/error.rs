@@ -29,6 +29,35 @@ pub enum ReplaceError {
         /// The destination.
         path: PathBuf,
     },
+    /// A link that another user may have planted.
+    #[error(
+        "{path} is a symbolic link in a folder that other users can write, so it is not followed; remove it, or make \
+         the folder root's or this user's and writable by its owner only; `follow = true` in the resource accepts it"
+    )]
+    ForeignLink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A file of another user, which that user may have planted.
+    #[error(
+        "{path} belongs to user {uid}, in a folder that other users can write, so it is not used; remove it, or name \
+         that user as `owner` in the resource; `follow = true` accepts every file there"
+    )]
+    ForeignFile {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
+    /// Other users can write a folder that must be private.
+    #[error(
+        "other users can write the folder {folder}, and could plant what is read from it; make it root's or this \
+         user's, with mode 0700"
+    )]
+    NotPrivate {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The folder of the destination is missing.
     #[error("the folder {folder} is missing; create it or change the destination {path}")]
     FolderMissing {

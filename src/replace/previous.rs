@@ -1,7 +1,7 @@
 //! Keeps the previous file, for a rollback or as a backup.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -50,14 +50,22 @@ impl Target {
     /// # Errors
     /// When it cannot be read or is larger than 64 MiB.
     pub fn save(&self) -> Result<Option<Previous>, ReplaceError> {
-        let Some(metadata) = self.metadata()? else { return Ok(None) };
-        let Some(bytes) = read_old(self)? else { return Ok(None) };
+        let Some((file, metadata)) = self.open_existing()? else { return Ok(None) };
+        let bytes = read_whole(self, file, &metadata)?;
         let attributes = Attributes {
             mode: Some(metadata.mode() & PERMISSION_BITS),
             uid: Some(metadata.uid()),
             gid: Some(metadata.gid()),
         };
         Ok(Some(Previous { bytes, attributes }))
+    }
+
+    /// Returns the bytes of the current file; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Target::save`].
+    pub fn read(&self) -> Result<Option<Vec<u8>>, ReplaceError> {
+        read_old(self)
     }
 
     /// Restores what [`Target::save`] returned, durably: the previous file, or none.
@@ -71,12 +79,10 @@ impl Target {
                 staged.sync().map_err(|error| ReplaceError::io("sync", staged.path(), error))?;
                 staged.place()?;
             }
-            None => match fs::remove_file(self.path()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(ReplaceError::io("remove", self.path(), error));
-                }
-                _ => {}
-            },
+            None => {
+                let removed = self.open_folder()?.remove(self.name());
+                removed.map_err(|error| ReplaceError::io("remove", self.path(), error))?;
+            }
         }
         sync_folder(self.folder()).map_err(|error| ReplaceError::io("sync the folder of", self.path(), error))
     }
@@ -100,18 +106,15 @@ impl Target {
 
 /// Returns the current bytes of a destination; `None` when there is no file.
 pub(super) fn read_old(target: &Target) -> Result<Option<Vec<u8>>, ReplaceError> {
+    let Some((file, metadata)) = target.open_existing()? else { return Ok(None) };
+    read_whole(target, file, &metadata).map(Some)
+}
+
+fn read_whole(target: &Target, file: File, metadata: &Metadata) -> Result<Vec<u8>, ReplaceError> {
     let path = target.path();
-    let failed = |error| ReplaceError::io("read", path, error);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let size = file.metadata().map_err(failed)?.len();
-    match read_bounded(file, MAX_KEPT_BYTES).map_err(failed)? {
-        Some(bytes) => Ok(Some(bytes)),
-        None => Err(ReplaceError::TooLarge { path: path.to_owned(), size, limit: MAX_KEPT_BYTES }),
-    }
+    let read = read_bounded(file, MAX_KEPT_BYTES).map_err(|error| ReplaceError::io("read", path, error))?;
+    let (path, size) = (path.to_owned(), metadata.len());
+    read.ok_or(ReplaceError::TooLarge { path, size, limit: MAX_KEPT_BYTES })
 }
 
 /// Reads all of a reader that should have at most `limit` bytes; returns `None` when it has more.

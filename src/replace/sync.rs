@@ -9,7 +9,6 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use nix::unistd::syncfs;
 
-use super::error::folder_of;
 use super::stage::Staged;
 
 /// Up to this many files are synced one by one: syncing a whole file system also waits for the writes of others.
@@ -21,20 +20,13 @@ impl Staged {
     /// # Errors
     /// When the disk fails or is full.
     pub fn sync(&self) -> io::Result<()> {
-        let open = |write: bool| {
-            OpenOptions::new()
-                .read(!write)
-                .write(write)
-                .custom_flags(OFlag::O_NOFOLLOW.bits())
-                .open(&self.path)
-        };
+        let folder = self.target.open_folder().map_err(io::Error::other)?;
         // Opened by name, because holding each file open would run out of descriptors. A mode such as 0200 or 0000 can
         // forbid it; then the whole file system is synced.
-        match open(false).or_else(|_| open(true)) {
+        let opened = folder.file(self.name(), OFlag::O_RDONLY);
+        match opened.or_else(|_| folder.file(self.name(), OFlag::O_WRONLY)) {
             Ok(file) => file.sync_all(),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Ok(syncfs(File::open(folder_of(&self.path))?)?)
-            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(syncfs(folder.readable()?)?),
             Err(error) => Err(error),
         }
     }
@@ -45,7 +37,12 @@ impl Staged {
 /// # Errors
 /// When the folder cannot be opened or the disk fails.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    open_folder(folder)?.sync_all()
+}
+
+/// Opens a folder. Where something else has taken its place, such as a pipe, it fails and does not wait.
+fn open_folder(folder: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(folder)
 }
 
 /// Waits until all of these staged files are on the disk. More than a few on one file system are synced by one call:
@@ -73,7 +70,7 @@ fn one_by_one(staged: &[&Staged]) -> io::Result<()> {
 
 /// Syncs files of one file system, at least one.
 fn together(staged: &[&Staged]) -> io::Result<()> {
-    match staged.first().map(|first| File::open(folder_of(&first.path))) {
+    match staged.first().map(|first| open_folder(first.target.folder())) {
         Some(Ok(folder)) => Ok(syncfs(folder)?),
         // A folder may be writable but not readable.
         Some(Err(_)) => one_by_one(staged),

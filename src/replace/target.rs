@@ -1,24 +1,27 @@
 //! Resolves a destination to its real file.
 
-use std::fs::{self, Metadata};
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::unistd::{AccessFlags, faccessat};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, SFlag};
 
 use super::PERMISSION_BITS;
 use super::error::{ReplaceError, folder_of};
-
-/// The number of links that Linux follows.
-const MAX_LINKS: usize = 40;
+use super::folder::{Folder, MAX_LINKS, Trust, is_link, is_trusted, kind};
 
 /// A resolved destination: an absolute path whose last part is not a symbolic link.
+///
+/// Each operation opens the folder again, and judges its path again: an open folder for each of thousands of files would
+/// run out of descriptors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     path: PathBuf,
+    trust: Trust,
     /// The existing file when the destination was resolved, so that it is read only once.
     pub(super) found: Option<ExistingFile>,
 }
@@ -30,6 +33,21 @@ pub(super) struct ExistingFile {
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
+    /// Whether a new file may get its owner and mode: it belongs to root or to us, and is not another file's second
+    /// name that another user made.
+    pub(super) is_inherited: bool,
+}
+
+impl ExistingFile {
+    fn new(stat: &FileStat, folder: &Folder) -> Self {
+        Self {
+            len: u64::try_from(stat.st_size).unwrap_or_default(),
+            mode: stat.st_mode & PERMISSION_BITS,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            is_inherited: is_trusted(stat.st_uid) && (folder.is_private || stat.st_nlink == 1),
+        }
+    }
 }
 
 impl Target {
@@ -37,18 +55,45 @@ impl Target {
     /// that is missing, so that the link stays and its file is replaced.
     ///
     /// # Errors
-    /// When no file can be placed there: it is a folder or a device.
+    /// When no file can be placed there: it is a folder or a device; or when another user may have planted the link or
+    /// the file.
     pub fn resolve(dest: &Path) -> Result<Self, ReplaceError> {
-        let path = follow_links(dest)?;
-        let mut target = Self { path, found: None };
-        // Finds a folder or a device before anything is rendered for it.
-        target.found = target.metadata()?.map(|metadata| ExistingFile {
-            len: metadata.len(),
-            mode: metadata.mode() & PERMISSION_BITS,
-            uid: metadata.uid(),
-            gid: metadata.gid(),
-        });
-        Ok(target)
+        Self::resolve_with(dest, Trust::default())
+    }
+
+    /// Like [`Target::resolve`], with what may be met in folders that other users can write.
+    ///
+    /// # Errors
+    /// As [`Target::resolve`].
+    pub fn resolve_with(dest: &Path, trust: Trust) -> Result<Self, ReplaceError> {
+        let mut path = std::path::absolute(dest).map_err(|error| ReplaceError::io("resolve", dest, error))?;
+        for _ in 0..=MAX_LINKS {
+            // A name ending in `/` or `..` means a folder.
+            let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+            let Some(name) = path.file_name().filter(|_| !is_folder) else {
+                return Err(ReplaceError::IsFolder { path });
+            };
+            let folder = match Folder::open(folder_of(&path), trust, &path) {
+                Ok(folder) => folder,
+                // Staging reports it.
+                Err(ReplaceError::FolderMissing { .. }) => return Ok(Self { path, trust, found: None }),
+                Err(error) => return Err(error),
+            };
+            let found = folder.stat(name).map_err(|error| ReplaceError::io("look at", &path, error))?;
+            match found {
+                Some(stat) if is_link(&stat) => {
+                    folder.check_link(name, trust)?;
+                    // A relative link starts at the link's folder; an absolute one replaces the whole path.
+                    path = folder.path.join(folder.read_link(name)?);
+                }
+                found => {
+                    let real = folder.path.join(name);
+                    let found = found.map(|stat| existing(&stat, &folder, &real, trust)).transpose()?;
+                    return Ok(Self { path: real, trust, found });
+                }
+            }
+        }
+        Err(ReplaceError::LinkLoop { path: dest.to_owned() })
     }
 
     /// Returns the absolute path of the file itself.
@@ -63,28 +108,47 @@ impl Target {
         folder_of(&self.path)
     }
 
-    /// Returns the target of a file beside this one.
-    pub(super) fn sibling(&self, path: PathBuf) -> Self {
-        Self { path, found: None }
+    /// Returns the name of the file in its folder.
+    pub(super) fn name(&self) -> &OsStr {
+        name_of(&self.path)
     }
 
-    /// Returns the metadata of the existing file; `None` when there is none.
-    pub(super) fn metadata(&self) -> Result<Option<Metadata>, ReplaceError> {
+    /// Opens the folder, anew and by the same rules.
+    pub(super) fn open_folder(&self) -> Result<Folder, ReplaceError> {
+        Folder::open(self.folder(), self.trust, &self.path)
+    }
+
+    /// Returns the target of a file beside this one.
+    pub(super) fn sibling(&self, path: PathBuf) -> Self {
+        Self { path, found: None, trust: self.trust }
+    }
+
+    /// Opens the existing file for reading; `None` when there is none.
+    pub(super) fn open_existing(&self) -> Result<Option<(File, Metadata)>, ReplaceError> {
+        let folder = match self.open_folder() {
+            Ok(folder) => folder,
+            Err(ReplaceError::FolderMissing { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let path = &self.path;
-        match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_dir() => Err(ReplaceError::IsFolder { path: path.clone() }),
-            Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
-            Ok(metadata) if metadata.is_symlink() => {
+        let file = match folder.file(self.name(), OFlag::O_RDONLY) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
                 let source = io::Error::other("it became a symbolic link after it was looked up");
-                Err(ReplaceError::io("replace", path, source))
+                return Err(ReplaceError::io("read", path, source));
             }
-            Ok(_) => Err(ReplaceError::NotAFile { path: path.clone() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                Err(ReplaceError::NotAFolder { folder: self.folder().to_owned(), path: path.clone() })
-            }
-            Err(error) => Err(ReplaceError::io("look at", path, error)),
+            Err(error) => return Err(ReplaceError::io("read", path, error)),
+        };
+        let metadata = file.metadata().map_err(|error| ReplaceError::io("look at", path, error))?;
+        if metadata.is_dir() {
+            return Err(ReplaceError::IsFolder { path: path.clone() });
         }
+        if !metadata.is_file() {
+            return Err(ReplaceError::NotAFile { path: path.clone() });
+        }
+        folder.check_file(self.name(), metadata.uid(), self.trust)?;
+        Ok(Some((file, metadata)))
     }
 
     /// Checks whether a file can be created here. A plan needs this; staging would fail by itself.
@@ -92,33 +156,57 @@ impl Target {
     /// # Errors
     /// When the folder is missing, not a folder or not writable.
     pub fn check_folder(&self) -> Result<(), ReplaceError> {
-        let (folder, path) = (self.folder().to_owned(), self.path.clone());
-        match fs::metadata(&folder) {
-            Ok(metadata) if !metadata.is_dir() => return Err(ReplaceError::NotAFolder { folder, path }),
-            Ok(_) => {}
-            Err(error) => return Err(ReplaceError::creating(&path, error)),
-        }
-        // The effective ids: the plain call would ignore capabilities that a service manager granted.
-        let needed = AccessFlags::W_OK | AccessFlags::X_OK;
-        faccessat(AT_FDCWD, &folder, needed, AtFlags::AT_EACCESS)
-            .map_err(|error| ReplaceError::NotWritable { folder, source: error.into() })
+        let folder = self.folder().to_owned();
+        self.open_folder()?.is_writable().map_err(|source| ReplaceError::NotWritable { folder, source })
     }
 }
 
-fn follow_links(dest: &Path) -> Result<PathBuf, ReplaceError> {
-    let mut path = std::path::absolute(dest).map_err(|error| ReplaceError::io("resolve", dest, error))?;
-    for _ in 0..=MAX_LINKS {
-        // A name ending in `/` or `..` means a folder.
-        if path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.file_name().is_none() {
-            return Err(ReplaceError::IsFolder { path });
+fn existing(
+    stat: &FileStat,
+    folder: &Folder,
+    path: &Path,
+    trust: Trust,
+) -> Result<ExistingFile, ReplaceError> {
+    match kind(stat) {
+        SFlag::S_IFREG => {
+            folder.check_file(name_of(path), stat.st_uid, trust)?;
+            Ok(ExistingFile::new(stat, folder))
         }
-        match fs::read_link(&path) {
-            // A relative link starts at the link's folder; an absolute one replaces the whole path.
-            Ok(link) => path = folder_of(&path).join(link),
-            // Not a link, or missing: this is the file. Other errors appear when its folder is checked.
-            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => break,
-            Err(_) => return Ok(path),
-        }
+        SFlag::S_IFDIR => Err(ReplaceError::IsFolder { path: path.to_owned() }),
+        _ => Err(ReplaceError::NotAFile { path: path.to_owned() }),
     }
-    Err(ReplaceError::LinkLoop { path: dest.to_owned() })
+}
+
+/// Returns the last name of a path; a path to a file has one.
+pub(super) fn name_of(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}
+
+/// Creates the missing folders above `dest`. No link is followed that another user may have planted.
+///
+/// # Errors
+/// When one cannot be created or entered.
+pub fn make_folder_of(dest: &Path, trust: Trust) -> Result<(), ReplaceError> {
+    let dest = std::path::absolute(dest).map_err(|error| ReplaceError::io("resolve", dest, error))?;
+    Folder::make(folder_of(&dest), trust, &dest).map(drop)
+}
+
+/// Removes a file by its own name; a link is removed, not its target. A missing file counts as removed.
+///
+/// # Errors
+/// When it cannot be removed, or when another user may have planted it.
+pub fn remove(dest: &Path, trust: Trust) -> Result<(), ReplaceError> {
+    let path = std::path::absolute(dest).map_err(|error| ReplaceError::io("resolve", dest, error))?;
+    let folder = match Folder::open(folder_of(&path), trust, &path) {
+        Ok(folder) => folder,
+        Err(ReplaceError::FolderMissing { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let name = name_of(&path);
+    match folder.stat(name).map_err(|error| ReplaceError::io("look at", &path, error))? {
+        None => return Ok(()),
+        Some(stat) if is_link(&stat) => folder.check_link(name, trust)?,
+        Some(stat) => folder.check_file(name, stat.st_uid, trust)?,
+    }
+    folder.remove(name).map_err(|error| ReplaceError::io("remove", &path, error))
 }

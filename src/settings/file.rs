@@ -17,6 +17,8 @@ use crate::nearest::nearest;
 
 /// A larger file is not a settings file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+/// More problems of one file are not listed: it is no settings file, or one mistake caused them all.
+pub(super) const MAX_PROBLEMS: usize = 50;
 
 /// The content of the file, and its problems.
 #[derive(Default)]
@@ -48,10 +50,16 @@ pub(super) fn load(path: &Path, named: bool, command: CommandId) -> Contents {
             return contents;
         }
     };
-    let (table, errors) = DeTable::parse_recoverable(&text);
-    for error in errors {
-        let line = error.span().map_or(1, |span| line_of(&text, span.start));
-        contents.problems.push(Problem::new(format!("{shown}:{line}"), toml_message(&text, &error)));
+    parse(&text, &shown.to_string(), command)
+}
+
+/// Reads the file's text. `shown` is its path in messages.
+pub(super) fn parse(text: &str, shown: &str, command: CommandId) -> Contents {
+    let mut contents = Contents::default();
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors.into_iter().take(MAX_PROBLEMS) {
+        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        contents.problems.push(Problem::new(format!("{shown}:{line}"), toml_message(text, &error)));
     }
     if !contents.problems.is_empty() {
         return contents;
@@ -59,7 +67,12 @@ pub(super) fn load(path: &Path, named: bool, command: CommandId) -> Contents {
     let mut keys: Vec<_> = table.get_ref().iter().collect();
     keys.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in keys {
-        let place = format!("{shown}:{}: {}", line_of(&text, key.span().start), key.get_ref());
+        if contents.problems.len() + contents.idle.len() >= MAX_PROBLEMS {
+            let list = if contents.problems.is_empty() { &mut contents.idle } else { &mut contents.problems };
+            list.push(Problem::new(shown, "and more; mend these first"));
+            break;
+        }
+        let place = format!("{shown}:{}: {}", line_of(text, key.span().start), key.get_ref());
         take(&mut contents, place, key.get_ref(), value.get_ref(), command);
     }
     contents
@@ -145,5 +158,24 @@ fn words(kind: ValueKind, value: &DeValue<'_>) -> Result<Vec<OsString>, String> 
             .collect(),
         (kind, _) if kind.many() => wrong("a list of strings"),
         _ => wrong("a string"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_mistakes_only_is_refused_at_once_with_the_first_of_them() {
+        let unknown: String = (0..60_000).map(|at| format!("endpoint-{at} = 1\n")).collect();
+        for text in [unknown, "= \n".repeat(200_000)] {
+            let begun = Instant::now();
+            let contents = parse(&text, "a.toml", CommandId::Watch);
+            let listed = contents.problems.len() + contents.idle.len();
+            assert!((MAX_PROBLEMS..=MAX_PROBLEMS + 1).contains(&listed), "{listed} problems");
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        }
     }
 }

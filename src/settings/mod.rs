@@ -28,6 +28,8 @@ mod ctl;
 mod environment;
 mod etcd_file;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod go_flags;
 mod invocation;
 mod layers;

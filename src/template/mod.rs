@@ -11,7 +11,6 @@
 mod backends;
 mod bounded;
 mod builtins;
-mod command_text;
 mod convert;
 mod crypt;
 mod current;
@@ -40,7 +39,6 @@ mod text;
 mod unknown;
 mod words;
 
-pub use command_text::expand_command;
 pub use engine::{Engine, Rendered, check_text};
 pub use error::{RenderFailure, TemplateError, TemplateErrorKind};
 pub use generation::generation_of;

@@ -10,7 +10,7 @@ use minijinja::{Error, ErrorKind, Output, Value};
 use super::current;
 use super::error::{fail, hidden, over_limit};
 use super::item::ForEachItem;
-use crate::document::{MAX_DEPTH, Node};
+use crate::document::{MAX_DEPTH, Node, json_number, json_string};
 
 /// A number whose spelling no native number reproduces: `1.50`, `1e400`.
 #[derive(Debug)]
@@ -216,8 +216,11 @@ fn write_json(out: &mut String, node: &Node, indent: Option<usize>, depth: usize
     match node {
         Node::Null => out.push_str("null"),
         Node::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-        Node::Number(text) => out.push_str(text),
-        Node::Text(text) => out.push_str(&crate::document::json_string(text)),
+        Node::Number(text) => match json_number(text) {
+            Some(number) => out.push_str(&number),
+            None => out.push_str(&json_string(text)),
+        },
+        Node::Text(text) => out.push_str(&json_string(text)),
         Node::List(items) if items.is_empty() => out.push_str("[]"),
         Node::Map(entries) if entries.is_empty() => out.push_str("{}"),
         Node::List(items) => {
@@ -242,7 +245,7 @@ fn write_json(out: &mut String, node: &Node, indent: Option<usize>, depth: usize
                     out.push(',');
                 }
                 fresh_line(out, depth + 1);
-                out.push_str(&crate::document::json_string(name));
+                out.push_str(&json_string(name));
                 out.push_str(if indent.is_some() { ": " } else { ":" });
                 write_json(out, item, indent, depth + 1);
             }

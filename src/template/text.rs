@@ -4,7 +4,6 @@
 
 use minijinja::Error;
 
-use super::command_text::shell_quote;
 use super::current;
 use super::error::fail;
 use super::registry::{Int, Registry, Text};
@@ -118,6 +117,15 @@ fn dir(path: &str) -> String {
         (false, true) => ".".to_owned(),
         (false, false) => kept.join("/"),
     }
+}
+
+/// Returns text as one word of a POSIX shell, without quotes if it needs none.
+fn shell_quote(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b'-');
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod disk_errors;
 mod kill9;
 mod load;
 pub mod member;
+mod outsized;
 mod power_cut;
 pub mod wire;
 mod write_history;

@@ -202,9 +202,20 @@ fn a_destination_with_spaces_and_quotes_survives_its_check_command() {
     let dir = Dir::new();
     dir.write("values.yaml", "x: one\n").template("a.tmpl", VALUE);
     let dest = "it's a $(touch pwned) file.conf";
-    dir.conf("a", &format!("[template]\nsrc = 'a.tmpl'\ndest = \"{{out}}/{dest}\"\nkeys = ['/']\ncheck_cmd = 'grep -q one {{{{.src}}}}'\n"));
-    Retune::render(&dir).file("values.yaml").run().exits(0);
-    dir.assert_has(dest, "one\n");
+    dir.conf(
+        "a",
+        &format!(
+            "[template]\nsrc = 'a.tmpl'\ndest = \"{{out}}/{dest}\"\nkeys = ['/']\ncheck_cmd = {{check}}\n"
+        ),
+    );
+    for check in ["['grep', '-q', 'one', '{{.src}}']", "'grep -q one \"$RETUNE_SRC\"'"] {
+        let text = dir.read("confdir/conf.d/a.toml").unwrap();
+        dir.conf("a", &text.replace("{check}", check));
+        Retune::render(&dir).file("values.yaml").run().exits(0);
+        dir.assert_has(dest, "one\n");
+        fs::remove_file(dir.out(dest)).unwrap();
+        dir.conf("a", &text);
+    }
     assert!(!dir.path("pwned").exists());
 }
 

@@ -1,13 +1,16 @@
 //! `/v2/auth`: users and roles, and access checks for other routes.
 //!
 //! Owns: the routes below `/v2/auth`, reading names and passwords from a request, hashing and checking passwords
-//! ([`passwords`]), and the decision whether a request is allowed ([`authorize_key`], [`authorize_root`]). Promises: while
+//! ([`passwords`]), and the decision whether a request is allowed ([`Caller`], [`authorize_root`]). Promises: while
 //! authentication is disabled, a request costs one check of a flag, and its `Authorization` is not read. A password
 //! is never stored or logged, and refusing an unknown name takes as long as refusing a wrong password. Leaves out:
 //! what users and roles are and what they allow (`keyspace::auth`).
 
 mod basic;
 mod guard;
+mod known_logins;
+mod login_failures;
+mod login_queue;
 mod passwords;
 mod render;
 mod requests;
@@ -22,7 +25,7 @@ use crate::consensus::ProposeError;
 use crate::http::server::discard;
 use crate::keyspace::auth::{Auth, Change, Changed};
 
-pub(super) use guard::{authorize_key, authorize_root};
+pub(super) use guard::{Caller, authorize_root, denied};
 pub(super) use passwords::Passwords;
 
 /// The subject of a path.

@@ -1,14 +1,16 @@
 //! Passwords: hashed with argon2id, and checked at a bounded cost.
 //!
-//! A check deliberately takes tens of milliseconds and 19 MiB. So only a few run at a time, few may wait, and a correct
-//! password is cached as a digest that only this process can compute: an HMAC of the name, the stored hash and the
-//! password, with a random key of this process. A changed password has another hash, so an old digest does not match.
+//! A check deliberately takes tens of milliseconds and 19 MiB. So only a few run at a time, and clients take turns
+//! ([`LoginQueue`]). A client and user that have logged in before have a queue of their own. A correct password is cached
+//! as a digest that only this process can compute: an HMAC of the name, the stored hash and the password, with a random
+//! key of this process. A changed password has another hash, so an old digest does not match. The last wrong passwords
+//! are cached in the same way: a client that repeats one costs nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
@@ -16,21 +18,23 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::StatusCode;
 use sha2::Sha256;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::task::spawn_blocking;
 
+use super::known_logins::{self, KnownLogins};
+use super::login_failures::{LoginFailure, LoginFailures};
+use super::login_queue::{LoginQueue, Turn};
 use crate::api::respond::Rejection;
+use crate::http::server::ClientId;
 
 /// The longest password.
 pub(super) const MAX_PASSWORD_BYTES: usize = 1024;
-/// Hashes computed at the same time.
-const MAX_CONCURRENT_HASHES: usize = 2;
-/// Checks that may wait for their turn.
-const MAX_QUEUED_HASHES: usize = 256;
-/// How long a check may wait.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Hashes computed at the same time, for clients that have logged in before and for others.
+const MAX_CONCURRENT_KNOWN: usize = 1;
+const MAX_CONCURRENT_OTHERS: usize = 2;
 /// The number of users whose digests are cached.
 const MAX_CACHED_PASSWORDS: usize = 1024;
+/// The number of wrong passwords that are cached.
+const MAX_CACHED_WRONG: usize = 4096;
 /// The hash to check against when the user does not exist, so that it takes as long as for an existing one.
 const UNKNOWN_USER_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdCE$\
                       nnXnKJD2qcCqvAuAGv5fJ3q6q3mmkQhY2nJ2b4Pso0U";
@@ -38,10 +42,23 @@ const UNKNOWN_USER_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBp
 /// Hashes and checks passwords.
 pub(in crate::api) struct Passwords {
     key: [u8; 32],
+    /// Makes numbers of names.
+    names: RandomState,
+    digests: Mutex<Digests>,
+    known: Arc<KnownLogins>,
+    known_queue: Arc<LoginQueue>,
+    queue: Arc<LoginQueue>,
+    failures: LoginFailures,
+}
+
+/// What earlier checks showed.
+#[derive(Default)]
+struct Digests {
     /// The digest of the last correct password, by user.
-    digests: Mutex<HashMap<String, PasswordDigest>>,
-    permits: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    right: HashMap<String, PasswordDigest>,
+    /// Those of the last wrong ones, oldest first.
+    wrong: HashSet<PasswordDigest>,
+    wrong_oldest_first: VecDeque<PasswordDigest>,
 }
 
 type PasswordDigest = [u8; 32];
@@ -52,16 +69,33 @@ impl fmt::Debug for Passwords {
     }
 }
 
+/// The error for a client whose password cannot be checked now.
+fn busy() -> Rejection {
+    Rejection::Message(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many passwords are being checked; try again later".into(),
+    )
+}
+
 impl Passwords {
-    pub(in crate::api) fn new() -> Self {
-        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_HASHES));
-        Self { key: rand::random(), digests: Mutex::default(), permits, waiting: AtomicUsize::new(0) }
+    /// Remembers in the file `known_logins` which clients have logged in.
+    pub(in crate::api) fn new(known_logins: Option<PathBuf>) -> Self {
+        Self {
+            key: rand::random(),
+            names: RandomState::new(),
+            digests: Mutex::default(),
+            known: Arc::new(KnownLogins::open(known_logins)),
+            known_queue: LoginQueue::new(MAX_CONCURRENT_KNOWN),
+            queue: LoginQueue::new(MAX_CONCURRENT_OTHERS),
+            failures: LoginFailures::default(),
+        }
     }
 
-    /// Returns the hash of a new password, as a PHC string.
-    pub(super) async fn hash(&self, password: Vec<u8>) -> Result<String, Rejection> {
+    /// Returns the hash of a new password, as a PHC string. Its client is logged in.
+    pub(super) async fn hash(&self, client: ClientId, password: Vec<u8>) -> Result<String, Rejection> {
+        let turn = self.known_queue.turn(client, 0).await.ok_or_else(busy)?;
         let salt: [u8; 16] = rand::random();
-        let hashed = self.run(move || {
+        let hashed = run(turn, move || {
             let hash: Result<PasswordHash, _> = hasher().hash_password_with_salt(&password, &salt);
             hash.map(|hash| hash.to_string()).ok()
         });
@@ -74,6 +108,23 @@ impl Passwords {
     /// as long.
     pub(super) async fn check(
         &self,
+        client: ClientId,
+        user: &str,
+        hash: Option<&str>,
+        password: Vec<u8>,
+    ) -> Result<bool, Rejection> {
+        let checked = self.check_password(client, user, hash, password).await;
+        match &checked {
+            Ok(true) => {}
+            Ok(false) => self.failures.add(LoginFailure::Wrong, client),
+            Err(_) => self.failures.add(LoginFailure::Busy, client),
+        }
+        checked
+    }
+
+    async fn check_password(
+        &self,
+        client: ClientId,
         user: &str,
         hash: Option<&str>,
         password: Vec<u8>,
@@ -81,41 +132,28 @@ impl Passwords {
         if password.len() > MAX_PASSWORD_BYTES {
             return Ok(false);
         }
-        let digest = self.digest(user, hash.unwrap_or(UNKNOWN_USER_HASH), &password);
-        if hash.is_some() && self.is_cached(user, &digest) {
-            return Ok(true);
+        let against = hash.unwrap_or(UNKNOWN_USER_HASH);
+        let digest = self.digest(user, against, &password);
+        if let Some(right) = self.cached(user, &digest) {
+            return Ok(right && hash.is_some());
         }
-        let against = hash.unwrap_or(UNKNOWN_USER_HASH).to_owned();
-        let right = self.run(move || {
+        let known = hash.is_some() && self.known.contains(client, user);
+        let queue = if known { &self.known_queue } else { &self.queue };
+        let turn = queue.turn(client, self.names.hash_one(user)).await.ok_or_else(busy)?;
+        // Many clients with the same password may have waited; one check is enough.
+        if let Some(right) = self.cached(user, &digest) {
+            return Ok(right && hash.is_some());
+        }
+        let against = against.to_owned();
+        let checked = run(turn, move || {
             PasswordHash::new(&against).is_ok_and(|hash| hasher().verify_password(&password, &hash).is_ok())
         });
-        let right = right.await? && hash.is_some();
-        if right {
-            self.cache(user, digest);
+        let right = checked.await? && hash.is_some();
+        self.cache(user, digest, right);
+        if right && let Some((file, text)) = self.known.add(client, user) {
+            spawn_blocking(move || known_logins::write(&file, &text)).await.ok();
         }
         Ok(right)
-    }
-
-    /// Runs `work` on a thread that may block, when its turn comes.
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Rejection> {
-        let busy = || {
-            let says = "too many passwords are being checked; try again later";
-            Rejection::Message(StatusCode::SERVICE_UNAVAILABLE, says.into())
-        };
-        let place = QueueSlot::take(&self.waiting).ok_or_else(busy)?;
-        let turn = timeout(QUEUE_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
-        drop(place);
-        // The permit moves into the work, which continues when it is abandoned.
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(turn);
-            done
-        });
-        done.await.map_err(|_| busy())
     }
 
     fn digest(&self, user: &str, hash: &str, password: &[u8]) -> Hmac<Sha256> {
@@ -127,47 +165,64 @@ impl Passwords {
         digest
     }
 
-    fn is_cached(&self, user: &str, digest: &Hmac<Sha256>) -> bool {
-        let known = self.digests().get(user).copied();
-        known.is_some_and(|known| digest.clone().verify_slice(&known).is_ok())
-    }
-
-    fn cache(&self, user: &str, digest: Hmac<Sha256>) {
-        let mut digests = self.digests();
-        if digests.len() >= MAX_CACHED_PASSWORDS && !digests.contains_key(user) {
-            // Any of them may go: it costs that user one more check.
-            let one = digests.keys().next().cloned();
-            one.map(|one| digests.remove(&one));
+    /// Returns what an earlier check showed, if it is known.
+    fn cached(&self, user: &str, digest: &Hmac<Sha256>) -> Option<bool> {
+        let right = self.digests().right.get(user).copied();
+        if right.is_some_and(|right| digest.clone().verify_slice(&right).is_ok()) {
+            return Some(true);
         }
-        digests.insert(user.to_owned(), digest.finalize().into_bytes().into());
+        // Looked up by a digest that only this process can compute, so the time tells a client nothing.
+        self.digests().wrong.contains(&value(digest.clone())).then_some(false)
     }
 
-    fn digests(&self) -> MutexGuard<'_, HashMap<String, PasswordDigest>> {
+    fn cache(&self, user: &str, digest: Hmac<Sha256>, right: bool) {
+        let (digest, mut digests) = (value(digest), self.digests());
+        if !right {
+            if digests.wrong.insert(digest) {
+                digests.wrong_oldest_first.push_back(digest);
+            }
+            if digests.wrong_oldest_first.len() > MAX_CACHED_WRONG
+                && let Some(oldest) = digests.wrong_oldest_first.pop_front()
+            {
+                digests.wrong.remove(&oldest);
+            }
+            return;
+        }
+        if digests.right.len() >= MAX_CACHED_PASSWORDS && !digests.right.contains_key(user) {
+            // Any of them may go: it costs that user one more check.
+            let one = digests.right.keys().next().cloned();
+            one.map(|one| digests.right.remove(&one));
+        }
+        digests.right.insert(user.to_owned(), digest);
+    }
+
+    fn digests(&self) -> MutexGuard<'_, Digests> {
         // Nothing panics while the lock is held, so the digests in a poisoned one are complete.
         self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn value(digest: Hmac<Sha256>) -> PasswordDigest {
+    digest.finalize().into_bytes().into()
+}
+
+/// Runs `work` on a thread that may block. The turn moves into the work, which continues when it is abandoned.
+async fn run<T: Send + 'static>(
+    turn: Turn,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Rejection> {
+    let done = spawn_blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    });
+    done.await.map_err(|_| busy())
 }
 
 /// Returns argon2id with OWASP's minimum parameters.
 fn hasher() -> Argon2<'static> {
     let params = Params::new(19 << 10, 2, 1, None).expect("parameters within the algorithm's limits");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-}
-
-/// A place in the queue; returned when dropped.
-struct QueueSlot<'w>(&'w AtomicUsize);
-
-impl<'w> QueueSlot<'w> {
-    fn take(waiting: &'w AtomicUsize) -> Option<Self> {
-        let place = Self(waiting);
-        (waiting.fetch_add(1, Relaxed) < MAX_QUEUED_HASHES).then_some(place)
-    }
-}
-
-impl Drop for QueueSlot<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
 }
 
 #[cfg(test)]
@@ -187,73 +242,107 @@ mod tests {
         assert_eq!(nobody.hash.unwrap().len(), own.hash.unwrap().len());
     }
 
+    const CLIENT: ClientId = ClientId::UNKNOWN;
+
     #[test]
-    fn a_correct_password_is_cached_and_a_wrong_one_is_not() {
+    fn a_correct_password_is_cached_by_user_and_hash() {
         block_on(async {
-            let passwords = Passwords::new();
-            let hash = passwords.hash(b"right".into()).await.unwrap();
+            let passwords = Passwords::new(None);
+            let hash = passwords.hash(CLIENT, b"right".into()).await.unwrap();
             let check = async |name: &str, hash: Option<&str>, password: &[u8]| {
-                passwords.check(name, hash, password.into()).await.unwrap()
+                passwords.check(CLIENT, name, hash, password.into()).await.unwrap()
+            };
+            let cached = |name: &str, hash: &str, password: &[u8]| {
+                passwords.cached(name, &passwords.digest(name, hash, password))
             };
             assert!(!check("u", Some(&hash), b"wrong").await);
             assert!(!check("u", None, b"right").await);
-            assert!(passwords.digests().is_empty());
+            assert!(passwords.digests().right.is_empty());
             assert!(check("u", Some(&hash), b"right").await);
-            assert!(passwords.is_cached("u", &passwords.digest("u", &hash, b"right")));
-            for (name, password) in [("u", &b"wrong"[..]), ("v", b"right"), ("u", b"")] {
-                assert!(!passwords.is_cached(name, &passwords.digest(name, &hash, password)));
+            assert_eq!(cached("u", &hash, b"right"), Some(true));
+            assert_eq!(cached("u", &hash, b"wrong"), Some(false));
+            for (name, password) in [("v", &b"right"[..]), ("v", b"wrong"), ("u", b"")] {
+                assert_eq!(cached(name, &hash, password), None);
             }
-            let other = passwords.hash(b"right".into()).await.unwrap();
+            let other = passwords.hash(CLIENT, b"right".into()).await.unwrap();
             assert_ne!(other, hash, "each hash has a salt of its own");
-            assert!(!passwords.is_cached("u", &passwords.digest("u", &other, b"right")));
+            assert_eq!(cached("u", &other, b"right"), None);
             assert!(!check("u", Some(&other), b"wrong").await);
             assert!(!check("u", Some("no hash at all"), b"right").await);
             assert!(!check("u", Some(&hash), &[b'x'; MAX_PASSWORD_BYTES + 1]).await);
         });
     }
 
-    #[test]
-    fn a_cached_password_needs_no_hashing() {
-        block_on(async {
-            let passwords = Passwords::new();
-            let hash = passwords.hash(b"right".into()).await.unwrap();
-            assert!(passwords.check("u", Some(&hash), b"right".into()).await.unwrap());
-            passwords.permits.close();
-            assert!(passwords.check("u", Some(&hash), b"right".into()).await.unwrap());
-            assert!(passwords.check("u", Some(&hash), b"wrong".into()).await.is_err());
-        });
-    }
-
-    #[test]
-    fn the_cache_is_bounded() {
-        let passwords = Passwords::new();
-        for number in 0..MAX_CACHED_PASSWORDS + 10 {
-            passwords.cache(&number.to_string(), passwords.digest("", "", b""));
+    /// Takes all turns; checks wait until they are dropped.
+    async fn all_turns(passwords: &Passwords) -> Vec<Turn> {
+        let mut turns = Vec::new();
+        for (queue, concurrent) in
+            [(&passwords.queue, MAX_CONCURRENT_OTHERS), (&passwords.known_queue, MAX_CONCURRENT_KNOWN)]
+        {
+            for _ in 0..concurrent {
+                turns.push(queue.turn(CLIENT, 0).await.unwrap());
+            }
         }
-        assert_eq!(passwords.digests().len(), MAX_CACHED_PASSWORDS);
-    }
-
-    #[test]
-    fn requests_beyond_the_queue_limit_are_refused() {
-        block_on(async {
-            let passwords = Passwords::new();
-            let conn_limit: Vec<_> =
-                (0..MAX_QUEUED_HASHES).map_while(|_| QueueSlot::take(&passwords.waiting)).collect();
-            assert_eq!(conn_limit.len(), MAX_QUEUED_HASHES);
-            let refused = passwords.check("u", None, b"x".into()).await.unwrap_err();
-            assert!(matches!(refused, Rejection::Message(StatusCode::SERVICE_UNAVAILABLE, _)), "{refused:?}");
-            drop(conn_limit);
-            assert!(!passwords.check("u", None, b"x".into()).await.unwrap());
-        });
+        turns
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_in_the_queue_has_a_timeout() {
-        let passwords = Passwords::new();
-        let permits =
-            Arc::clone(&passwords.permits).acquire_many_owned(MAX_CONCURRENT_HASHES as u32).await.unwrap();
-        assert!(passwords.check("u", None, b"x".into()).await.is_err());
-        drop(permits);
-        assert_eq!(passwords.waiting.load(Relaxed), 0);
+    async fn a_known_password_needs_no_turn_and_others_wait_in_vain() {
+        let passwords = Passwords::new(None);
+        let hash = passwords.hash(CLIENT, b"right".into()).await.unwrap();
+        let check = |password: &[u8]| passwords.check(CLIENT, "u", Some(&hash), password.into());
+        assert!(check(b"right").await.unwrap() && !check(b"wrong").await.unwrap());
+        let _turns = all_turns(&passwords).await;
+        assert!(check(b"right").await.unwrap());
+        assert!(!check(b"wrong").await.unwrap(), "a wrong one that is repeated");
+        let refused = check(b"other").await.unwrap_err();
+        assert!(matches!(refused, Rejection::Message(StatusCode::SERVICE_UNAVAILABLE, _)), "{refused:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_has_logged_in_before_does_not_wait_behind_strangers() {
+        let passwords = Passwords::new(None);
+        let hash = passwords.hash(CLIENT, b"right".into()).await.unwrap();
+        assert!(passwords.check(CLIENT, "u", Some(&hash), b"right".into()).await.unwrap());
+        passwords.digests().right.clear();
+        let mut strangers = all_turns(&passwords).await;
+        strangers.truncate(MAX_CONCURRENT_OTHERS);
+        assert!(passwords.check(CLIENT, "v", Some(&hash), b"right".into()).await.is_err());
+        assert!(passwords.check(CLIENT, "u", Some(&hash), b"right".into()).await.unwrap());
+    }
+
+    #[test]
+    fn clients_that_wait_for_the_same_password_share_one_check() {
+        block_on(async {
+            let passwords = Passwords::new(None);
+            let hash = passwords.hash(CLIENT, b"right".into()).await.unwrap();
+            let turns = all_turns(&passwords).await;
+            let checks = (0..500).map(|_| passwords.check(CLIENT, "u", Some(&hash), b"right".into()));
+            let releasing = async {
+                tokio::task::yield_now().await;
+                drop(turns);
+            };
+            let begun = std::time::Instant::now();
+            let (checks, ()) = tokio::join!(futures_util::future::join_all(checks), releasing);
+            assert!(checks.into_iter().all(|right| right.unwrap()));
+            // Each check on its own would take this long in all on the fastest of machines.
+            assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+        });
+    }
+
+    #[test]
+    fn the_caches_are_bounded() {
+        let passwords = Passwords::new(None);
+        for number in 0..MAX_CACHED_WRONG + 10 {
+            let name = number.to_string();
+            passwords.cache(&name, passwords.digest(&name, "", b""), false);
+            passwords.cache(&name, passwords.digest(&name, "", b"x"), true);
+        }
+        let digests = passwords.digests();
+        assert_eq!(digests.right.len(), MAX_CACHED_PASSWORDS);
+        assert_eq!(
+            (digests.wrong.len(), digests.wrong_oldest_first.len()),
+            (MAX_CACHED_WRONG, MAX_CACHED_WRONG)
+        );
     }
 }

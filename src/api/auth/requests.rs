@@ -25,8 +25,8 @@ fn no_json() -> Rejection {
 }
 
 /// Reads the body.
-pub(super) async fn take(conn: &ConnState, body: Incoming) -> Result<BufferedBody<'_>, Rejection> {
-    server::take(body, MAX_BODY_BYTES, &conn.shared).await.map_err(|why| match why {
+pub(super) async fn take(conn: &ConnState, body: Incoming) -> Result<BufferedBody, Rejection> {
+    server::take(body, MAX_BODY_BYTES, &conn.bodies()).await.map_err(|why| match why {
         BodyError::TooLarge => {
             bad(format!("a request about a user or a role may have {MAX_BODY_BYTES} bytes at most"))
         }
@@ -58,7 +58,7 @@ pub(super) async fn user(conn: &ConnState, name: &str, body: &[u8]) -> Result<Ch
     }
     let hash = match password {
         password if password.is_empty() => None,
-        password => Some(conn.shared.passwords.hash(password.into_bytes()).await?),
+        password => Some(conn.shared.passwords.hash(conn.client_id(), password.into_bytes()).await?),
     };
     Ok(Change::PutUser { name: name.to_owned(), hash, roles, grant, revoke })
 }

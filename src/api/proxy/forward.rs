@@ -27,7 +27,7 @@ pub(super) async fn forward(conn: &Arc<ConnState<Forwarder>>, head: Parts, body:
     let shared = &conn.shared;
     let (method, begun) = (head.method.clone(), Instant::now());
     shared.metrics.received(&method);
-    let taken = match server::take(body, shared.max_body_bytes, &shared.context).await {
+    let taken = match server::take(body, shared.max_body_bytes, &conn.bodies()).await {
         Ok(taken) => taken,
         Err(why) => return no_body(why),
     };

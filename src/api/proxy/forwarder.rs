@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::cors::AllowedOrigins;
+use super::super::cors::{AllowedHosts, AllowedOrigins};
 use super::super::error::ApiError;
 use super::endpoint_list::EndpointList;
 use super::hops::Hops;
@@ -19,6 +19,7 @@ const MAX_EXCESS_BODY_BYTES: usize = 1 << 20;
 pub(super) struct Forwarder {
     pub(super) context: Arc<ServerContext>,
     pub(super) origins: AllowedOrigins,
+    pub(super) hosts: AllowedHosts,
     pub(super) mode: ProxyMode,
     pub(super) endpoint_list: EndpointList,
     pub(super) pool: Pool,
@@ -33,7 +34,8 @@ impl Forwarder {
         Ok(Self {
             // Each connection of a client may need one to a member.
             context: Arc::new(ServerContext::new((connections / 2).max(8))),
-            origins: AllowedOrigins::new(&settings.api.cors),
+            origins: AllowedOrigins::new(settings.api.cors.as_deref()),
+            hosts: AllowedHosts::new(&settings.api.host_whitelist),
             mode: settings.mode,
             endpoint_list: EndpointList::new(settings.failure_wait),
             pool: Pool::new(dialer),

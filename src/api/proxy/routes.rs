@@ -1,20 +1,20 @@
 //! The requests that the proxy handles itself, in etcd's order: unclean paths, its metrics, refused methods,
-//! origins, its list of endpoints. Everything else is forwarded.
+//! origins, writes of other servers' web pages, its list of endpoints. Everything else is forwarded.
 
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode, Version};
+use hyper::{Method, StatusCode};
 
-use super::super::cors;
 use super::super::respond::{self, ApiResponse};
 use super::super::routes::redirect;
+use super::super::{cors, health};
 use super::forward;
 use super::forwarder::Forwarder;
 use super::settings::ProxyMode;
-use crate::http::server::{ConnState, ServerContext, Service, discard};
+use crate::http::server::{ConnState, ServerContext, Service, discard, request_head};
 use crate::protocol::{CleanPath, clean};
 
 impl Service for Forwarder {
@@ -22,12 +22,15 @@ impl Service for Forwarder {
         &self.context
     }
 
-    async fn handle(conn: &Arc<ConnState<Self>>, head: Parts, body: Incoming) -> ApiResponse {
-        let path = match clean(head.uri.path()) {
+    async fn handle(conn: &Arc<ConnState<Self>>, mut head: Parts, body: Incoming) -> ApiResponse {
+        let cleaned = clean(head.uri.path());
+        if cleaned != CleanPath::Bad
+            && let Some(says) = request_head::malformed(&head)
+        {
+            return respond::malformed(says);
+        }
+        let path = match cleaned {
             CleanPath::Bad => return respond::malformed("400 Bad Request"),
-            _ if head.version >= Version::HTTP_11 && !head.headers.contains_key(HOST) => {
-                return respond::malformed("400 Bad Request: missing required Host header");
-            }
             CleanPath::Redirect(to) => {
                 discard(body).await;
                 return redirect(&head, &to);
@@ -43,10 +46,14 @@ impl Service for Forwarder {
             discard(body).await;
             return respond::empty(StatusCode::NOT_IMPLEMENTED);
         }
-        let origin = conn.shared.origins.allow(&head.headers);
+        let (origins, hosts) = (&conn.shared.origins, &conn.shared.hosts);
+        let origin = origins.allow(&head.headers);
         let mut response = if head.method == Method::OPTIONS {
             discard(body).await;
             respond::empty(StatusCode::OK)
+        } else if let Some(refusal) = origins.refuse_write(&head, conn.secure, hosts) {
+            discard(body).await;
+            refusal
         } else if path == b"/v2/config/local/proxy" {
             discard(body).await;
             if head.method == Method::GET { endpoints(conn) } else { respond::not_allowed(Some("GET")) }
@@ -54,12 +61,17 @@ impl Service for Forwarder {
             discard(body).await;
             refused
         } else {
+            cors::drop_origin(&mut head);
             forward::forward(conn, head, body).await
         };
         if let Some(origin) = origin {
             allow(&mut response, origin);
         }
         response
+    }
+
+    fn is_health_check(head: &Parts) -> bool {
+        health::is_check(head)
     }
 }
 

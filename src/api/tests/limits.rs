@@ -1,6 +1,5 @@
 //! Requests that are too large, too slow, or too many.
 
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use super::super::shared::{ConnState, Shared};
 use super::super::{ServerInfo, Settings};
 use super::{Client, Running};
 use crate::consensus::Handle;
-use crate::http::server::{ConnectionEnd, serve};
+use crate::http::server::{ConnLimit, ConnSlot, ConnectionEnd, serve};
 use crate::keyspace::Operation;
 
 const TOO_LARGE: &str =
@@ -61,25 +60,53 @@ fn a_head_larger_than_the_limit_is_refused() {
     assert_eq!(server.ask("GET", "/version", "").status, 200);
 }
 
+/// Opens a watch on its own connection.
+fn watch(server: &Running) -> Client {
+    let mut client = server.connect();
+    client.send("GET /v2/keys/w?wait=true&stream=true HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    client
+}
+
 #[test]
-fn connections_beyond_the_limit_are_refused_and_permits_are_released() {
-    let server = Running::with(Settings::default(), |server| server.connections(2));
-    let mut held: Vec<Client> = (0..2).map(|_| server.connect()).collect();
-    for client in &mut held {
-        assert_eq!(client.ask("GET", "/version", "").status, 200);
+fn idle_connections_are_closed_for_new_ones_the_oldest_first() {
+    let server = Running::with(Settings::default(), |server| server.connections(32));
+    let mut busy = watch(&server);
+    let mut silent: Vec<Client> = (0..28).map(|_| server.connect()).collect();
+    let mut resting = server.connect();
+    assert_eq!(resting.ask("GET", "/version", "").status, 200);
+    // Three times as many as there are places; at each time a new client is served at once.
+    for _ in 0..40 {
+        silent.push(server.connect());
+        let mut client = server.connect();
+        let reply = client.ask("GET", "/health", "");
+        assert_eq!((reply.status, reply.header("Connection")), (200, ""), "a place like any other");
+        assert_eq!(client.ask("PUT", "/v2/keys/a", "value=1").status / 100, 2);
+        // It is the one that was used last.
+        assert_eq!(resting.ask("GET", "/version", "").status, 200);
     }
-    let mut third = server.connect();
-    let reply = third.reply("GET");
-    assert_eq!(reply.status, 503);
+    assert!(silent.first_mut().is_some_and(|oldest| oldest.line().is_none()), "the oldest was closed");
+    assert!(silent.last_mut().is_some_and(Client::silent), "the newest was not");
+    server.ask("PUT", "/v2/keys/w", "value=1");
+    assert!(busy.chunk().is_some(), "a watch is not idle");
+}
+
+#[test]
+fn when_all_connections_work_only_health_checks_from_this_host_are_served() {
+    let server = Running::with(Settings::default(), |server| server.connections(2));
+    let mut held = vec![watch(&server), watch(&server)];
+    let reply = server.ask("GET", "/version", "");
+    assert_eq!((reply.status, reply.header("Connection")), (503, "close"));
     assert_eq!(reply.text(), "{\"message\":\"too many connections to this member\"}");
+    // Those who connect and stay silent do not take the places of health checks either.
+    let _silent: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for _ in 0..20 {
+        let reply = server.ask("GET", "/health", "");
+        assert_eq!((reply.status, reply.header("Connection")), (200, "close"));
+    }
     held.clear();
     let begun = Instant::now();
-    loop {
-        let mut client = Client::new(TcpStream::connect(server.address).unwrap());
-        std::io::Write::write_all(client.stream.get_mut(), b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n").ok();
-        if client.line().is_some_and(|line| line.contains("200")) {
-            break;
-        }
+    while server.ask("GET", "/version", "").status != 200 {
         assert!(begun.elapsed() < Duration::from_secs(10), "no place became free");
     }
 }
@@ -88,7 +115,7 @@ fn connections_beyond_the_limit_are_refused_and_permits_are_released() {
 async fn until_cut(head_time: Duration, sent: &[&str]) -> (Duration, Vec<u8>) {
     let (mut near, far) = tokio::io::duplex(1 << 16);
     let shared = Arc::new(Shared::new(&Settings::default(), 1, Handle::in_memory(), ServerInfo::default()));
-    let conn = ConnState::new(shared, false).with_head_timeout(head_time);
+    let conn = ConnState::new(shared, false, Arc::default()).with_head_timeout(head_time);
     let begun = tokio::time::Instant::now();
     let client = async {
         for piece in sent {
@@ -124,7 +151,9 @@ async fn a_connection_may_idle_between_requests() {
 
 /// Opens a connection to a store with a value of a megabyte at `/a`, of which the pipe holds a part. From here on
 /// time advances only when every task waits.
-async fn with_a_large_value() -> (tokio::io::DuplexStream, impl Future<Output = ConnectionEnd>) {
+async fn with_a_large_value(
+    slot: Arc<ConnSlot>,
+) -> (tokio::io::DuplexStream, impl Future<Output = ConnectionEnd>) {
     let (near, far) = tokio::io::duplex(1 << 14);
     let handle = Handle::in_memory();
     handle.ready().await;
@@ -133,14 +162,14 @@ async fn with_a_large_value() -> (tokio::io::DuplexStream, impl Future<Output = 
     handle.propose(put).await.unwrap();
     let shared = Arc::new(Shared::new(&Settings::default(), 1, handle, ServerInfo::default()));
     tokio::time::pause();
-    (near, serve(far, ConnState::new(shared, false)))
+    (near, serve(far, ConnState::new(shared, false, slot)))
 }
 
 const GET: &[u8] = b"GET /v2/keys/a HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[tokio::test]
 async fn a_client_that_does_not_read_its_reply_is_cut_off() {
-    let (mut near, serving) = with_a_large_value().await;
+    let (mut near, serving) = with_a_large_value(Arc::default()).await;
     near.write_all(GET).await.unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(300), serving).await;
     assert!(ended.is_ok(), "it was let be");
@@ -148,7 +177,7 @@ async fn a_client_that_does_not_read_its_reply_is_cut_off() {
 
 #[tokio::test]
 async fn a_slow_reader_gets_its_whole_reply() {
-    let (mut near, serving) = with_a_large_value().await;
+    let (mut near, serving) = with_a_large_value(Arc::default()).await;
     let reading = async {
         near.write_all(GET).await.unwrap();
         let (mut all, mut piece) = (0, vec![0; 1 << 14]);
@@ -161,4 +190,19 @@ async fn a_slow_reader_gets_its_whole_reply() {
         drop(near);
     };
     tokio::join!(reading, serving);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_for_seconds_may_lose_its_place() {
+    let limit = Arc::new(ConnLimit::new(1, 0, "none"));
+    let permit = limit.admit(|| false).unwrap();
+    let (mut near, serving) = with_a_large_value(Arc::clone(permit.slot())).await;
+    let mut serving = std::pin::pin!(serving);
+    let four_seconds = Duration::from_secs(4);
+    near.write_all(GET).await.unwrap();
+    assert!(tokio::time::timeout(four_seconds, &mut serving).await.is_err());
+    assert!(limit.admit(|| false).is_none(), "it may just be slow");
+    assert!(tokio::time::timeout(four_seconds, &mut serving).await.is_err());
+    let _next = limit.admit(|| false).expect("its place");
+    assert!(tokio::time::timeout(four_seconds, serving).await.is_ok(), "it was let be");
 }

@@ -4,6 +4,8 @@ mod auth;
 mod keys;
 mod limits;
 mod members;
+mod memory;
+mod rights;
 mod routes;
 mod stopping;
 mod tls;

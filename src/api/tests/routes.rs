@@ -107,7 +107,7 @@ fn every_reply_has_cors_headers() {
 
 #[test]
 fn with_named_origins_only_those_get_the_headers() {
-    let cors = vec!["http://a:1".to_owned(), "http://b:2".to_owned()];
+    let cors = Some(vec!["http://a:1".to_owned(), "http://b:2".to_owned()]);
     let server = Running::with(Settings { cors, ..Settings::default() }, |server| server);
     let mut client = server.connect();
     for (origin, allowed) in
@@ -129,14 +129,107 @@ fn other_hosts_are_refused_where_hosts_are_named() {
     assert_eq!(reply.status, 421);
     assert!(reply.text().contains("--host-whitelist \"evil\""), "{}", reply.text());
     assert_eq!(reply.header("Access-Control-Allow-Origin"), "");
+    let answered = |request: &str| {
+        let mut client = server.connect();
+        client.send(request);
+        client.reply("GET").status
+    };
+    // The host in the request line counts, where there is one.
+    assert_eq!(answered("GET http://x:1/version HTTP/1.1\r\nHost: x:1\r\n\r\n"), 200);
+    assert_eq!(answered("GET http://evil/version HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
+    assert_eq!(answered("GET http://evil/version HTTP/1.0\r\n\r\n"), 421);
+    assert_eq!(answered("GET http://x@evil/version HTTP/1.0\r\n\r\n"), 421);
+    assert_eq!(answered("GET /version HTTP/1.1\r\nHost: x\r\nHost: evil\r\n\r\n"), 400);
+    assert_eq!(answered("GET /version HTTP/1.1\r\nHost: evil\r\nHost: x\r\n\r\n"), 400);
+}
+
+/// Returns the status of a request without a body.
+fn asked(client: &mut Client, method: &str, target: &str, headers: &str) -> u16 {
+    client.send(format!("{method} {target} HTTP/1.1\r\n{headers}Content-Length: 0\r\n\r\n"));
+    client.reply(method).status
+}
+
+const PROGRAM: &str = "Host: 127.0.0.1:1\r\n";
+const OTHER_PAGE: &str = "Host: 127.0.0.1:1\r\nOrigin: http://evil.example\r\n";
+const OWN_PAGE: &str = "Host: 127.0.0.1:1\r\nOrigin: http://127.0.0.1:1\r\n";
+
+#[test]
+fn a_web_page_of_another_server_cannot_write() {
+    let server = Running::start();
+    let mut client = server.connect();
+    let mut put = |headers: &str| asked(&mut client, "PUT", "/v2/keys/a?value=1", headers);
+    assert_eq!(put(PROGRAM), 201);
+    assert_eq!(put(OWN_PAGE), 200);
+    assert_eq!(
+        put(&format!("{OTHER_PAGE}Sec-Fetch-Site: same-origin\r\n")),
+        200,
+        "a front that renames hosts"
+    );
+    assert_eq!(put(OTHER_PAGE), 403);
+    for headers in ["Sec-Fetch-Site: cross-site\r\n", "Sec-Fetch-Site: same-site\r\n", "Origin: null\r\n"] {
+        assert_eq!(put(&format!("{PROGRAM}{headers}")), 403, "{headers}");
+    }
+    assert_eq!(put(&format!("{OWN_PAGE}Sec-Fetch-Site: cross-site\r\n")), 403);
+    // A name of the page's own server that now resolves to this one.
+    assert_eq!(put("Host: evil.example\r\nOrigin: http://evil.example\r\n"), 403);
+    assert_eq!(put("Host: evil.example\r\nSec-Fetch-Site: same-origin\r\n"), 403);
+    for (method, target) in [
+        ("POST", "/v2/keys/a?value=2"),
+        ("DELETE", "/v2/keys/a"),
+        ("PUT", "/v2/auth/users/root"),
+        ("PUT", "/v2/auth/enable"),
+        ("POST", "/v2/members"),
+        ("PUT", "/config/local/log"),
+        ("PUT", "/v2//keys/a"),
+    ] {
+        assert_eq!(asked(&mut client, method, target, OTHER_PAGE), 403, "{method} {target}");
+    }
+    for (method, wanted) in [("GET", 200), ("HEAD", 200), ("OPTIONS", 200)] {
+        assert_eq!(asked(&mut client, method, "/v2/keys/a", OTHER_PAGE), wanted, "{method}");
+    }
+    let form = "Origin: http://evil.example\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    let reply = client.ask_as("PUT", "/v2/keys/a", form, "value=2");
+    assert_eq!((reply.status, reply.header("Access-Control-Allow-Origin")), (403, "*"));
+    let says = "{\"message\":\"a web page of another server (http://evil.example) may not change anything here; if it \
+                should, add its origin to --cors\"}";
+    assert_eq!(reply.text(), says);
+    assert!(client.ask("GET", "/v2/keys/a", "").text().contains("\"value\":\"1\""));
+}
+
+#[test]
+fn pages_of_listed_origins_and_hosts_may_write() {
+    let put = |settings: Settings, headers: &str| {
+        let server = Running::with(settings, |server| server);
+        asked(&mut server.connect(), "PUT", "/v2/keys/a", headers)
+    };
+    let cors = |list: &str| Settings { cors: Some(vec![list.to_owned()]), ..Settings::default() };
+    assert_eq!(put(cors("*"), OTHER_PAGE), 201);
+    assert_eq!(put(cors("http://evil.example"), &format!("{OTHER_PAGE}Sec-Fetch-Site: cross-site\r\n")), 201);
+    // etcd's lists have ports, browsers leave the usual one out.
+    assert_eq!(put(cors("http://evil.example:80"), OTHER_PAGE), 201);
+    for other in ["http://evil.example:443", "https://evil.example:80", "http://good.example:80"] {
+        assert_eq!(put(cors(other), OTHER_PAGE), 403, "{other}");
+    }
+    assert_eq!(put(cors("http://good.example:80"), OWN_PAGE), 201);
+    let host_whitelist = vec!["ui.example".to_owned()];
+    let named = Settings { host_whitelist, ..Settings::default() };
+    assert_eq!(put(named, "Host: ui.example\r\nOrigin: https://ui.example\r\n"), 201);
 }
 
 #[test]
 fn what_go_rejects_as_a_request_is_400() {
     let server = Running::start();
-    for bad in ["GET / HTTP/1.1\r\n\r\n", "GET /v2/keys/%zz HTTP/1.1\r\nHost: x\r\n\r\n"] {
+    let write = "PUT /v2/keys/a HTTP/1.1\r\nHost: x\r\n";
+    for bad in [
+        "GET / HTTP/1.1\r\n\r\n".to_owned(),
+        "GET /v2/keys/%zz HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n".to_owned(),
+        format!("{write}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        format!("{write}Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ] {
         let mut client = server.connect();
-        client.send(bad);
+        client.send(&bad);
         let reply = client.reply("GET");
         assert_eq!((reply.status, reply.header("Connection")), (400, "close"), "{bad}");
         assert!(reply.text().starts_with("400 Bad Request"), "{}", reply.text());

@@ -33,7 +33,7 @@ impl Driver {
                         self.transfer_leadership();
                         continue;
                     }
-                    self.replica.step(message)?;
+                    self.step_message(message, now)?;
                 }
                 // Before the first message of a leader, any member's time is better than this host's.
                 if self.replica.leader() == from || !(self.shared.clock.settled() || self.replica.is_leader())
@@ -75,7 +75,12 @@ impl Driver {
                 }
             }
             Inbound::SnapshotFailed(id) => self.replica.snapshot_failed(id),
-            // The sender knows of the removal and does not need this member's vote any more.
+            Inbound::AskConfirmed { of, reply } => {
+                // The caller is gone when it did not wait long enough.
+                reply.send(self.replica.confirmed_by(of)).ok();
+            }
+            Inbound::LossChecked { confirmed } => self.loss_checked(confirmed, now)?,
+            // The senders know of the removal and do not need this member's vote any more.
             Inbound::Removed => return Err(MemberFailure::Removed),
         }
         Ok(())

@@ -11,6 +11,7 @@
 
 mod commit_broadcast;
 mod inbound;
+mod loss;
 mod propose;
 mod reads;
 mod ready;
@@ -37,6 +38,7 @@ use super::shared::Shared;
 use super::state::State;
 
 use commit_broadcast::CommitBroadcast;
+use loss::LossClaim;
 use reads::PendingReads;
 use timers::FastElection;
 
@@ -69,6 +71,24 @@ impl Outbox {
             Self::PeerSender(peer_sender) => peer_sender.send(messages),
             #[cfg(test)]
             Self::Buffered(buffer) => buffer.extend(messages),
+        }
+    }
+
+    /// Returns whether messages are certainly from members.
+    fn senders_are_proven(&self) -> bool {
+        match self {
+            Self::PeerSender(peer_sender) => peer_sender.senders_are_proven(),
+            #[cfg(test)]
+            Self::Buffered(_) => true,
+        }
+    }
+
+    /// Asks a leader which entry this member has confirmed to it.
+    fn check_loss(&self, leader: u64) {
+        match self {
+            Self::PeerSender(peer_sender) => peer_sender.check_loss(leader),
+            #[cfg(test)]
+            Self::Buffered(_) => {}
         }
     }
 
@@ -123,6 +143,8 @@ pub(super) struct Driver {
     published: bool,
     /// The leader is certainly gone: the election timeout is skipped.
     fast_election: Option<FastElection>,
+    /// A message says that this member lost entries.
+    loss_claim: LossClaim,
     /// The commit index one tick ago.
     previous_committed: u64,
     /// Members that install a snapshot, and since when.
@@ -165,6 +187,7 @@ impl Driver {
             publish_proposed: false,
             published: false,
             fast_election: None,
+            loss_claim: LossClaim::default(),
             previous_committed: u64::MAX,
             offered: BTreeMap::new(),
             leaving: None,

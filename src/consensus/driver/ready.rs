@@ -151,6 +151,7 @@ impl Driver {
         fault!(KeysKept, std::mem::swap(&mut state.keyspace, &mut fresh.keyspace));
         let old = state.keyspace.replace(std::mem::take(&mut fresh.keyspace));
         fresh.keyspace = std::mem::take(&mut state.keyspace);
+        fresh.keyspace.end_forbidden_watches(&fresh.auth);
         *state = *fresh;
         self.shared.set_auth(&state.auth);
         // Under the lock: the persister must not mistake this state for the previous one.

@@ -43,7 +43,9 @@ impl Driver {
             // After a pause of the whole process, missed ticks are not repeated: that would depose a leader that
             // the others still follow.
             self.next_tick = now + self.heartbeat;
-            self.replica.tick();
+            if !self.is_vote_paused(now) {
+                self.replica.tick();
+            }
             self.expire_proposals(now);
             self.reads.retry(now, self.heartbeat * 3);
             self.publish(now);
@@ -166,6 +168,9 @@ impl Driver {
     }
 
     fn campaign_early(&mut self, now: Instant) {
+        if self.is_vote_paused(now) {
+            return;
+        }
         let Some(fast_election) = &mut self.fast_election else { return };
         if now >= fast_election.until {
             self.fast_election = None;

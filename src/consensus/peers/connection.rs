@@ -1,14 +1,15 @@
 //! One connection to the peer port: HTTP with limits, and the stream that it may become.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
+use super::admission::Place;
 use super::hub::PeerHub;
-use super::routes::{UpgradeSlot, UpgradedStream};
+use super::routes::{ConnContext, UpgradedStream};
 use super::{receiver, routes};
 use crate::http::server::short_requests;
 use crate::http::{BoxedIo, TimeoutStream};
@@ -18,11 +19,16 @@ use crate::stop::Stop;
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves the connection until it ends.
-pub(super) async fn serve(conn: BoxedIo, remote: SocketAddr, hub: &Arc<PeerHub>, stop: &Stop) {
-    let slot = UpgradeSlot::default();
+pub(super) async fn serve(
+    conn: BoxedIo,
+    (remote, place): (SocketAddr, &Arc<Place>),
+    hub: &Arc<PeerHub>,
+    stop: &Stop,
+) {
+    let context = Arc::new(ConnContext::new(Arc::clone(place)));
     let service = service_fn(|request| {
-        let (hub, slot) = (Arc::clone(hub), Arc::clone(&slot));
-        async move { Ok::<_, std::convert::Infallible>(routes::handle(&hub, request, &slot).await) }
+        let (hub, context) = (Arc::clone(hub), Arc::clone(&context));
+        async move { Ok::<_, std::convert::Infallible>(routes::handle(&hub, request, &context).await) }
     });
     let served = short_requests()
         .serve_connection(TokioIo::new(TimeoutStream::new(conn, None, Some(WRITE_STALL_TIMEOUT))), service)
@@ -33,11 +39,10 @@ pub(super) async fn serve(conn: BoxedIo, remote: SocketAddr, hub: &Arc<PeerHub>,
     {
         log_rejection(hub, remote, "it sent no HTTP: which other program uses this port?");
     }
-    let granted = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(UpgradedStream { upgrade, open_session, from }) = granted
+    if let Some(UpgradedStream { upgrade, open_session, from, keys }) = context.take_upgraded()
         && let Ok(stream) = upgrade.await
     {
-        receiver::run(TokioIo::new(stream), from, &open_session, hub, stop).await;
+        receiver::run(TokioIo::new(stream), (from, keys), &open_session, hub, stop).await;
     }
 }
 

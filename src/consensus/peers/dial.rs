@@ -1,4 +1,4 @@
-//! Sends one HTTP request to a URL of another member.
+//! Connects to a URL of another member, and sends HTTP requests there.
 
 use std::io;
 use std::time::Duration;
@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Request, Response};
 
-use crate::http::client::{Dialer, Timeouts, exchange};
+use crate::http::client::{self, Dialer, Timeouts, exchange};
 use crate::http::{BoxedIo, Endpoint, TimeoutStream};
 use crate::tls::Connector;
 
@@ -44,6 +45,17 @@ where
     F: Future<Output = io::Result<T>>,
 {
     exchange(conn, MAX_HEAD_BYTES, request, take).await.map_err(io::Error::other)?
+}
+
+/// Runs `work`, which sends requests without bodies over `conn`.
+pub(super) async fn converse<T, F>(
+    conn: TimeoutStream<BoxedIo>,
+    work: impl FnOnce(SendRequest<Empty<Bytes>>) -> F,
+) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    client::converse(conn, MAX_HEAD_BYTES, work).await.map_err(io::Error::other)?
 }
 
 pub(super) fn timed_out(what: &'static str) -> io::Error {

@@ -189,8 +189,8 @@ impl PeerDirectory {
             return Err(HandshakeError::new(
                 StatusCode::CONFLICT,
                 format!(
-                    "member {from:x} has another data folder than before: remove the member and add it \
-                     again"
+                    "what calls itself member {from:x} has another data folder than that member: if it lost its folder, \
+                     remove the member and add it again; if it did not, something else calls in its name"
                 ),
             ));
         }
@@ -213,6 +213,24 @@ impl PeerDirectory {
             (Some((id, _)), None) if *id != self.own => Some(self.shown(*id)),
             _ => None,
         }
+    }
+
+    /// Returns whether a member's URL has this address as its host.
+    pub(super) fn lists(&self, host: &str) -> bool {
+        let there = |url: &String| Endpoint::parse(url).is_ok_and(|address| address.host == host);
+        self.members.values().any(|known| known.member.peer_urls.iter().any(there))
+    }
+
+    /// Returns whether `id` is another member that has a vote.
+    pub(super) fn is_voter(&self, id: u64) -> bool {
+        id != self.own && self.members.get(&id).is_some_and(|known| !known.member.learner)
+    }
+
+    /// Returns how many others make a majority, together with this member if it has a vote.
+    pub(super) fn majority_besides_own(&self) -> usize {
+        let voters = self.members.values().filter(|known| !known.member.learner).count();
+        let own = self.members.get(&self.own).is_some_and(|known| !known.member.learner);
+        (voters / 2 + 1).saturating_sub(usize::from(own)).max(1)
     }
 
     /// Returns whether a stream from `id` may stay open.

@@ -25,7 +25,7 @@ pub(super) async fn run(hub: &PeerHub) -> Infallible {
         let own = directory.own;
         let known = directory.members.values().filter(|known| known.member.id != own);
         let urls: Vec<String> = known.flat_map(|known| known.member.peer_urls.clone()).collect();
-        if let Ok(found) = fetch_cluster(&urls, &hub.tls, LOOKUP_TIMEOUT).await
+        if let Ok(found) = fetch_cluster(&urls, &hub.tls, hub.secret.as_ref(), LOOKUP_TIMEOUT).await
             && found.cluster_id == directory.cluster
         {
             let met = found.members.into_iter().filter(|member| unknown_peers.contains(&member.id));

@@ -7,21 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
+use hyper::StatusCode;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
-use hyper::{Response, StatusCode};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Inbound;
-use super::dial::{self, ask, dial};
-use super::directory::Handshake;
+use super::call::{self, Reply, call};
+use super::dial;
 use super::fetch_request::WantedSnapshot;
 use super::hub::PeerHub;
 use super::partial_snapshot::{self, PartialSnapshot};
 use super::routes::SNAPSHOTS;
-use super::sender::{refusal, request};
+use super::serve::LENGTH;
+use super::snapshot_parts::SnapshotParts;
 use crate::backoff::Backoff;
 use crate::consensus::snapshot;
 use crate::consensus::state::State;
@@ -177,41 +178,39 @@ async fn check(path: PathBuf, index: u64, term: u64) -> Result<Box<State>, Fetch
 async fn transfer(hub: &PeerHub, url: &str, wanted: &WantedSnapshot) -> Result<PathBuf, FetchError> {
     let before = partial_snapshot::find(&hub.snapshots, wanted.index()).await;
     let asked = async {
-        let conn = dial(url, &hub.tls).await?;
-        let handshake = Handshake::of(&hub.directory(), wanted.from);
         let path = format!("{SNAPSHOTS}{:016x}", wanted.index());
-        let mut request = request(url, &path, &handshake)?;
+        let mut headers = HeaderMap::new();
         if let Some(part) = &before {
-            let headers = request.headers_mut();
             let value = |text: String| text.parse().map_err(io::Error::other);
             headers.insert(RANGE, value(format!("bytes={}-", part.length))?);
             headers.insert(IF_RANGE, value(part.tag.clone())?);
         }
-        ask(conn, request, |response| async {
+        call(hub, (url, wanted.from), &path, headers, |reply| async {
             // The result of the transfer does not concern the connection.
-            Ok(receive(hub, wanted, before.as_ref(), response).await)
+            Ok(Ok(receive(hub, wanted, before.as_ref(), reply).await))
         })
         .await
     };
-    asked.await.unwrap_or_else(|error| {
-        let error = dial::explain(url, &hub.tls, error);
-        Err(FetchError::Broken { why: format!("{url}: {error}"), progress: false })
-    })
+    let broken = |error| FetchError::Broken { why: format!("{url}: {error}"), progress: false };
+    match asked.await {
+        Ok(Ok(received)) => received,
+        Ok(Err(refusal)) => Err(broken(refusal.reason)),
+        Err(error) => Err(broken(call::explain(hub, url, error).to_string())),
+    }
 }
 
 async fn receive(
     hub: &PeerHub,
     wanted: &WantedSnapshot,
     before: Option<&PartialSnapshot>,
-    response: Response<Incoming>,
+    reply: Reply,
 ) -> Result<PathBuf, FetchError> {
     let broken = |error: io::Error| FetchError::Broken { why: error.to_string(), progress: false };
-    let status = response.status();
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let status = reply.response.status();
     let resumed = status == StatusCode::PARTIAL_CONTENT;
     if !resumed && status != StatusCode::OK {
         let retry = status == StatusCode::FORBIDDEN || status.is_server_error();
-        let reason = timeout(IDLE_TIMEOUT, refusal(response))
+        let reason = timeout(IDLE_TIMEOUT, reply.refusal())
             .await
             .map_err(|_| dial::timed_out("its response did not end"));
         let reason = reason.flatten().map_or_else(|error| error.to_string(), |refusal| refusal.reason);
@@ -221,24 +220,32 @@ async fn receive(
             FetchError::Final(reason)
         });
     }
-    let tag = header(ETAG).unwrap_or_default().to_owned();
-    let length: u64 = header(CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let (response, call) = reply.unchecked();
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let number = |name: &str| header(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let tag = header(ETAG.as_str()).unwrap_or_default().to_owned();
     let have = before.filter(|_| resumed).map_or(0, |part| part.length);
-    if resumed && !header(CONTENT_RANGE).is_some_and(|range| range.starts_with(&format!("bytes {have}-"))) {
+    if resumed
+        && !header(CONTENT_RANGE.as_str()).is_some_and(|range| range.starts_with(&format!("bytes {have}-")))
+    {
         return Err(FetchError::Final("a different part than the requested one was sent".to_owned()));
     }
     let opened = partial_snapshot::open(&hub.snapshots, wanted.index(), &tag, have).await;
     let (path, file) = opened.map_err(|error| FetchError::Final(error.to_string()))?;
-    let total = have + length;
+    let total = match &call {
+        Some(_) => number(LENGTH),
+        None => have.saturating_add(number(CONTENT_LENGTH.as_str())),
+    };
+    let parts = call.map(|call| SnapshotParts::new(call.snapshot_key(&tag, total), have, total));
     let (from, index) = (wanted.from, wanted.index());
     tracing::info!(
         "fetching the snapshot at log index {index} from member {from:x}: bytes {have} to {total}"
     );
-    let came =
-        store(response.into_body(), file, have, total).await.map_err(|error_kind| match error_kind {
-            StoreBodyError::Network(why, progress) => FetchError::Broken { why, progress },
-            StoreBodyError::Disk(error) => FetchError::Final(format!("{}: {error}", path.display())),
-        })?;
+    let stored = store(response.into_body(), (file, parts), have, total).await;
+    let came = stored.map_err(|error_kind| match error_kind {
+        StoreBodyError::Network(why, progress) => FetchError::Broken { why, progress },
+        StoreBodyError::Disk(error) => FetchError::Final(format!("{}: {error}", path.display())),
+    })?;
     if came != total {
         return Err(broken(io::ErrorKind::UnexpectedEof.into()));
     }
@@ -253,7 +260,7 @@ enum StoreBodyError {
 /// Writes the body to the file and returns the file's length. Received bytes are kept even on failure.
 async fn store(
     mut body: Incoming,
-    mut file: tokio::fs::File,
+    (mut file, mut parts): (tokio::fs::File, Option<SnapshotParts>),
     have: u64,
     total: u64,
 ) -> Result<u64, StoreBodyError> {
@@ -264,6 +271,13 @@ async fn store(
             Ok(None) => break Ok(()),
             Ok(Some(Err(error))) => break Err(error.to_string()),
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        };
+        let data = match &mut parts {
+            None => data,
+            Some(parts) => match parts.verified(&data) {
+                Some(data) => data,
+                None => break Err("a part of it is not from the other member".to_owned()),
+            },
         };
         file.write_all(&data).await.map_err(StoreBodyError::Disk)?;
         at += data.len() as u64;

@@ -1,4 +1,4 @@
-//! The frames of a stream: length, checksum, kind and content.
+//! The frames of a stream: length, checksum, kind and content; between members with a secret also an HMAC.
 
 use std::io;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::time::timeout;
 
 use super::message_codec;
+use super::proof::{FrameKey, MAC_BYTES};
 use crate::keyspace::Time;
 
 /// The longest frame that is accepted.
@@ -15,7 +16,7 @@ pub(super) const MAX_FRAME_BYTES: usize = 32 << 20;
 /// The usual size at which messages are split into frames, so that none waits long for the previous one.
 pub(super) const TARGET_FRAME_BYTES: usize = 1 << 20;
 /// Length and checksum.
-const HEADER_BYTES: usize = 8;
+pub(super) const HEADER_BYTES: usize = 8;
 /// The read size: most frames are shorter and take one system call.
 const READ_BUFFER_BYTES: usize = 16 << 10;
 /// The rest of a frame must arrive within this time.
@@ -99,24 +100,36 @@ pub(super) fn put_messages(out: &mut Vec<u8>, time: Time, messages: &[Message]) 
     frame.end();
 }
 
+/// Writes one frame by `put`, and its HMAC if the stream has a key.
+pub(super) fn put_sealed(out: &mut Vec<u8>, key: Option<&mut FrameKey>, put: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    put(out);
+    if let Some(key) = key {
+        key.seal(out, start);
+    }
+}
+
 /// Wraps a stream in a buffer of that size.
 pub(super) fn ahead<R: AsyncRead>(from: R) -> BufReader<R> {
     BufReader::with_capacity(READ_BUFFER_BYTES, from)
 }
 
 /// Reads one frame. Returns `None` when the stream ended between two frames. The caller sets the deadline for its
-/// start.
+/// start. With a key, nothing of a frame is used before its HMAC was verified.
 ///
 /// # Errors
-/// The stream broke, or the bytes are not a frame.
-pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Frame, usize)>> {
+/// The stream broke, the bytes are not a frame, or its HMAC does not match.
+pub(super) async fn read(
+    from: &mut (impl AsyncRead + Unpin),
+    key: Option<&mut FrameKey>,
+) -> io::Result<Option<(Frame, usize)>> {
     let mut head = [0; HEADER_BYTES];
     match from.read(&mut head[..1]).await {
         Ok(0) => Ok(None),
         // A process that exits sends no close_notify.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
-        Ok(_) => match timeout(FRAME_TIMEOUT, read_rest(from, head)).await {
+        Ok(_) => match timeout(FRAME_TIMEOUT, read_rest(from, head, key)).await {
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(io::Error::new(error.kind(), "the connection was closed within a frame"))
             }
@@ -129,6 +142,7 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
 async fn read_rest(
     from: &mut (impl AsyncRead + Unpin),
     mut head: [u8; HEADER_BYTES],
+    key: Option<&mut FrameKey>,
 ) -> io::Result<Option<(Frame, usize)>> {
     from.read_exact(&mut head[1..]).await?;
     let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
@@ -138,14 +152,25 @@ async fn read_rest(
     }
     // Beyond that it grows with the received bytes, not with the announced length.
     let mut body = Vec::with_capacity(length.min(READ_BUFFER_BYTES));
-    from.take(length as u64).read_to_end(&mut body).await?;
+    (&mut *from).take(length as u64).read_to_end(&mut body).await?;
     if body.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut size = HEADER_BYTES + length;
+    if let Some(key) = key {
+        let mut mac = [0; MAC_BYTES];
+        from.read_exact(&mut mac).await?;
+        size += MAC_BYTES;
+        if !key.verifies(&head, &body, &mac) {
+            return Err(bad(
+                "a frame is not from the other member: somebody on the way changes or inserts data",
+            ));
+        }
     }
     if crc32fast::hash(&body) != sum {
         return Err(bad("a frame's checksum does not match: bytes were changed in transit"));
     }
-    Ok(Some((parse(&body)?, HEADER_BYTES + length)))
+    Ok(Some((parse(&body)?, size)))
 }
 
 /// Decodes a frame's kind and content.

@@ -11,14 +11,18 @@ use hyper::StatusCode;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use super::admission::Admission;
 use super::directory::{Handshake, HandshakeError, PeerDirectory};
 use super::fetch_request::FetchRequest;
+use super::loss_question::LossQuestion;
 use super::peer_queue::PeerQueue;
 use super::pins::Pins;
 use super::rate_limiter::RateLimiter;
+use super::removal::RemovalReports;
 use super::unknown_peers::UnknownPeers;
-use super::{Addresses, Inbound};
+use super::{Addresses, Inbound, PeerVerification};
 use crate::consensus::member::Member;
+use crate::consensus::peer_secret::PeerSecret;
 use crate::keyspace::Time;
 use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
@@ -43,6 +47,11 @@ pub(super) struct PeerHub {
     pub(super) election: Duration,
     pub(super) snapshots: PathBuf,
     pub(super) tls: Connector,
+    pub(super) secret: Option<PeerSecret>,
+    pub(super) verification: PeerVerification,
+    pub(super) admission: Arc<Admission>,
+    pub(super) removal: RemovalReports,
+    pub(super) loss_question: LossQuestion,
     pub(super) deliver: Deliver,
     pub(super) now: Now,
     pub(super) pins: Pins,
@@ -87,11 +96,26 @@ pub(super) struct SessionGuard {
 
 impl PeerHub {
     pub(super) fn new(beginning: super::PeersInit) -> Self {
-        let super::PeersInit { directory, election, snapshots, tls, deliver, now, pins } = beginning;
+        let super::PeersInit {
+            directory,
+            election,
+            snapshots,
+            tls,
+            secret,
+            verification,
+            deliver,
+            now,
+            pins,
+        } = beginning;
         Self {
             election,
             snapshots,
             tls,
+            secret,
+            verification,
+            admission: Arc::default(),
+            removal: RemovalReports::default(),
+            loss_question: LossQuestion::default(),
             deliver,
             now,
             pins,
@@ -110,6 +134,11 @@ impl PeerHub {
 
     pub(super) fn directory(&self) -> Arc<PeerDirectory> {
         Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns whether TLS verifies who responds at `url`.
+    pub(super) fn verifies(&self, url: &str) -> bool {
+        self.verification.called && url.starts_with("https://")
     }
 
     /// Changes the directory, and the streams that follow from it.
@@ -224,13 +253,12 @@ impl PeerHub {
 }
 
 /// Checks the caller's handshake.
-pub(super) fn check(hub: &PeerHub, headers: &hyper::HeaderMap) -> Result<Handshake, HandshakeError> {
-    let handshake = Handshake::read(headers)?;
-    let checked = hub.directory().check(&handshake);
+pub(super) fn check(hub: &PeerHub, handshake: &Handshake) -> Result<(), HandshakeError> {
+    let checked = hub.directory().check(handshake);
     if checked.as_ref().is_err_and(|refusal| refusal.status == StatusCode::FORBIDDEN) {
         hub.unknown_peers.add(handshake.from);
     }
-    checked.map(|()| handshake)
+    checked
 }
 
 impl SessionGuard {

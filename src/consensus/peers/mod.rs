@@ -4,11 +4,15 @@
 //! messages, the fetching of snapshot files, and the round-trip times.
 //!
 //! Promises: input is bounded, and checked before it is used: cluster, sender, receiver, incarnation and protocol
-//! version in the handshake, length and checksum of each frame. Nothing waits for a peer: a full queue drops its
+//! version in the handshake, length and checksum of each frame; with a peer secret, also that each comes from a member.
+//! Callers that are not known to be members take few places, and none of a member's. What a caller cannot prove makes
+//! no member leave its group: the others are asked first. Nothing waits for a peer: a full queue drops its
 //! messages, which raft repairs, and reports it to the driver. A broken stream is opened again with backoff.
 //!
 //! Leaves out: what messages mean (`replica`), and when a snapshot is needed.
 
+mod admission;
+mod call;
 mod connection;
 mod dial;
 mod directory;
@@ -16,19 +20,26 @@ mod discovery;
 mod fetch;
 mod fetch_request;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod hub;
+mod loss_check;
+mod loss_question;
 mod message_codec;
 mod metrics;
 mod partial_snapshot;
 mod peer_queue;
 mod pins;
+mod proof;
 mod rate_limiter;
 mod receiver;
 mod remote_cluster;
+mod removal;
 mod routes;
 mod sender;
 mod serve;
 mod server;
+mod snapshot_parts;
 mod unknown_peers;
 
 #[cfg(test)]
@@ -41,9 +52,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use raft::prelude::{Message, MessageType};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use self::hub::PeerHub;
+use super::peer_secret::PeerSecret;
 use super::roster::Roster;
 use super::state::State;
 use crate::keyspace::Time;
@@ -77,12 +90,26 @@ pub(super) enum Inbound {
     Fetched { message: Box<Message>, state: Box<State>, path: PathBuf },
     /// The other side gave up on a snapshot.
     SnapshotFailed(u64),
-    /// The others report that this member was removed. Repeated at each attempt to reach them.
+    /// So many of the others report that this member was removed that it is true. Repeated at each attempt to reach
+    /// them.
     Removed,
+    /// A member asks which of its entries this one, as leader, knows to be in its log.
+    AskConfirmed { of: u64, reply: oneshot::Sender<Option<u64>> },
+    /// A leader was asked, at its own address, which entry this member has confirmed to it; `None`: it does not lead.
+    LossChecked { confirmed: Option<u64> },
 }
 
 /// The URLs of the other members.
 pub(super) type Addresses = BTreeMap<u64, Vec<String>>;
+
+/// What TLS or a peer secret proves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PeerVerification {
+    /// Whoever calls this member has proven to be a member.
+    pub(super) callers: bool,
+    /// Whoever responds at an `https` URL has proven to be what the URL names.
+    pub(super) called: bool,
+}
 
 /// The arguments of [`Peers::new`].
 pub(super) struct PeersInit {
@@ -94,6 +121,9 @@ pub(super) struct PeersInit {
     pub(super) snapshots: PathBuf,
     /// Connects to `https` URLs of the others.
     pub(super) tls: Connector,
+    /// What all members hold, if the cluster has it.
+    pub(super) secret: Option<PeerSecret>,
+    pub(super) verification: PeerVerification,
     /// Passes what arrives to the driver.
     pub(super) deliver: Deliver,
     /// Returns the store's time.
@@ -121,6 +151,16 @@ impl PeerSender {
                 peer_queue.push(message);
             }
         }
+    }
+
+    /// Returns whether what arrives is certainly from members.
+    pub(super) fn senders_are_proven(&self) -> bool {
+        self.hub.verification.callers
+    }
+
+    /// Asks `leader` which entry this member has confirmed to it; the answer is [`Inbound::LossChecked`].
+    pub(super) fn check_loss(&self, leader: u64) {
+        self.hub.loss_question.set(leader);
     }
 
     /// Adopts the group's list of members.
@@ -163,10 +203,8 @@ impl Peers {
     /// A part ended before the stop.
     pub(super) async fn run(self, server: PeerServer, stop: Stop) -> Result<(), EndedLoop> {
         let mut loops = Loops::new(stop.clone());
-        let permits = server::permits();
         for listener in server.listeners {
-            let (hub, permits) = (Arc::clone(&self.hub), Arc::clone(&permits));
-            loops.spawn("peer listener", listener.run(hub, permits, stop.clone()));
+            loops.spawn("peer listener", listener.run(Arc::clone(&self.hub), stop.clone()));
         }
         loops.spawn("peer streams", senders(Arc::clone(&self.hub), stop.clone()));
         loops.spawn("snapshot fetcher", fetch::run(Arc::clone(&self.hub), stop.clone()));
@@ -174,6 +212,7 @@ impl Peers {
             () = stop.wait() => Ok(()),
             ended = loops.first_failure() => Err(ended),
             never = discovery::run(&self.hub) => match never {},
+            never = loss_check::run(&self.hub) => match never {},
         };
         loops.drain(DRAIN_TIMEOUT).await;
         ended

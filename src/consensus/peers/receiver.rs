@@ -12,19 +12,25 @@ use super::Inbound;
 use super::fetch_request::WantedSnapshot;
 use super::frame::{self, Frame};
 use super::hub::{PING_INTERVAL, PeerHub, SessionGuard};
+use super::proof::StreamKeys;
 use crate::stop::Stop;
 
 /// The timeout for writing a pong.
 const PONG_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Receives from member `from` until the stream ends.
-pub(super) async fn run<S>(stream: S, from: u64, open_session: &SessionGuard, hub: &Arc<PeerHub>, stop: &Stop)
-where
+pub(super) async fn run<S>(
+    stream: S,
+    (from, keys): (u64, Option<StreamKeys>),
+    open_session: &SessionGuard,
+    hub: &Arc<PeerHub>,
+    stop: &Stop,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     tracing::debug!("member {from:x} opened a stream");
     tokio::select! {
-        why = listen(stream, from, open_session, hub) => {
+        why = listen(stream, (from, keys), open_session, hub) => {
             let words = format!("the stream from member {} ended: {why}", hub.directory().shown(from));
             if hub.log_throttle.due_exact(&words) {
                 tracing::info!("{words}");
@@ -35,16 +41,22 @@ where
     }
 }
 
-async fn listen<S>(stream: S, from: u64, open_session: &SessionGuard, hub: &Arc<PeerHub>) -> String
+async fn listen<S>(
+    stream: S,
+    (from, keys): (u64, Option<StreamKeys>),
+    open_session: &SessionGuard,
+    hub: &Arc<PeerHub>,
+) -> String
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = frame::ahead(reader);
+    let (mut sent, mut received) = keys.map(|keys| (keys.sent, keys.received)).unzip();
     // The sender pings, so it must be the first to notice a loss.
     let idle_timeout = (hub.election * 3).max(PING_INTERVAL * 6);
     loop {
-        let (frame, size) = match timeout(idle_timeout, frame::read(&mut reader)).await {
+        let (frame, size) = match timeout(idle_timeout, frame::read(&mut reader, received.as_mut())).await {
             Err(_) => return "it does not respond".to_owned(),
             Ok(Err(error)) => return error.to_string(),
             Ok(Ok(None)) => return "it was closed".to_owned(),
@@ -60,8 +72,8 @@ where
         }
         match frame {
             Frame::Ping(nonce) => {
-                let mut pong = Vec::with_capacity(17);
-                frame::put_pong(&mut pong, nonce);
+                let mut pong = Vec::with_capacity(64);
+                frame::put_sealed(&mut pong, sent.as_mut(), |out| frame::put_pong(out, nonce));
                 let written = timeout(PONG_WRITE_TIMEOUT, async {
                     writer.write_all(&pong).await?;
                     writer.flush().await

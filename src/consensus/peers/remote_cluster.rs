@@ -14,7 +14,9 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::dial::{self, ask, dial};
+use super::proof::{NONCE, Nonce, is_list_proven};
 use crate::consensus::member::Member;
+use crate::consensus::peer_secret::PeerSecret;
 use crate::http::Endpoint;
 use crate::http::client::read_body;
 use crate::tls::Connector;
@@ -45,19 +47,23 @@ struct ListedMember {
     client_urls: Option<Vec<String>>,
 }
 
-/// Asks all `urls` (peer URLs) at once for the list of members; returns the first valid response within `limit`.
+/// Asks all `urls` (peer URLs) at once for the list of members; returns the first valid response within `limit`. With a
+/// secret, only a response of a member that holds it is valid.
 ///
 /// # Errors
 /// Why none of them returned one.
 pub async fn fetch_cluster(
     urls: &[String],
     tls: &Connector,
+    secret: Option<&PeerSecret>,
     limit: Duration,
 ) -> Result<RemoteCluster, String> {
     let mut failed: BTreeMap<&String, String> =
         urls.iter().map(|url| (url, format!("{url}: no response within {limit:?}"))).collect();
-    let mut asked: FuturesUnordered<_> =
-        urls.iter().map(|url| async move { one(url, tls).await.map_err(|error| (url, error)) }).collect();
+    let mut asked: FuturesUnordered<_> = urls
+        .iter()
+        .map(|url| async move { one(url, tls, secret).await.map_err(|error| (url, error)) })
+        .collect();
     let found = timeout(limit, async {
         while let Some(answer) = asked.next().await {
             match answer {
@@ -76,10 +82,15 @@ pub async fn fetch_cluster(
     }
 }
 
-async fn one(url: &str, tls: &Connector) -> io::Result<RemoteCluster> {
+async fn one(url: &str, tls: &Connector, secret: Option<&PeerSecret>) -> io::Result<RemoteCluster> {
     let conn = dial(url, tls).await?;
     let host = Endpoint::parse(url)?;
-    let request = Request::get("/members").header(HOST, host.authority()).body(Empty::<Bytes>::new());
+    let mut request = Request::get("/members").header(HOST, host.authority());
+    let asked = secret.map(|secret| (secret, Nonce::draw()));
+    if let Some((_, nonce)) = asked {
+        request = request.header(NONCE, nonce.header());
+    }
+    let request = request.body(Empty::<Bytes>::new());
     ask(conn, request.map_err(io::Error::other)?, |response| async move {
         if response.status() != StatusCode::OK {
             return Err(io::Error::other(format!("it answers {}", response.status())));
@@ -87,7 +98,16 @@ async fn one(url: &str, tls: &Connector) -> io::Result<RemoteCluster> {
         let cluster = response.headers().get("X-Etcd-Cluster-Id").and_then(|value| value.to_str().ok());
         let cluster = cluster.and_then(|text| u64::from_str_radix(text, 16).ok());
         let cluster_id = cluster.ok_or_else(|| io::Error::other("it names no cluster"))?;
-        let members = read(&read_body(response, MAX_BODY_BYTES).await?)?;
+        let headers = response.headers().clone();
+        let body = read_body(response, MAX_BODY_BYTES).await?;
+        if let Some((secret, nonce)) = asked
+            && !is_list_proven(secret, nonce, &format!("{cluster_id:x}"), (&headers, &body))
+        {
+            return Err(io::Error::other(
+                "it does not prove that it has the same --peer-secret-file as this member",
+            ));
+        }
+        let members = read(&body)?;
         Ok(RemoteCluster { cluster_id, members, from: url.to_owned() })
     })
     .await

@@ -6,26 +6,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::header::{CONNECTION, HOST, UPGRADE};
+use hyper::StatusCode;
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use hyper::upgrade::Upgraded;
-use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use raft::prelude::MessageType;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Inbound;
-use super::dial::{self, ask, dial};
-use super::directory::{Handshake, HandshakeError};
+use super::call::{self, Refusal, call};
+use super::dial;
 use super::frame::{self, Frame};
 use super::hub::{PING_INTERVAL, PeerHub};
 use super::message_codec;
 use super::peer_queue::PeerQueue;
+use super::proof::{FrameKey, StreamKeys};
+use super::removal::Removal;
 use crate::backoff::Backoff;
-use crate::http::Endpoint;
-use crate::http::client::read_body;
 use crate::stop::Stop;
 
 /// The minimum delay between two attempts to connect.
@@ -33,8 +31,6 @@ const MIN_RETRY_DELAY: Duration = Duration::from_millis(10);
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(500);
 /// How long the other side may take to respond to a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest reason of a refusal.
-const MAX_REASON_BYTES: usize = 4 << 10;
 /// A stream that lasted this long worked: the next attempt follows at once.
 const STABLE_STREAM_AGE: Duration = Duration::from_secs(1);
 /// The response of a TLS port to plain HTTP, in Go's words.
@@ -55,8 +51,14 @@ enum ConnectError {
     /// Nothing listens at any of its URLs.
     NotRunning,
     /// It refused.
-    Refused(HandshakeError),
+    Refused(Refusal),
     Failed(String),
+}
+
+/// A stream after its handshake.
+struct OpenStream {
+    stream: Upgraded,
+    keys: Option<StreamKeys>,
 }
 
 /// Runs until the stop, or until the member is removed.
@@ -78,13 +80,14 @@ async fn work(peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) {
             () = stop.wait() => return,
         };
         match connected {
-            Ok(stream) => {
+            Ok(OpenStream { stream, keys }) => {
                 known = true;
+                hub.removal.withdraw(id);
                 peer_queue.stream_opened(hub.election);
                 tracing::info!("connected to member {}", hub.directory().shown(id));
                 hub.report(Inbound::Connected(id)).await;
                 let since = Instant::now();
-                let why = run_stream(TokioIo::new(stream), peer_queue, hub, stop).await;
+                let why = run_stream((TokioIo::new(stream), keys), peer_queue, hub, stop).await;
                 peer_queue.stream_closed();
                 if stop.requested() {
                     return;
@@ -120,20 +123,43 @@ async fn log_connect_error(hub: &PeerHub, peer_queue: &PeerQueue, connect_error:
             )
         }
         ConnectError::Refused(refusal) => {
-            if refusal.status == StatusCode::GONE {
-                hub.report(Inbound::Removed).await;
+            let reason = format!("{} ({})", refusal.reason, refusal.status.as_u16());
+            match removal(hub, id, &refusal) {
+                Some(Removal::Confirmed) => hub.report(Inbound::Removed).await,
+                Some(Removal::Reported { by, needed }) => {
+                    let words = format!(
+                        "member {shown} reports that this one was removed: {reason}. {by} of {needed} members that must \
+                         report it did; this member continues until then"
+                    );
+                    return log(hub, &words);
+                }
+                None => {}
             }
-            format!("member {shown} refuses to listen: {} ({})", refusal.reason, refusal.status.as_u16())
+            format!("member {shown} refuses to listen: {reason}")
         }
         ConnectError::Failed(error) => format!("member {shown} cannot be reached: {error}"),
     };
-    if hub.log_throttle.due_exact(&words) {
+    log(hub, &words);
+}
+
+fn log(hub: &PeerHub, words: &str) {
+    if hub.log_throttle.due_exact(words) {
         tracing::warn!("{words}");
     }
 }
 
+/// Returns what follows from a refusal of member `id` if it says that this member was removed. Where members can prove
+/// it, nothing else counts.
+fn removal(hub: &PeerHub, id: u64, refusal: &Refusal) -> Option<Removal> {
+    if refusal.status != StatusCode::GONE || (hub.secret.is_some() && !refusal.proven) {
+        hub.removal.withdraw(id);
+        return None;
+    }
+    Some(hub.removal.add(&hub.directory(), id, refusal.proven))
+}
+
 /// Tries each URL in turn.
-async fn connect(peer_queue: &PeerQueue, hub: &PeerHub) -> Result<Upgraded, ConnectError> {
+async fn connect(peer_queue: &PeerQueue, hub: &PeerHub) -> Result<OpenStream, ConnectError> {
     let (mut nobody, mut connect_error) = (true, ConnectError::NotRunning);
     for url in peer_queue.urls() {
         match open_stream(&url, peer_queue.id, hub).await {
@@ -145,7 +171,7 @@ async fn connect(peer_queue: &PeerQueue, hub: &PeerHub) -> Result<Upgraded, Conn
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) => {
                 nobody = false;
-                let error = dial::explain(&url, &hub.tls, error);
+                let error = call::explain(hub, &url, error);
                 if !matches!(connect_error, ConnectError::Refused(_)) {
                     connect_error = ConnectError::Failed(format!("{url}: {error}"));
                 }
@@ -155,61 +181,49 @@ async fn connect(peer_queue: &PeerQueue, hub: &PeerHub) -> Result<Upgraded, Conn
     Err(if nobody { ConnectError::NotRunning } else { connect_error })
 }
 
-async fn open_stream(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<Upgraded, HandshakeError>> {
-    let conn = dial(url, &hub.tls).await?;
-    let handshake = Handshake::of(&hub.directory(), to);
-    let request = request(url, STREAM, &handshake)?;
-    let (mut head, body) = request.into_parts();
-    head.headers.insert(CONNECTION, "Upgrade".parse().expect("it is a header's value"));
-    head.headers.insert(UPGRADE, PROTOCOL.parse().expect("it is a header's value"));
-    let asked = ask(conn, Request::from_parts(head, body), |response| async move {
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let form =
-                response.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
-            // There is one form so far; a later version must use the one in the response.
-            if !form.is_some_and(|form: u32| {
-                (message_codec::OLDEST_VERSION..=message_codec::NEWEST_VERSION).contains(&form)
-            }) {
-                return Err(io::Error::other("it responded with a message form that was not offered"));
-            }
-            return hyper::upgrade::on(response).await.map(Ok).map_err(io::Error::other);
+async fn open_stream(url: &str, to: u64, hub: &PeerHub) -> io::Result<Result<OpenStream, Refusal>> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
+    let asked = call(hub, (url, to), STREAM, headers, |reply| async move {
+        if reply.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return reply.refusal().await.map(Err);
         }
-        Ok(Err(refusal(response).await?))
+        let form = reply.response.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok());
+        let form = form.unwrap_or_default().to_owned();
+        let (response, call) = reply.check(form.as_bytes())?;
+        // There is one form so far; a later version must use the one in the response.
+        if !form.parse().is_ok_and(|form: u32| {
+            (message_codec::OLDEST_VERSION..=message_codec::NEWEST_VERSION).contains(&form)
+        }) {
+            return Err(io::Error::other("it responded with a message form that was not offered"));
+        }
+        let keys = call.map(|call| call.caller_keys());
+        let upgraded = hyper::upgrade::on(response).await;
+        upgraded.map(|stream| Ok(OpenStream { stream, keys })).map_err(io::Error::other)
     });
     timeout(HANDSHAKE_TIMEOUT, asked)
         .await
         .map_err(|_| dial::timed_out("it did not respond to the handshake in time"))?
 }
 
-/// Makes a GET of `path` with the handshake's headers.
-pub(super) fn request(url: &str, path: &str, handshake: &Handshake) -> io::Result<Request<Empty<Bytes>>> {
-    let mut request = Request::get(path).header(HOST, Endpoint::parse(url)?.authority());
-    for (name, value) in handshake.headers() {
-        request = request.header(name, value);
-    }
-    request.body(Empty::new()).map_err(io::Error::other)
-}
-
-/// Reads the reason from an unexpected response.
-pub(super) async fn refusal(response: hyper::Response<hyper::body::Incoming>) -> io::Result<HandshakeError> {
-    let status = response.status();
-    let body = read_body(response, MAX_REASON_BYTES).await?;
-    // The text comes from outside and must stay one log line.
-    let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(500).collect();
-    Ok(HandshakeError { status, reason: text })
-}
-
 /// Writes and reads until the stream breaks, or the stop; returns why it ended.
-async fn run_stream<S>(stream: S, peer_queue: &PeerQueue, hub: &PeerHub, stop: &Stop) -> String
+async fn run_stream<S>(
+    (stream, keys): (S, Option<StreamKeys>),
+    peer_queue: &PeerQueue,
+    hub: &PeerHub,
+    stop: &Stop,
+) -> String
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let (sent, received) = keys.map(|keys| (keys.sent, keys.received)).unzip();
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = frame::ahead(reader);
     let asked = PingTimes { at: Instant::now(), nonce: AtomicU64::new(0) };
     let ended = tokio::select! {
-        ended = listen(&mut reader, peer_queue, hub, &asked) => ended,
-        ended = write(&mut writer, peer_queue, hub, stop, &asked) => ended,
+        ended = listen((&mut reader, received), peer_queue, hub, &asked) => ended,
+        ended = write((&mut writer, sent), peer_queue, hub, stop, &asked) => ended,
         () = async { stop.wait().await; sleep(CLOSE_TIMEOUT).await } => Ok(()),
     };
     match ended {
@@ -226,13 +240,13 @@ struct PingTimes {
 }
 
 async fn listen(
-    reader: &mut (impl AsyncRead + Unpin),
+    (reader, mut key): (&mut (impl AsyncRead + Unpin), Option<FrameKey>),
     peer_queue: &PeerQueue,
     hub: &PeerHub,
     asked: &PingTimes,
 ) -> io::Result<()> {
     loop {
-        let read = timeout(hub.election + PING_INTERVAL, frame::read(reader)).await;
+        let read = timeout(hub.election + PING_INTERVAL, frame::read(reader, key.as_mut())).await;
         let read = read.map_err(|_| dial::timed_out("no reply for longer than the election timeout"))??;
         match read {
             None => return Ok(()),
@@ -253,7 +267,7 @@ async fn listen(
 }
 
 async fn write(
-    writer: &mut (impl AsyncWrite + Unpin),
+    (writer, mut key): (&mut (impl AsyncWrite + Unpin), Option<FrameKey>),
     peer_queue: &PeerQueue,
     hub: &PeerHub,
     stop: &Stop,
@@ -269,20 +283,21 @@ async fn write(
             hub.report(Inbound::Unreachable(peer_queue.id)).await;
         }
         for index in batch.failed {
-            frame::put_snapshot_failed(&mut buffer, index);
+            frame::put_sealed(&mut buffer, key.as_mut(), |out| frame::put_snapshot_failed(out, index));
         }
         if !batch.messages.is_empty() {
-            frame::put_messages(&mut buffer, (hub.now)(), &batch.messages);
+            let time = (hub.now)();
+            frame::put_sealed(&mut buffer, key.as_mut(), |out| {
+                frame::put_messages(out, time, &batch.messages);
+            });
             let appends = |kind| kind == MessageType::MsgAppend;
             let count = batch.messages.iter().filter(|message| appends(message.get_msg_type())).count();
             peer_queue.metrics.sent_appends.fetch_add(count as u64, Relaxed);
         }
         if Instant::now() >= next_ping {
             next_ping = Instant::now() + PING_INTERVAL;
-            frame::put_ping(
-                &mut buffer,
-                u64::try_from(asked.at.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1),
-            );
+            let nonce = u64::try_from(asked.at.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
+            frame::put_sealed(&mut buffer, key.as_mut(), |out| frame::put_ping(out, nonce));
         }
         if !buffer.is_empty() {
             writer.write_all(&buffer).await?;
@@ -294,7 +309,7 @@ async fn write(
             continue;
         }
         if stop.requested() {
-            frame::put_close(&mut buffer);
+            frame::put_sealed(&mut buffer, key.as_mut(), frame::put_close);
             writer.write_all(&buffer).await?;
             return writer.shutdown().await;
         }

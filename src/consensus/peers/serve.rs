@@ -13,29 +13,33 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use tokio::task::spawn_blocking;
 
-use super::directory::HandshakeError;
-use super::hub::{PeerHub, check};
+use super::directory::{Handshake, HandshakeError};
+use super::hub::PeerHub;
 use super::pins::PinGuard;
+use super::proof::{Call, MAC_BYTES, SnapshotKey};
 use crate::http::server::Body;
 
-/// Bytes read and sent at a time.
-const CHUNK_BYTES: u64 = 256 << 10;
+/// Bytes read and sent at a time; between members with a secret each chunk is followed by its HMAC.
+pub(super) const CHUNK_BYTES: u64 = 256 << 10;
+/// The header with the length of a complete file whose chunks have HMACs.
+pub(super) const LENGTH: &str = "Retune-Length";
 
 /// A file being sent.
 struct FileTransfer {
     file: File,
     left: u64,
     hub: Arc<PeerHub>,
+    key: Option<SnapshotKey>,
     _held: PinGuard,
 }
 
 /// Returns the snapshot of `index`, or the rest that the other side is missing.
 pub(super) async fn snapshot(
     hub: &Arc<PeerHub>,
+    (handshake, call): (&Handshake, Option<&Call>),
     index: &str,
     headers: &HeaderMap<HeaderValue>,
 ) -> Result<Response<Body>, HandshakeError> {
-    let handshake = check(hub, headers)?;
     let index = u64::from_str_radix(index, 16).map_err(|_| {
         HandshakeError::new(StatusCode::BAD_REQUEST, "a snapshot is requested by its log index in hex")
     })?;
@@ -57,16 +61,22 @@ pub(super) async fn snapshot(
         "sending member {:x} the snapshot at log index {index}: bytes {from} to {length}",
         handshake.from
     );
-    let sending = FileTransfer { file, left: length - from, hub: Arc::clone(hub), _held: held };
+    let key = call.map(|call| call.snapshot_key(&tag, length));
+    let macs = if key.is_some() { (length - from).div_ceil(CHUNK_BYTES) * MAC_BYTES as u64 } else { 0 };
+    let size = length - from + macs;
+    let sending = FileTransfer { file, left: length - from, hub: Arc::clone(hub), key, _held: held };
     let chunks = stream::try_unfold((sending, from), |(sending, at)| async move { next(sending, at).await });
-    let mut response = Response::new(Body::sized_stream(length - from, chunks));
+    let mut response = Response::new(Body::sized_stream(size, chunks));
+    if call.is_some() {
+        response.headers_mut().insert(LENGTH, HeaderValue::from(length));
+    }
     if from > 0 {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let range = format!("bytes {from}-{}/{length}", length - 1);
         response.headers_mut().insert(CONTENT_RANGE, range.parse().expect("digits"));
     }
     let headers = response.headers_mut();
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length - from));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(ETAG, tag.parse().expect("hex digits in quotes"));
     Ok(response)
@@ -99,6 +109,9 @@ async fn next(mut sending: FileTransfer, at: u64) -> io::Result<Option<(Bytes, (
         let mut bytes = vec![0; length];
         sending.file.seek(SeekFrom::Start(at))?;
         sending.file.read_exact(&mut bytes)?;
+        if let Some(key) = &sending.key {
+            bytes.extend(key.of(at, &bytes));
+        }
         Ok::<_, io::Error>((bytes, sending))
     });
     let (bytes, mut sending) = read.await.map_err(io::Error::other)??;

@@ -4,12 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
+use super::admission::{MAX_PENDING, MAX_PENDING_PER_ADDRESS, Place};
 use super::connection::{self, log_rejection};
 use super::hub::PeerHub;
 use crate::consensus::error::OpenError;
@@ -19,11 +17,7 @@ use crate::http::{BoxedIo, ListenUrl};
 use crate::stop::Stop;
 use crate::tls::{Acceptor, Connector, refuse_tls};
 
-/// Concurrent connections.
-pub(super) const MAX_CONNECTIONS: usize = 256;
 const LISTEN_BACKLOG: u32 = 1024;
-/// The timeout of a TLS handshake, and of the first byte of a request.
-const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first bytes of a TLS handshake.
 const TLS: [u8; 2] = [0x16, 0x03];
 
@@ -93,30 +87,28 @@ impl PeerListener {
     }
 
     /// Accepts until the stop.
-    pub(super) async fn run(
-        self,
-        hub: Arc<PeerHub>,
-        permits: Arc<Semaphore>,
-        stop: Stop,
-    ) -> Result<(), io::Error> {
+    pub(super) async fn run(self, hub: Arc<PeerHub>, stop: Stop) -> Result<(), io::Error> {
         tracing::info!(url = self.url, "serving peers");
-        let admit = |(stream, remote)| {
-            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-                if hub.log_throttle.due_exact("full") {
-                    tracing::warn!(
-                        url = self.url,
-                        "more than {MAX_CONNECTIONS} connections to the peer port: further ones are closed at once"
-                    );
-                }
-                return None;
-            };
+        let admit = |(stream, remote): (TcpStream, SocketAddr)| {
+            let listed = hub.directory().lists(&remote.ip().to_canonical().to_string());
+            let (place, closed) = hub.admission.enter(remote.ip(), listed);
+            if let Some(address) = closed
+                && hub.log_throttle.due_exact("full")
+            {
+                tracing::warn!(
+                    url = self.url,
+                    "more than {MAX_PENDING_PER_ADDRESS} connections of one address, or {MAX_PENDING} in all, have not \
+                     shown that they are a member's: the oldest is closed, now one of {address}"
+                );
+            }
             let (hub, tls, stop) = (Arc::clone(&hub), self.tls.clone(), stop.clone());
             Some(async move {
+                let place = Arc::new(place);
                 tokio::select! {
-                    () = serve(stream, remote, tls, &hub, &stop) => {}
+                    () = serve(stream, (remote, &place), tls, &hub, &stop) => {}
+                    () = place.expired() => tracing::debug!(%remote, "a connection to the peer port was no member's"),
                     () = stop.wait() => {}
                 }
-                drop(permit);
             })
         };
         let failing = |error: &io::Error| {
@@ -131,22 +123,17 @@ impl PeerListener {
     }
 }
 
-pub(super) fn permits() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MAX_CONNECTIONS))
-}
-
 async fn serve(
     stream: TcpStream,
-    remote: SocketAddr,
+    (remote, place): (SocketAddr, &Arc<Place>),
     tls: Option<Acceptor>,
     hub: &Arc<PeerHub>,
     stop: &Stop,
 ) {
-    match timeout(TLS_HANDSHAKE_TIMEOUT, open(stream, tls)).await {
-        Ok(Ok(Some(conn))) => connection::serve(conn, remote, hub, stop).await,
-        Ok(Ok(None)) => {}
-        Ok(Err(why)) => log_rejection(hub, remote, &why),
-        Err(_) => tracing::debug!(%remote, "a connection to the peer port sent nothing"),
+    match open(stream, tls).await {
+        Ok(Some(conn)) => connection::serve(conn, (remote, place), hub, stop).await,
+        Ok(None) => {}
+        Err(why) => log_rejection(hub, remote, &why),
     }
 }
 

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use raft::prelude::{Entry, HardState};
 use tempfile::TempDir;
 
+use super::super::backup_file::read as read_backup;
 use super::super::data_dir::{DataDir, InitialDataDir};
 use super::super::entry::RaftCommand;
 use super::super::identity::Identity;
 use super::super::metrics::Counters;
 use super::super::recover::{BOOTSTRAP_ENTRY, begin};
 use super::super::roster::Roster;
+use super::super::session::Sessions;
 use super::super::state::State;
 use super::super::{BackupSummary, BackupWriter, Member, copy as copy_folder, restore, save};
 use super::*;
@@ -110,4 +112,31 @@ fn a_failed_restore_leaves_the_data_folder_unchanged() {
     drop(DataDir::open(&data).unwrap());
     before.restore();
     assert!(!data.exists());
+}
+
+/// With them a stranger could pose as a member of the group.
+#[tokio::test]
+async fn a_backup_contains_nothing_that_only_members_know_of_each_other() {
+    let (folder, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let node = Running::start(settings(folder.path())).await.unwrap();
+    node.set("/k", b"v").await;
+    assert!(node.handle.members().all[0].incarnation != 0);
+    let live = to.path().join("live");
+    let mut backup = node.handle.backup().await.unwrap();
+    let mut bytes = Vec::new();
+    loop {
+        let chunk = backup.next_chunk().unwrap();
+        if chunk.is_empty() {
+            break;
+        }
+        bytes.extend(chunk);
+    }
+    std::fs::write(&live, bytes).unwrap();
+    node.stop().await;
+    for file in [live, saved(folder.path(), &to).1] {
+        let state = read_backup(&file).unwrap().0;
+        assert_eq!(state.roster.members.len(), 1);
+        assert!(state.roster.members.values().all(|member| member.incarnation == 0), "{}", file.display());
+        assert_eq!(state.sessions, Sessions::default(), "{}", file.display());
+    }
 }

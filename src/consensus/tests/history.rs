@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::super::{BackupWriter, restore, save};
 use super::*;
+use crate::keyspace::auth::WatchRights;
 use crate::keyspace::{Code, WatchOptions};
 
 const LARGE: usize = 200_000;
@@ -11,7 +12,7 @@ const LARGE: usize = 200_000;
 /// Returns what a one-shot watch receives at once.
 fn sent(node: &Running, key: &str, recursive: bool, since: u64) -> Result<u64, Code> {
     let what = WatchOptions { recursive, stream: false, since };
-    match node.handle.watch(key.as_bytes(), what) {
+    match node.handle.watch(key.as_bytes(), what, WatchRights::default()) {
         Ok(mut watch) => Ok(watch.ready().expect("an event of the past").index()),
         Err(error) => Err(error.code),
     }

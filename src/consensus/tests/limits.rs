@@ -20,6 +20,15 @@ async fn beyond_the_quota_only_deletes_are_accepted_until_there_is_space() {
     node.stop().await;
 }
 
+#[test]
+fn a_change_takes_disk_space_for_each_directory_that_it_may_create() {
+    let disk_bytes = |operation: &Operation| super::super::handle::disk_bytes(operation);
+    let deep = "/d".repeat(2_400);
+    assert!(disk_bytes(&set(&deep, b"v", None)) > 2_400 * 40);
+    assert!(disk_bytes(&set("/a/b", b"v", None)) < 200);
+    assert!(disk_bytes(&delete(&deep)) < 5_000);
+}
+
 #[tokio::test]
 async fn proposals_beyond_the_queues_byte_limit_are_refused_at_once() {
     let folder = TempDir::new().unwrap();

@@ -5,6 +5,7 @@ mod damage;
 mod encoding;
 mod history;
 mod limits;
+mod mirror;
 mod restart;
 pub(super) mod simulation;
 mod unreadable_log;
@@ -39,6 +40,7 @@ pub(super) fn settings(data_dir: &Path) -> Settings {
         initial_cluster: vec![("default".to_owned(), peer.clone())],
         listen_peer_urls: Vec::new(),
         peer_tls: crate::tls::TlsFiles::default(),
+        peer_secret: None,
         start: super::StartMode::New,
         peer_urls: vec![peer],
         client_urls: vec!["http://127.0.0.1:2379".to_owned()],

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::keyspace::WatchOptions;
+use crate::keyspace::auth::WatchRights;
 
 #[tokio::test]
 async fn the_first_key_of_a_new_cluster_gets_index_four() {
@@ -30,8 +31,10 @@ async fn everything_survives_a_restart_and_publishing_the_attributes_adds_one_in
     assert_eq!(node.value("/a/c").as_deref(), Some(b"2".as_slice()));
     assert_eq!(node.value("/a/b"), None);
     assert_eq!(node.index(), index + 1);
-    let mut watch =
-        node.handle.watch(b"/a/b", WatchOptions { recursive: false, stream: false, since: 4 }).unwrap();
+    let mut watch = node
+        .handle
+        .watch(b"/a/b", WatchOptions { recursive: false, stream: false, since: 4 }, WatchRights::default())
+        .unwrap();
     assert_eq!(watch.next().await.unwrap().index(), 4, "the history survives");
     node.stop().await;
 }

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,16 +23,32 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     F: Future<Output = T>,
 {
-    let (mut sender, connection) = http1::Builder::new()
+    converse(stream, max_head_bytes, |mut sender| async move {
+        Ok(take(sender.send_request(request).await?).await)
+    })
+    .await?
+}
+
+/// Runs `work`, which sends requests over `stream`, one after the other.
+pub(crate) async fn converse<S, B, T, F>(
+    stream: S,
+    max_head_bytes: usize,
+    work: impl FnOnce(SendRequest<B>) -> F,
+) -> hyper::Result<T>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    F: Future<Output = T>,
+{
+    let (sender, connection) = http1::Builder::new()
         .title_case_headers(true)
         .max_buf_size(max_head_bytes)
         .handshake(TokioIo::new(stream))
         .await?;
-    let work = async { Ok(take(sender.send_request(request).await?).await) };
     // Its type is hidden: the compiler cannot prove the future of a boxed stream's connection to be `Send`.
     let connection: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> =
         Box::pin(connection.with_upgrades());
-    drive(work, connection).await
+    Ok(drive(work(sender), connection).await)
 }
 
 /// Runs `work` to its end, while also polling the connection that it uses.

@@ -7,5 +7,5 @@ mod pool;
 
 pub(crate) use connection::{Connection, OutgoingRequest};
 pub(crate) use dial::{Dialer, Timeouts};
-pub(crate) use exchange::{drive, exchange, read_body, read_prefix};
+pub(crate) use exchange::{converse, drive, exchange, read_body, read_prefix};
 pub(crate) use pool::Pool;

@@ -6,11 +6,12 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,14 +21,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::body::Body;
+use super::client_memory::{ClientId, ClientShare};
+use super::conn_slot::ConnSlot;
 use super::context::ServerContext;
+use super::reader_pace::ReaderPace;
+use super::respond::too_many_connections;
 
 /// How long a request's head may take from its first byte to its last, and a new connection until its first
 /// request. Between requests a connection may be idle for any time.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may stall a waiting response, which occupies memory. Watches may wait.
+/// How long a client may stall a waiting response or event, which occupies memory. A watch without an event may wait.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a client may stall its response before the connection may be closed for a new one. Until then it may just be
+/// slow.
+const SLOW_READER_GRACE: Duration = Duration::from_secs(5);
 
 /// The longest head, as in etcd. Also the limit for reading ahead and for write buffers; buffers start at 8 KiB and
 /// only grow when a client fills them.
@@ -61,6 +70,11 @@ pub(crate) trait Service: Debug + Send + Sync + Sized + 'static {
         head: Parts,
         body: Incoming,
     ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Returns whether a request is a health check, for which some places are reserved.
+    fn is_health_check(_head: &Parts) -> bool {
+        false
+    }
 }
 
 /// Shared by the parts of one connection: its socket, its requests, its open watch.
@@ -71,6 +85,7 @@ pub(crate) struct ConnState<S> {
     pub(crate) secure: bool,
     /// The client's address, where it is known.
     pub(crate) client: Option<IpAddr>,
+    slot: Arc<ConnSlot>,
     phase: AtomicU8,
     /// Whether the last write to the socket was blocked.
     blocked: AtomicBool,
@@ -81,20 +96,24 @@ pub(crate) struct ConnState<S> {
     head_timeout: Duration,
     /// How much of the time limit of the first head had passed before this was created.
     used: Duration,
+    /// How many bytes the socket accepted.
+    taken: AtomicU64,
 }
 
 impl<S> ConnState<S> {
-    pub(crate) fn new(shared: Arc<S>, secure: bool) -> Self {
+    pub(crate) fn new(shared: Arc<S>, secure: bool, slot: Arc<ConnSlot>) -> Self {
         Self {
             shared,
             secure,
             client: None,
+            slot,
             phase: AtomicU8::new(ConnPhase::Head as u8),
             blocked: AtomicBool::new(false),
             writes: AtomicU32::new(0),
             sent_tls: AtomicBool::new(false),
             head_timeout: HEAD_TIMEOUT,
             used: Duration::ZERO,
+            taken: AtomicU64::new(0),
         }
     }
 
@@ -113,6 +132,20 @@ impl<S> ConnState<S> {
     /// Relaxed ordering is enough: all users run in one task.
     pub(crate) fn enter(&self, phase: ConnPhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
+        self.update_slot();
+    }
+
+    /// Updates whether the connection may be closed for a new one.
+    fn update_slot(&self) {
+        if self.is(ConnPhase::Watch) {
+            self.slot.work();
+        } else if self.blocked.load(Ordering::Relaxed) {
+            self.slot.wait(SLOW_READER_GRACE);
+        } else if self.is(ConnPhase::Busy) {
+            self.slot.work();
+        } else {
+            self.slot.wait(Duration::ZERO);
+        }
     }
 
     fn is(&self, phase: ConnPhase) -> bool {
@@ -121,23 +154,61 @@ impl<S> ConnState<S> {
 
     /// Records whether the socket accepted data.
     fn wrote(&self, took: bool) {
+        let was_blocked = self.blocked.load(Ordering::Relaxed);
         self.blocked.store(!took, Ordering::Relaxed);
         if took {
             self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+        if was_blocked == took {
+            self.update_slot();
+        }
+    }
+
+    /// Counts the bytes that the socket accepted.
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            let taken = self.taken.load(Ordering::Relaxed);
+            self.taken.store(taken.wrapping_add(*bytes as u64), Ordering::Relaxed);
         }
     }
 
     /// Returns what the client must do in a limited time.
     fn awaited(&self) -> AwaitedInput {
-        if self.is(ConnPhase::Watch) {
-            AwaitedInput::Nothing
-        } else if self.blocked.load(Ordering::Relaxed) {
+        if self.blocked.load(Ordering::Relaxed) {
             AwaitedInput::Read { after: self.writes.load(Ordering::Relaxed) }
         } else if self.is(ConnPhase::Head) {
             AwaitedInput::Head
         } else {
             AwaitedInput::Nothing
         }
+    }
+}
+
+impl<S: Service> ConnState<S> {
+    /// Returns the client as limits count it.
+    pub(crate) fn client_id(&self) -> ClientId {
+        ClientId::new(self.client)
+    }
+
+    /// Returns the client's share of the memory for bodies.
+    pub(crate) fn bodies(&self) -> ClientShare {
+        ClientShare { memory: Arc::clone(&self.shared.context().bodies), client: self.client_id() }
+    }
+
+    /// Returns the client's share of the memory for bodies of clients without credentials.
+    pub(crate) fn guest_bodies(&self) -> ClientShare {
+        ClientShare { memory: Arc::clone(&self.shared.context().guest_bodies), client: self.client_id() }
+    }
+
+    /// Returns the client's share of the memory for large responses.
+    pub(crate) fn responses(&self) -> ClientShare {
+        ClientShare { memory: Arc::clone(&self.shared.context().responses), client: self.client_id() }
+    }
+
+    /// Returns whether the client takes its response too slowly.
+    fn is_too_slow(&self, pace: &mut ReaderPace, cx: &mut Context<'_>) -> bool {
+        let (waits, taken) = (self.blocked.load(Ordering::Relaxed), self.taken.load(Ordering::Relaxed));
+        pace.is_too_slow(waits, taken, || self.shared.context().responses.is_scarce(), cx)
     }
 }
 
@@ -168,11 +239,13 @@ where
     );
     let mut shutdown = pin!(conn.shared.context().shutdown.notify.notified());
     let mut timer = IdleTimer { used: conn.used, ..IdleTimer::default() };
+    let mut pace = ReaderPace::default();
     let (mut registered, mut told) = (false, false);
     std::future::poll_fn(|cx| {
         // Once is enough: the task's waker stays the same, and the flag shows why it was woken.
         if !std::mem::replace(&mut registered, true) {
             let _ = shutdown.as_mut().poll(cx);
+            conn.slot.register(cx);
         }
         if conn.shared.context().shutdown.is_requested() {
             if conn.is(ConnPhase::Watch) {
@@ -183,7 +256,12 @@ where
             }
         }
         // An error here is the client's fault: it disconnected, or it sent no HTTP. It is not worth a log line.
-        if connection.as_mut().poll(cx).is_ready() || timer.poll(&conn, cx) {
+        let ended = connection.as_mut().poll(cx).is_ready();
+        if ended || timer.poll(&conn, cx) || conn.is_too_slow(&mut pace, cx) {
+            return Poll::Ready(());
+        }
+        // Last: a request that has arrived is served.
+        if conn.slot.must_close(cx, || conn.shared.context().limit.close_longest_waiting()) {
             return Poll::Ready(());
         }
         Poll::Pending
@@ -198,7 +276,16 @@ async fn respond<S: Service>(
 ) -> Result<Response<Body>, Infallible> {
     conn.enter(ConnPhase::Busy);
     let (head, body) = request.into_parts();
-    let response = S::handle(&conn, head, body).await;
+    let reserved = conn.slot.reserved();
+    let mut response = if reserved && !S::is_health_check(&head) {
+        too_many_connections()
+    } else {
+        S::handle(&conn, head, body).await
+    };
+    if reserved {
+        // The next health check needs the place.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if matches!(response.body(), Body::Full(_)) {
         conn.enter(ConnPhase::Idle);
     }
@@ -276,6 +363,7 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.conn.wrote(polled.is_ready());
+        self.conn.count(&polled);
         polled
     }
 
@@ -286,6 +374,7 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
         self.conn.wrote(polled.is_ready());
+        self.conn.count(&polled);
         polled
     }
 
@@ -294,7 +383,12 @@ impl<T: AsyncWrite + Unpin, S> AsyncWrite for IdleTimeoutStream<T, S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        // TLS accepts data before the socket does.
+        if polled.is_pending() || self.conn.blocked.load(Ordering::Relaxed) {
+            self.conn.wrote(polled.is_ready());
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,23 +1,43 @@
 //! What the connections of a service share: their number, the memory of their bodies, and the stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
+
+use super::client_memory::ClientMemory;
+#[cfg(test)]
+use super::client_memory::{ClientId, ClientShare};
+use super::conn_limit::{ConnLimit, HEALTH_PLACES};
 
 /// Bytes of request bodies in memory at a time, except those that arrived together with their heads. etcd has no
 /// such limit, so a few hundred clients can exhaust its memory.
 const MAX_BODY_BYTES_IN_MEMORY: usize = 256 << 20;
+/// The part of it that one client may take.
+const MAX_CLIENT_BODY_BYTES: usize = MAX_BODY_BYTES_IN_MEMORY / 4 * 3;
+/// The same for clients without credentials, while these exist.
+const MAX_GUEST_BODY_BYTES: usize = 32 << 20;
+const MAX_CLIENT_GUEST_BODY_BYTES: usize = MAX_GUEST_BODY_BYTES / 2;
+/// Bytes of large responses in memory at a time, until their clients have taken them.
+const MAX_RESPONSE_BYTES_IN_MEMORY: usize = 128 << 20;
+/// The part of it that one client may take.
+const MAX_CLIENT_RESPONSE_BYTES: usize = MAX_RESPONSE_BYTES_IN_MEMORY / 2;
+
+/// What an operator can do about the limit of connections.
+const LIMIT_ADVICE: &str =
+    "the limit follows the number of open files this process may have (ulimit -n, LimitNOFILE=)";
 
 /// The context of the connections of any service, over all its listeners.
 #[derive(Debug)]
 pub(crate) struct ServerContext {
     pub(super) shutdown: ShutdownSignal,
-    limit: usize,
-    connections: AtomicUsize,
-    /// Whether it was logged that the limit is reached.
-    logged: AtomicBool,
-    bodies: AtomicUsize,
+    pub(super) limit: Arc<ConnLimit>,
+    /// Bodies of requests.
+    pub(super) bodies: Arc<ClientMemory>,
+    /// Bodies of clients without credentials.
+    pub(super) guest_bodies: Arc<ClientMemory>,
+    /// Large responses.
+    pub(super) responses: Arc<ClientMemory>,
 }
 
 impl ServerContext {
@@ -25,74 +45,36 @@ impl ServerContext {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             shutdown: ShutdownSignal::default(),
-            limit,
-            connections: AtomicUsize::new(0),
-            logged: AtomicBool::new(false),
-            bodies: AtomicUsize::new(0),
+            limit: Arc::new(ConnLimit::new(limit, HEALTH_PLACES, LIMIT_ADVICE)),
+            bodies: ClientMemory::new(MAX_BODY_BYTES_IN_MEMORY, MAX_CLIENT_BODY_BYTES),
+            guest_bodies: ClientMemory::new(MAX_GUEST_BODY_BYTES, MAX_CLIENT_GUEST_BODY_BYTES),
+            responses: ClientMemory::new(MAX_RESPONSE_BYTES_IN_MEMORY, MAX_CLIENT_RESPONSE_BYTES),
         }
     }
 
     /// Returns the number of connections.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.limit.connections()
     }
 
-    /// Takes a permit for one more connection, if there is one.
-    pub(super) fn admit(self: &Arc<Self>) -> Option<Permit> {
-        let taken = self.connections.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit(Arc::clone(self));
-        if taken < self.limit {
-            // Logged again only after the number has dropped, not at each connection at the limit.
-            if taken * 10 < self.limit * 9 {
-                self.logged.store(false, Ordering::Relaxed);
-            }
-            return Some(permit);
-        }
-        if !self.logged.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                limit = self.limit,
-                "the limit of client connections is reached: further ones are refused until some end; the limit follows \
-                 the number of open files this process may have (ulimit -n, LimitNOFILE=)"
-            );
-        }
-        None
+    /// Returns whether more than half of the memory for large responses is taken.
+    pub(crate) fn is_response_memory_scarce(&self) -> bool {
+        self.responses.is_scarce()
     }
 
-    /// Reserves `bytes` more for a body, if there is room.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<BodyReservation<'_>> {
-        let mut room = BodyReservation { context: self, bytes: 0 };
-        room.grow(bytes).then_some(room)
+    /// Returns how many bytes are taken of the memories for bodies, for bodies of guests, and for large responses.
+    #[cfg(test)]
+    pub(crate) fn taken_memory(&self) -> [usize; 3] {
+        [&self.bodies, &self.guest_bodies, &self.responses].map(|memory| memory.taken())
     }
-}
 
-/// The permit of one connection; returned when dropped.
-#[derive(Debug)]
-pub(super) struct Permit(Arc<ServerContext>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A reserved part of the memory for bodies; returned when dropped.
-#[derive(Debug)]
-pub(super) struct BodyReservation<'s> {
-    context: &'s ServerContext,
-    bytes: usize,
-}
-
-impl BodyReservation<'_> {
-    /// Reserves `bytes` more; returns false when there is no room.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        self.bytes += bytes;
-        self.context.bodies.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_BODY_BYTES_IN_MEMORY
-    }
-}
-
-impl Drop for BodyReservation<'_> {
-    fn drop(&mut self) {
-        self.context.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+    /// Takes a part of the memory for large responses.
+    #[cfg(test)]
+    pub(crate) fn take_response_memory(&self, bytes: usize) -> impl Drop + use<> {
+        let share = ClientShare { memory: Arc::clone(&self.responses), client: ClientId::UNKNOWN };
+        let mut taken = share.reservation();
+        assert!(taken.grow(bytes));
+        taken
     }
 }
 

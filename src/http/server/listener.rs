@@ -9,8 +9,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::accept::accept_until;
+use super::conn_limit::Permit;
+use super::conn_slot::ConnSlot;
 use super::connection::{self, ConnState, ConnectionEnd, HEAD_TIMEOUT, Service, TLS_HANDSHAKE_RECORD};
-use super::context::{Permit, ShutdownSignal};
+use super::context::ShutdownSignal;
+use super::respond::TOO_MANY_CONNECTIONS;
 use crate::log_throttle::LogThrottle;
 use crate::stop::Stop;
 use crate::tls::Acceptor;
@@ -60,8 +63,8 @@ impl Listener {
         stop: Stop,
         drain: Duration,
     ) -> Result<(), io::Error> {
-        let admit = |(stream, from)| {
-            let Some(permit) = service.context().admit() else {
+        let admit = |(stream, from): (TcpStream, SocketAddr)| {
+            let Some(permit) = service.context().limit.admit(|| is_local(&stream, from)) else {
                 refuse(&stream, matches!(self.schemes, Schemes::Https(_)));
                 return None;
             };
@@ -72,7 +75,11 @@ impl Listener {
         let failing = |error: &io::Error| {
             tracing::error!(url = self.urls.join(","), %error, "cannot accept client connections; retrying");
         };
-        let mut connections = accept_until(&stop, usize::MAX, || self.socket.accept(), admit, failing).await;
+        let accept = || async {
+            service.context().limit.let_close().await;
+            self.socket.accept().await
+        };
+        let mut connections = accept_until(&stop, usize::MAX, accept, admit, failing).await;
         drop(self.socket);
         service.context().shutdown.request();
         let all_gone = async { while connections.join_next().await.is_some() {} };
@@ -99,20 +106,21 @@ impl AcceptedConn {
     async fn serve<S: Service>(self, stream: TcpStream, service: Arc<S>, permit: Permit) {
         let arrived = Instant::now();
         let context = Arc::clone(&service);
-        let shutdown = &context.context().shutdown;
+        let (shutdown, slot) = (&context.context().shutdown, permit.slot());
         let acceptor = match &self.schemes {
             Schemes::Http => None,
             Schemes::Https(acceptor) => Some(acceptor),
             // Boxed, as the handshake.
             Schemes::Both(acceptor) => {
-                let first = Box::pin(until(shutdown, timeout(HEAD_TIMEOUT, begins_tls(&stream))));
+                let first = Box::pin(until(shutdown, slot, timeout(HEAD_TIMEOUT, begins_tls(&stream))));
                 match first.await {
                     Some(Ok(Ok(tls))) => Some(acceptor).filter(|_| tls),
                     Some(Ok(Err(_)) | Err(_)) | None => return,
                 }
             }
         };
-        let conn = ConnState::new(service, acceptor.is_some()).of(self.from.ip()).after(arrived.elapsed());
+        let conn = ConnState::new(service, acceptor.is_some(), Arc::clone(slot));
+        let conn = conn.of(self.from.ip()).after(arrived.elapsed());
         match acceptor {
             None => {
                 if connection::serve(stream, conn).await == ConnectionEnd::TlsOnPlainPort {
@@ -123,10 +131,10 @@ impl AcceptedConn {
             }
             Some(acceptor) => {
                 // Boxed: the state of a handshake would otherwise be part of every connection for its whole life.
-                let handshake =
-                    Box::pin(until(shutdown, timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream))));
+                let handshake = timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+                let handshake = Box::pin(until(shutdown, slot, handshake));
                 match handshake.await {
-                    // The stop was requested.
+                    // The stop was requested, or the place is needed.
                     None => {}
                     Some(Ok(Ok(stream))) => {
                         connection::serve(stream, conn).await;
@@ -155,11 +163,18 @@ impl AcceptedConn {
     }
 }
 
-/// Returns the result of `work`, or `None` if the stop comes first.
-async fn until<T>(shutdown: &ShutdownSignal, work: impl Future<Output = T>) -> Option<T> {
+/// Returns whether a client is on this host: it connects from a loopback address, or from the address it connects to.
+fn is_local(stream: &TcpStream, from: SocketAddr) -> bool {
+    let from = from.ip().to_canonical();
+    from.is_loopback() || stream.local_addr().is_ok_and(|at| at.ip().to_canonical() == from)
+}
+
+/// Returns the result of `work`, or `None` if the stop comes first or the connection is asked to close.
+async fn until<T>(shutdown: &ShutdownSignal, slot: &ConnSlot, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
         () = shutdown.wait() => None,
+        () = slot.closed() => None,
     }
 }
 
@@ -179,11 +194,12 @@ fn disconnected(error: &io::Error) -> bool {
 
 /// Refuses a client at once, instead of letting it wait for a free slot.
 fn refuse(stream: &TcpStream, secure: bool) {
-    const SAYS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
-        Connection: close\r\nContent-Length: 49\r\n\r\n{\"message\":\"too many connections to this member\"}";
+    let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close";
     if !secure {
         // A new socket has room for this; if not, closing it is enough.
-        stream.try_write(SAYS).ok();
+        let length = TOO_MANY_CONNECTIONS.len();
+        let says = format!("{head}\r\nContent-Length: {length}\r\n\r\n{TOO_MANY_CONNECTIONS}");
+        stream.try_write(says.as_bytes()).ok();
     }
 }
 
@@ -224,7 +240,7 @@ mod tests {
         let files = TlsFiles { cert: at("cert.pem"), key: at("key.pem"), self_signed, ..TlsFiles::default() };
         let schemes = Schemes::Both(Acceptor::open(&files).unwrap());
         let shared = Arc::new(Empty(Arc::new(ServerContext::new(1))));
-        let permit = shared.context().admit().unwrap();
+        let permit = shared.context().limit.admit(|| false).unwrap();
         let socket = crate::tcp::listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         let address = socket.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), socket.accept());

@@ -2,10 +2,15 @@
 
 mod accept;
 mod body;
+mod client_memory;
+mod conn_limit;
+mod conn_slot;
 mod connection;
 mod context;
 mod listener;
+mod reader_pace;
 mod request_body;
+pub(crate) mod request_head;
 pub(crate) mod respond;
 
 use std::time::Duration;
@@ -15,9 +20,15 @@ use hyper_util::rt::TokioTimer;
 
 pub(crate) use accept::accept_until;
 pub(crate) use body::{Body, BodyAborted, BodyStream};
-pub(crate) use connection::{ConnPhase, ConnState, Service};
+pub(crate) use client_memory::{ClientId, ClientShare, CountedText, HeldResponse};
+pub(crate) use conn_limit::{ConnLimit, MAX_EXCESS_CONNECTIONS, Permit};
 #[cfg(test)]
-pub(crate) use connection::{ConnectionEnd, serve};
+pub(crate) use conn_slot::ConnSlot;
+#[cfg(test)]
+pub(crate) use connection::ConnectionEnd;
+#[cfg(any(test, fuzzing))]
+pub(crate) use connection::serve;
+pub(crate) use connection::{ConnPhase, ConnState, Service};
 pub(crate) use context::ServerContext;
 pub(crate) use listener::{Listener, Schemes};
 pub(crate) use request_body::{BodyError, BufferedBody, discard, read_to_end, take};

@@ -1,7 +1,7 @@
 //! Complete responses, in the forms of Go's library.
 
 use bytes::Bytes;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::body::Body;
@@ -10,6 +10,9 @@ const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The body for a client for which there is no place.
+pub(super) const TOO_MANY_CONNECTIONS: &str = r#"{"message":"too many connections to this member"}"#;
 
 /// Most responses have at most this many headers, including CORS: one allocation.
 const HEADER_CAPACITY: usize = 12;
@@ -58,4 +61,16 @@ pub(crate) fn not_allowed(allow: Option<&'static str>) -> Response<Body> {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     }
     response
+}
+
+/// Returns 400 for a request that Go does not accept as HTTP; the connection closes after it.
+pub(crate) fn malformed(says: &'static str) -> Response<Body> {
+    let mut response = typed(StatusCode::BAD_REQUEST, TEXT, Bytes::from_static(says.as_bytes()));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Returns 503 for a client for which there is no place.
+pub(super) fn too_many_connections() -> Response<Body> {
+    json(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_CONNECTIONS)
 }

@@ -18,7 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use access::{AccessMode, KeyAccess};
+pub use access::{AccessMode, KeyAccess, WatchRights};
 pub use change::{Change, ChangeError, ChangeOutcome, Changed};
 
 /// The user and the role with all permissions.

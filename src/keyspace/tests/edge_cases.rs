@@ -69,7 +69,39 @@ fn thousands_of_nested_directories_need_no_deep_stack() {
         dir.insert(b"x", node);
         node = above;
     }
+    let mut nodes = 0;
+    let counted: Result<(), ()> = bottom_up::bottom_up(&node, |_, _| {
+        nodes += 1;
+        Ok(())
+    });
+    assert_eq!((counted, nodes), (Ok(()), 200_000));
     drop(node);
+}
+
+#[test]
+fn the_changes_of_a_deep_key_take_its_length_and_name_every_new_directory() {
+    let mut space = Keyspace::new();
+    let key = "/x".repeat(2_000);
+    space.ok(set_op(&key, "v"));
+    assert!(space.changed() >= 2_000, "so many nodes that the mirror is soon written");
+    let changes = space.take_changes();
+    assert_eq!((changes.written.len(), changes.removed.len(), space.changed()), (1, 0, 0));
+    let (mut nodes, mut names) = (0, 0);
+    space.each_written(&changes, |place, record| {
+        assert_eq!((place.parent.depth, record.created), (nodes, 1));
+        assert_eq!(record.dir, nodes < 1_999);
+        (nodes, names) = (nodes + 1, names + place.name.len());
+    });
+    assert_eq!((nodes, names), (2_000, 2_000), "each node costs its name, not its path");
+    // Of directories that were there before, nothing is written again.
+    space.ok(set_op(&format!("{}/y/z", &key[..key.len() - 2]), "v"));
+    let (changes, mut written) = (space.take_changes(), vec![]);
+    space.each_written(&changes, |place, _| written.push((place.parent.depth, place.name.to_vec())));
+    assert_eq!(written, [(1_999, b"y".to_vec()), (2_000, b"z".to_vec())]);
+    space.ok(delete_op("/x", false, true));
+    let changes = space.take_changes();
+    let removed = RemovedNode { parent: DirId::ROOT, name: b"x"[..].into(), dir: Some(DirId::ROOT.child(1)) };
+    assert_eq!((changes.removed, changes.written.len()), (vec![removed], 0));
 }
 
 #[test]

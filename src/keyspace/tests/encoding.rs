@@ -231,6 +231,50 @@ fn a_loader_refuses_impossible_states() {
 }
 
 #[test]
+fn a_loader_builds_a_tree_of_any_depth_from_places_and_finds_what_expires() {
+    let mut loader = Loader::default();
+    let levels = 100_000;
+    for depth in (0..levels).rev() {
+        let parent = DirId { created: u64::from(depth > 0), depth };
+        let record = if depth + 1 == levels { NodeRecord { expires: Some(NOW), ..file(2) } } else { dir(1) };
+        loader.child(NodePlace { parent, name: b"x" }, record).unwrap();
+    }
+    let mut space = loader.finish(2).unwrap();
+    assert_eq!((space.node_count(), space.next_expiry()), (levels as usize, Some(NOW)));
+    assert_eq!((space.expire(NOW), space.node_count()), (1, levels as usize - 1));
+}
+
+#[test]
+fn a_loader_refuses_impossible_places() {
+    let root = |name| NodePlace { parent: DirId::ROOT, name };
+    let below = |created| NodePlace { parent: DirId::ROOT.child(created), name: b"b" };
+    let loaded = |nodes: &[(NodePlace<'_>, NodeRecord)]| {
+        let mut loader = Loader::default();
+        nodes.iter().try_for_each(|(place, record)| loader.child(*place, record.clone()))?;
+        loader.finish(9)
+    };
+    assert!(loaded(&[(below(1), file(2)), (root(b"a"), dir(1))]).is_ok());
+    for (nodes, why) in [
+        (vec![(root(b"a"), file(1)), (root(b"a"), file(2))], "twice"),
+        (vec![(root(b"a"), dir(1)), (below(1), file(2))], "without their directory"),
+        (vec![(below(3), file(3)), (root(b"a"), dir(1))], "without their directory"),
+        (vec![(below(1), file(2)), (root(b"a"), file(1))], "without their directory"),
+        (vec![(root(b"a/b"), file(1))], "no name"),
+        (vec![(root(b".."), file(1))], "no name"),
+        (vec![(root(b""), file(1))], "no name"),
+        (vec![(root(b"a"), file(0))], "impossible indexes"),
+        (vec![(root(b"a"), file(10))], "newer"),
+    ] {
+        let error = loaded(&nodes).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    let mut loader = Loader::default();
+    loader.node(b"/a", file(1)).unwrap();
+    loader.child(root(b"b"), file(1)).unwrap();
+    assert!(loader.finish(9).unwrap_err().to_string().contains("two formats"));
+}
+
+#[test]
 fn a_state_without_history_has_no_past_events() {
     let mut space = Loader::default().finish(50).unwrap();
     let what = |since| WatchOptions { recursive: true, stream: false, since };

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
-use similar::TextDiff;
+use crate::diff::LineDiff;
 
 /// The words of a command that were not read yet. What the runner does not read is an error of the script.
 pub(crate) struct Words {
@@ -89,8 +89,7 @@ pub(crate) fn play_all<S: Default>(folder: &str, run: impl Fn(&mut S, &mut Words
             fs::write(&path, played).unwrap();
         } else if played != wanted {
             let name = path.display().to_string();
-            let diff = TextDiff::from_lines(&wanted, &played);
-            differ += &diff.unified_diff().context_radius(4).header(&name, "what happens").to_string();
+            differ += &LineDiff::new(&wanted, &played).unified(4, &name, "what happens");
         }
     }
     assert!(scripts > 0, "no script in {}", folder.display());

@@ -6,7 +6,7 @@ mod encoding;
 pub(crate) mod golden;
 mod image;
 mod model;
-mod random;
+pub(crate) mod random;
 mod replace;
 mod scripts;
 mod watches;

@@ -156,7 +156,7 @@ fn watches_get_the_events_of_a_plain_model() {
 }
 
 /// Applies random operations, expiries and reservations.
-pub(super) fn apply_random(space: &mut Keyspace, rng: &mut StdRng, rounds: usize, clock: &mut Time) {
+pub(crate) fn apply_random(space: &mut Keyspace, rng: &mut StdRng, rounds: usize, clock: &mut Time) {
     for _ in 0..rounds {
         *clock += rng.random_range(0..SECOND);
         match rng.random_range(0..50) {
@@ -175,39 +175,37 @@ fn a_mirror_that_applies_the_changes_rebuilds_the_same_state() {
     for seed in 0..20 {
         let rng = &mut StdRng::seed_from_u64(2_000 + seed);
         let (mut space, mut clock) = (Keyspace::new(), NOW);
-        let mut mirror: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        let mut mirror: BTreeMap<(DirId, Vec<u8>), Vec<u8>> = BTreeMap::new();
         let mut events: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         for _ in 0..60 {
             let before = space.index();
             let rounds = rng.random_range(0..40);
             apply_random(&mut space, rng, rounds, &mut clock);
-            let Changes { removed, written, .. } = space.take_changes();
-            for dir in removed {
-                let (from, to) = path::bounds(&dir);
-                mirror.retain(|key, _| *key != *dir && !(&from..&to).contains(&key));
-            }
-            for key in written {
-                let mut bytes = vec![];
-                match space.record(&key) {
-                    Some(record) => {
-                        record.encode(&mut bytes);
-                        mirror.insert(key.to_vec(), bytes);
+            let changes = space.take_changes();
+            for RemovedNode { parent, name, dir } in &changes.removed {
+                mirror.remove(&(*parent, name.to_vec()));
+                let mut gone: Vec<DirId> = dir.iter().copied().collect();
+                while let Some(dir) = gone.pop() {
+                    for (_, bytes) in mirror.extract_if(.., |(parent, _), _| *parent == dir) {
+                        gone.extend(NodeRecord::dir_created(&bytes).unwrap().map(|id| dir.child(id)));
                     }
-                    None => drop(mirror.remove(&*key)),
                 }
             }
+            space.each_written(&changes, |place, record| {
+                let mut bytes = vec![];
+                record.encode(&mut bytes);
+                mirror.insert((place.parent, place.name.to_vec()), bytes);
+            });
             for (index, entry) in space.events_since(before) {
                 let mut bytes = vec![];
                 entry.encode(&mut bytes);
                 events.insert(index, bytes);
             }
-            let mut entries: Vec<_> = mirror.iter().collect();
-            if seed % 2 == 0 {
-                entries.reverse();
-            }
+            // What is in a directory comes before the directory: it is younger, or deeper.
             let mut loader = Loader::default();
-            for (key, bytes) in entries {
-                loader.node(key, NodeRecord::decode(bytes).unwrap()).unwrap();
+            for ((parent, name), bytes) in mirror.iter().rev() {
+                let place = NodePlace { parent: *parent, name };
+                loader.child(place, NodeRecord::decode(bytes).unwrap()).unwrap();
             }
             for (index, bytes) in &events {
                 loader.event(*index, HistoryEntry::decode(bytes).unwrap()).unwrap();

@@ -114,11 +114,18 @@ fn run(stage: &mut ScriptState, words: &mut Words) -> String {
             counts.split(", ").filter(|count| !count.ends_with(": 0")).collect::<Vec<_>>().join(", ")
         }
         "changes" => {
-            let Changes { mut removed, mut written, .. } = space.take_changes();
-            removed.sort();
-            written.sort();
-            let list = |keys: &[Key]| keys.iter().map(|key| format!(" {}", lossy(key))).collect::<String>();
-            format!("removed{}\ntouched{}", list(&removed), list(&written))
+            let changes = space.take_changes();
+            let shown = |NodePlace { parent, name }: NodePlace<'_>| {
+                format!(" {}@{}/{}", parent.created, parent.depth, lossy(name))
+            };
+            let mut removed: Vec<String> = changes.removed.iter().map(|node| shown(node.place())).collect();
+            let mut written = vec![];
+            space.each_written(&changes, |place, _| written.push(shown(place)));
+            for list in [&mut removed, &mut written] {
+                list.sort();
+                list.dedup();
+            }
+            format!("removed{}\nwritten{}", removed.concat(), written.concat())
         }
         "watch" => watch(stage, words),
         "drop-watches" => {

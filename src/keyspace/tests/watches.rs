@@ -27,11 +27,11 @@ async fn an_overrun_stream_returns_its_buffered_events_and_ends() {
 }
 
 #[test]
-fn a_stream_that_holds_64_mib_of_values_ends_with_the_next_event() {
+fn a_stream_that_holds_16_mib_ends_with_the_next_event() {
     let mut space = Keyspace::new();
     let mut streams = [(); 2].map(|()| space.watching("/", true, true, 0));
     let mut write = |number: u32| {
-        let (key, value) = (bytes(&format!("/{number}")), vec![b'x'; 8 << 20].into());
+        let (key, value) = (bytes(&format!("/{number}")), vec![b'x'; 2 << 20].into());
         space.ok(Operation::Set { key, dir: false, value, expires: None, refresh: false });
         space.counts().watchers
     };
@@ -41,6 +41,65 @@ fn a_stream_that_holds_64_mib_of_values_ends_with_the_next_event() {
     assert!(streams[1].ready().is_some(), "this one is read");
     assert_eq!(write(8), 1);
     assert_eq!(streams.each_mut().map(|stream| drained(stream).len()), [8, 8]);
+}
+
+const LARGE: usize = 64 << 10;
+
+fn large_op(key: &str) -> Operation {
+    let (key, value) = (bytes(key), vec![b'x'; LARGE].into());
+    Operation::Create { key, dir: false, value, expires: None, in_order: true }
+}
+
+#[tokio::test]
+async fn all_queues_together_are_bounded_and_the_slowest_watch_ends() {
+    let mut space = Keyspace::new();
+    space.hub.deliveries.set_max_bytes(20 * LARGE);
+    let [mut slow, mut slower, mut fast] = ["/a", "/b", "/c"].map(|key| space.watching(key, true, true, 0));
+    for key in ["/b", "/a"] {
+        for _ in 0..10 {
+            space.ok(large_op(key));
+            space.ok(large_op("/c"));
+            assert!(fast.next().await.is_some(), "what is read takes no memory");
+        }
+    }
+    assert!(space.hub.deliveries.usage().0 <= 20 * LARGE);
+    for _ in 0..5 {
+        assert!(slow.next().await.is_some(), "a late reader of events that are still held");
+    }
+    assert!(slower.next().await.is_none(), "its oldest event was dropped");
+    assert_eq!(space.counts().watchers, 2);
+    space.ok(large_op("/b"));
+    assert!(slower.next().await.is_none() && slower.ready().is_none(), "no event after a lost one");
+    space.ok(large_op("/c"));
+    assert!(fast.next().await.is_some());
+    drop((slow, slower, fast));
+    assert_eq!(space.hub.deliveries.usage().0, 0);
+}
+
+#[test]
+fn an_event_counts_once_however_many_watches_hold_it() {
+    let mut space = Keyspace::new();
+    let mut watches: Vec<_> = (0..1_000).map(|_| space.watching("/a", true, false, 0)).collect();
+    let index = space.ok(large_op("/a")).index();
+    let old: Vec<_> = (0..1_000).map(|_| space.watching("/a", true, false, index)).collect();
+    assert!(space.hub.deliveries.usage().0 < 2 * LARGE);
+    assert!(watches.iter_mut().all(|watch| drained(watch).len() == 1));
+    drop(old);
+    assert_eq!(space.hub.deliveries.usage().0, 0);
+}
+
+#[test]
+fn events_that_were_read_leave_no_trace_behind_one_that_was_not() {
+    let mut space = Keyspace::new();
+    let mut all = [space.watching("/a", false, false, 0), space.watching("/b", false, true, 0)];
+    space.ok(set_op("/a", "v"));
+    for _ in 0..5_000 {
+        space.ok(set_op("/b", "v"));
+        assert!(all[1].ready().is_some());
+    }
+    let (bytes, references) = space.hub.deliveries.usage();
+    assert!(bytes < 4096 && references < 2_000, "{bytes} bytes, {references} references");
+    assert!(all[0].ready().is_some());
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Events {
 
 /// Splits a byte stream into JSON objects by their braces: some engines write a newline after each, some nothing.
 #[derive(Debug, Default)]
-struct Objects {
+pub(super) struct Objects {
     buffer: Vec<u8>,
     /// How much of the buffer's front was already returned.
     taken: usize,
@@ -124,7 +124,7 @@ struct Objects {
 }
 
 impl Objects {
-    fn add(&mut self, chunk: &[u8]) {
+    pub(super) fn add(&mut self, chunk: &[u8]) {
         self.buffer.drain(..self.taken);
         self.seen -= self.taken;
         self.taken = 0;
@@ -136,7 +136,7 @@ impl Objects {
     }
 
     /// Returns the next complete object.
-    fn next(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
         while let Some(byte) = self.buffer.get(self.seen) {
             self.seen += 1;
             match byte {
@@ -180,7 +180,7 @@ impl Objects {
 /// | daemon | `reload` | the host's information is fetched again, and containers are listed |
 /// | daemon | `shutdown` | nothing: the stream ends |
 /// | volume, plugin, node, service, secret, config, builder; Podman's pod, system, volume, machine | every one | nothing: they do not affect ports, names or health |
-fn read(reply: &Value) -> Option<EngineEvent> {
+pub(super) fn read(reply: &Value) -> Option<EngineEvent> {
     let word = |newer: &Value, older: &Value| {
         let newer = newer.as_str().filter(|word| !word.is_empty());
         newer.or(older.as_str()).unwrap_or("").to_owned()

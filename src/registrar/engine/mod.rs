@@ -13,6 +13,8 @@
 mod address;
 mod events;
 mod exec;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod send;
 mod signal;
 #[cfg(test)]

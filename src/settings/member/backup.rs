@@ -74,6 +74,7 @@ fn restore(read: &mut Reader<'_>) -> Invocation {
         initial_cluster: members.iter().map(|(name, url)| (name.clone(), url.text())).collect(),
         listen_peer_urls: Vec::new(),
         peer_tls: crate::tls::TlsFiles::default(),
+        peer_secret: None,
         start: consensus::StartMode::New,
         peer_urls: texts(&peer_urls),
         client_urls: Vec::new(),

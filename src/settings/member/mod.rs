@@ -88,6 +88,7 @@ fn member(read: &mut Reader<'_>) -> Member {
     let initialized = data_dir.join("member/identity").exists();
     let cluster = cluster::read(read, &name, initialized);
     let peer_tls = transport::peer_files(read, &cluster, &data_dir);
+    let peer_secret = transport::peer_secret(read);
     let Cluster { members, peer_urls, listen, start, discovery, .. } = cluster;
     let snapshot_count = count(read, "snapshot-count", 100_000);
     let own = SelfSignedSettings { data_dir: &data_dir, advertised: &client_urls.advertise };
@@ -99,6 +100,7 @@ fn member(read: &mut Reader<'_>) -> Member {
         initial_cluster: members.into_iter().map(|(name, url)| (name, url.text())).collect(),
         peer_urls: texts(&peer_urls),
         peer_tls,
+        peer_secret,
         listen_peer_urls: texts(&listen),
         start,
         client_urls: texts(&client_urls.advertise),

@@ -129,9 +129,19 @@ pub(in crate::settings) const TRANSPORT_ROWS: &[Row] = &[
     ),
     row("peer-ca-file", Path, BOTH, "The older name of --peer-trusted-ca-file"),
     row("peer-client-cert-auth", Switch, BOTH, "Let no member in without a certificate"),
-    row("cors", Text, BOTH, "Origins whose pages may use the API, separated by commas")
-        .takes("LIST")
-        .default("*"),
+    row(
+        "peer-secret-file",
+        Path,
+        BOTH,
+        "File of a secret that all members have, and without which none is accepted",
+    ),
+    row(
+        "cors",
+        Text,
+        BOTH,
+        "Origins whose web pages may use the API, separated by commas; * is all. Without it, all may only read",
+    )
+    .takes("LIST"),
     row("host-whitelist", Text, BOTH, "Host names that a request without TLS may carry")
         .takes("LIST")
         .default("*"),

@@ -6,6 +6,7 @@ use super::super::reader::Reader;
 use super::cluster::Cluster;
 use super::report_semantic;
 use super::urls::HostUrl;
+use crate::consensus::PeerSecret;
 use crate::tls::TlsFiles;
 
 /// The flags of one port.
@@ -98,6 +99,21 @@ pub(super) fn peer_files(read: &mut Reader<'_>, cluster: &Cluster, data_dir: &Pa
     files
 }
 
+/// Reads the secret that the members share.
+pub(super) fn peer_secret(read: &mut Reader<'_>) -> Option<PeerSecret> {
+    let path = read.path("peer-secret-file")?;
+    match PeerSecret::read(&path) {
+        Ok((secret, warning)) => {
+            read.warnings.extend(warning.map(|warning| format!("--peer-secret-file: {warning}")));
+            Some(secret)
+        }
+        Err(message) => {
+            report_semantic(read, "peer-secret-file", message);
+            None
+        }
+    }
+}
+
 /// Returns the files given for a port; reports inconsistencies.
 fn files(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], own: &SelfSignedSettings<'_>) -> TlsFiles {
     let (mut cert, mut key) = (read.path(port.cert), read.path(port.key));
@@ -177,8 +193,8 @@ fn serves_tls(read: &mut Reader<'_>, port: &Port, listen: &[HostUrl], files: &Tl
     true
 }
 
-/// Reads the origins; etcd requires each to be a URL.
-pub(super) fn cors(read: &mut Reader<'_>) -> Vec<String> {
+/// Reads the origins, if any are given; etcd requires each to be a URL.
+pub(super) fn cors(read: &mut Reader<'_>) -> Option<Vec<String>> {
     let origins = |text: &str| {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let origin = |part: &str| {
@@ -186,7 +202,7 @@ pub(super) fn cors(read: &mut Reader<'_>) -> Vec<String> {
         };
         parts.map(origin).collect::<Result<Vec<_>, _>>()
     };
-    read.parsed("cors", origins).unwrap_or_else(any_host)
+    read.parsed("cors", origins)
 }
 
 /// Reads the host names.
@@ -194,9 +210,5 @@ pub(super) fn hosts(read: &mut Reader<'_>) -> Vec<String> {
     let text = read.text("host-whitelist").unwrap_or_default();
     let hosts: Vec<String> =
         text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
-    if hosts.is_empty() { any_host() } else { hosts }
-}
-
-fn any_host() -> Vec<String> {
-    vec!["*".to_owned()]
+    if hosts.is_empty() { vec!["*".to_owned()] } else { hosts }
 }

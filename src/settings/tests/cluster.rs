@@ -387,3 +387,38 @@ fn contradictory_self_signed_settings_are_refused_or_a_warning() {
     let warnings = run("etcd --auto-tls").warnings;
     assert!(warnings.len() == 1 && warnings[0].contains("no URL in --listen-client-urls begins with https"));
 }
+
+#[test]
+fn the_peer_secret_is_read_from_its_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let machine = Machine::new().file("secret", "0123456789abcdef\n").file("short", "hunter2\n");
+    let path = machine.dir.path().join("secret");
+    let chmod = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let secret = |machine: &Machine, line: &str| match machine.run(line).task {
+        Task::Store(member) => member.consensus.peer_secret,
+        other => panic!("{line}: {other:?}"),
+    };
+    chmod(0o600);
+    let flag = secret(&machine, &format!("retune store --peer-secret-file {}", path.display()));
+    assert!(flag.is_some());
+    assert!(!format!("{flag:?}").contains("0123"), "{flag:?}");
+    let path_text = path.display().to_string();
+    for (variable, line) in [
+        ("RETUNE_PEER_SECRET_FILE", "retune store"),
+        ("ETCD_PEER_SECRET_FILE", "retune store"),
+        ("ETCD_PEER_SECRET_FILE", "etcd"),
+    ] {
+        assert_eq!(secret(&Machine::new().with(variable, &path_text), line), flag, "{variable} {line}");
+    }
+    assert_eq!(secret(&Machine::new(), "retune store"), None);
+    chmod(0o644);
+    let warnings = machine.run(&format!("retune store --peer-secret-file {path_text}")).warnings;
+    assert!(warnings.iter().any(|line| line.contains("every user of this machine can read")), "{warnings:?}");
+    let short = machine.dir.path().join("short").display().to_string();
+    let refused = machine.refuse(&format!("retune store --peer-secret-file {short}"));
+    assert!(
+        refused[0].starts_with("--peer-secret-file: short: a secret has at least 16 bytes"),
+        "{refused:?}"
+    );
+    assert!(!refused[0].contains("hunter2"), "{refused:?}");
+}

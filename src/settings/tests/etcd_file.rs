@@ -62,7 +62,7 @@ fn every_key_of_the_file_is_the_flag_of_its_name() {
     assert_eq!((consensus.cluster_token.as_str(), consensus.start), ("t", crate::consensus::StartMode::Join));
     assert_eq!((consensus.heartbeat.as_millis(), consensus.election.as_millis()), (50, 500));
     assert_eq!((consensus.quota, consensus.snapshot_count, api.max_request_bytes), (None, 7, 1000));
-    assert_eq!((consensus.initial_cluster.len(), api.cors), (2, vec!["http://a:1".to_owned()]));
+    assert_eq!((consensus.initial_cluster.len(), api.cors.unwrap()), (2, vec!["http://a:1".to_owned()]));
     let tls = api.tls.unwrap();
     assert_eq!(
         (tls.cert, tls.key, tls.trusted_ca, tls.client_auth),

@@ -108,6 +108,30 @@ fn a_chunked_body_is_forwarded_completely() {
 }
 
 #[test]
+fn a_proxy_judges_the_writes_of_web_pages_by_its_own_list() {
+    let member = FakeMember::start();
+    let front = TestProxy::start(ProxyProgram::Ours, &member.list(), &["--cors", "http://a.example:80"]);
+    let mut client_conn = ClientConn::to(&front.address());
+    let evil = [("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site")];
+    let listed = [("Origin", "http://a.example"), ("Sec-Fetch-Site", "cross-site")];
+    for method in ["PUT", "POST", "DELETE"] {
+        assert_eq!(
+            client_conn.ask(&asked(method, "/v2/keys/a", &evil, None)).unwrap().status,
+            403,
+            "{method}"
+        );
+    }
+    assert_eq!(member.asked("/v2/keys/a"), 0);
+    let reply = client_conn.ask(&asked("PUT", "/v2/keys/a", &listed, Some("value=1"))).unwrap();
+    let echo = String::from_utf8_lossy(&reply.body).into_owned();
+    assert_eq!((reply.status, member.asked("/v2/keys/a")), (200, 1));
+    // The member, whose list is another, is not to judge it again.
+    assert!(!echo.contains("Origin:") && !echo.contains("Sec-Fetch-Site:"), "{echo}");
+    let reply = client_conn.ask(&asked("GET", "/echo", &evil, None)).unwrap();
+    assert!(String::from_utf8_lossy(&reply.body).contains("Origin: http://evil.example"), "{reply}");
+}
+
+#[test]
 fn an_unanswered_request_is_not_sent_to_the_same_member_again() {
     let member = FakeMember::start();
     let front = TestProxy::start(ProxyProgram::Ours, &member.list(), &["--proxy-failure-wait", "50"]);

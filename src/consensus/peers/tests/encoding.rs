@@ -170,14 +170,14 @@ async fn frames_round_trip_and_a_changed_byte_is_detected() {
         Frame::Close,
     ];
     for expected in expected {
-        assert_eq!(frame::read(&mut from).await.unwrap().unwrap().0, expected);
+        assert_eq!(frame::read(&mut from, None).await.unwrap().unwrap().0, expected);
     }
-    assert!(frame::read(&mut from).await.unwrap().is_none());
+    assert!(frame::read(&mut from, None).await.unwrap().is_none());
     let length = u32::from_le_bytes(out[..4].try_into().unwrap()) as usize + 8;
     for at in 0..length {
         let mut changed = out[..length].to_vec();
         changed[at] ^= 0x10;
-        assert!(frame::read(&mut changed.as_slice()).await.is_err(), "byte {at}");
+        assert!(frame::read(&mut changed.as_slice(), None).await.is_err(), "byte {at}");
     }
 }
 
@@ -201,7 +201,7 @@ impl AsyncRead for Ended {
 
 #[tokio::test]
 async fn a_tls_stream_without_close_notify_is_a_closed_connection() {
-    assert!(frame::read(&mut Ended(b"")).await.unwrap().is_none());
-    let error = frame::read(&mut Ended(b"\x09")).await.unwrap_err();
+    assert!(frame::read(&mut Ended(b""), None).await.unwrap().is_none());
+    let error = frame::read(&mut Ended(b"\x09"), None).await.unwrap_err();
     assert_eq!(error.to_string(), "the connection was closed within a frame");
 }

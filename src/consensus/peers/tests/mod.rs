@@ -2,9 +2,11 @@
 //! a member is killed by dropping its tasks, as the kernel would drop its sockets.
 
 mod encoding;
+mod forgery;
 mod handshakes;
 mod port;
 mod relay;
+mod secret;
 mod snapshots;
 mod streams;
 
@@ -17,7 +19,10 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::hub::PeerHub;
-use super::{Inbound, KnownMember, PeerDirectory, PeerSender, PeerServer, Peers, PeersInit, Pins};
+use super::{
+    Inbound, KnownMember, PeerDirectory, PeerSender, PeerServer, PeerVerification, Peers, PeersInit, Pins,
+};
+use crate::consensus::PeerSecret;
 use crate::consensus::member::Member;
 use crate::stop::{EndedLoop, Stop};
 
@@ -114,6 +119,11 @@ fn bind(url: &str) -> PeerServer {
 
 /// Starts a member with `directory`.
 fn start(directory: PeerDirectory, server: PeerServer) -> Side {
+    start_with(None, directory, server)
+}
+
+/// The same with a secret.
+fn start_with(secret: Option<&str>, directory: PeerDirectory, server: PeerServer) -> Side {
     let (seen, full) = (Arc::<Mutex<Vec<Inbound>>>::default(), Arc::new(AtomicBool::new(false)));
     let folder = TempDir::new().unwrap();
     let deliver = {
@@ -132,6 +142,8 @@ fn start(directory: PeerDirectory, server: PeerServer) -> Side {
         election: ELECTION_TIMEOUT,
         snapshots: folder.path().to_owned(),
         tls: crate::tls::Connector::open(&crate::tls::TlsFiles::default()).unwrap(),
+        secret: secret.map(PeerSecret::of),
+        verification: PeerVerification { callers: secret.is_some(), called: true },
         deliver: Arc::new(deliver),
         now: Arc::new(|| 77),
         pins: Pins::default(),
@@ -147,11 +159,17 @@ fn start(directory: PeerDirectory, server: PeerServer) -> Side {
 
 /// Starts two members that know each other and are connected.
 async fn pair() -> (Side, Side) {
+    pair_with(None).await
+}
+
+/// The same with a secret.
+async fn pair_with(secret: Option<&str>) -> (Side, Side) {
     let servers = [bind("http://127.0.0.1:0"), bind("http://127.0.0.1:0")];
     let urls: Vec<_> = servers.iter().map(|server| server.urls()[0].clone()).collect();
     let group = [(1, urls[0].as_str()), (2, urls[1].as_str())];
     let [first, second] = servers;
-    let sides = (start(directory(1, &group), first), start(directory(2, &group), second));
+    let sides =
+        (start_with(secret, directory(1, &group), first), start_with(secret, directory(2, &group), second));
     sides.0.until("1 speaks to 2", |inbound| matches!(inbound, Inbound::Connected(2))).await;
     sides.1.until("2 speaks to 1", |inbound| matches!(inbound, Inbound::Connected(1))).await;
     sides

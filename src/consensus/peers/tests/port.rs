@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::super::admission::{MAX_PENDING_PER_ADDRESS, PENDING_TIMEOUT};
 use super::super::directory::Handshake;
 use super::super::remote_cluster::{fetch_cluster, read};
 use super::super::{Inbound, frame, server};
@@ -23,14 +24,26 @@ async fn say(side: &Side, bytes: &[u8]) -> String {
     let mut stream = open(side).await;
     stream.write_all(bytes).await.ok();
     stream.shutdown().await.ok();
+    read_all(stream).await
+}
+
+/// Sends a request with `Connection: close`, and returns the response. HTTP servers may leave out the response to a client
+/// that has closed its side.
+pub(super) async fn request(side: &Side, head: &str) -> String {
+    let mut stream = open(side).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    read_all(stream).await
+}
+
+async fn read_all(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let read = timeout(Duration::from_secs(15), stream.read_to_end(&mut answer)).await;
     read.expect("the port never closed").ok();
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-async fn get(side: &Side, path: &str) -> String {
-    say(side, format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).await
+pub(super) async fn get(side: &Side, path: &str) -> String {
+    request(side, &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await
 }
 
 #[tokio::test]
@@ -54,12 +67,12 @@ async fn members_and_version_are_listed_as_etcd_lists_them() {
     assert!(get(&one, "/retune/peers/snapshot/0000000000000001").await.starts_with("HTTP/1.1 400"));
     let urls = ["http://127.0.0.1:1".to_owned(), one.url.clone()];
     let tls = Connector::open(&TlsFiles::default()).unwrap();
-    let found = fetch_cluster(&urls, &tls, Duration::from_secs(5)).await.unwrap();
+    let found = fetch_cluster(&urls, &tls, None, Duration::from_secs(5)).await.unwrap();
     assert_eq!((found.cluster_id, found.from.as_str()), (CLUSTER_ID, one.url.as_str()));
     assert_eq!(found.members.len(), 2);
-    let why = fetch_cluster(&urls[..1], &tls, Duration::from_secs(5)).await.unwrap_err();
+    let why = fetch_cluster(&urls[..1], &tls, None, Duration::from_secs(5)).await.unwrap_err();
     assert!(why.starts_with("http://127.0.0.1:1: "), "{why}");
-    assert_eq!(fetch_cluster(&[], &tls, Duration::from_secs(5)).await, Err(String::new()));
+    assert_eq!(fetch_cluster(&[], &tls, None, Duration::from_secs(5)).await, Err(String::new()));
 }
 
 #[test]
@@ -105,7 +118,7 @@ async fn garbage_on_the_port_does_no_harm() {
 }
 
 /// Opens a stream with a handshake by hand.
-async fn handshaken(side: &Side) -> TcpStream {
+pub(super) async fn handshaken(side: &Side) -> TcpStream {
     let handshake = Handshake::of(&directory(2, &[]), 1);
     let mut head =
         "GET /retune/peers/stream HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: retune-peers\r\n"
@@ -162,21 +175,52 @@ fn strange(_: &Side) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_closed_at_once() {
+async fn a_member_gets_in_however_many_strangers_hold_connections() {
     let server = bind("http://127.0.0.1:0");
-    let one = start(directory(1, &[]), server);
+    let url = server.urls()[0].clone();
+    let one = start(directory(1, &[(1, &url), (2, "http://127.0.0.1:1")]), server);
     let mut idle = Vec::new();
-    for _ in 0..server::MAX_CONNECTIONS {
+    for nth in 0..300 {
+        idle.push(open(&one).await);
+        if nth % 100 == 50 {
+            assert!(get(&one, "/version").await.starts_with("HTTP/1.1 200"), "after {nth}");
+        }
+    }
+    let mut member = handshaken(&one).await;
+    // What the stream's connection was before counts no more: further strangers do not close it.
+    for _ in 0..50 {
         idle.push(open(&one).await);
     }
-    let mut surplus = open(&one).await;
-    let read = timeout(Duration::from_secs(5), surplus.read(&mut [0; 1])).await;
-    assert!(matches!(read.expect("it was left open"), Ok(0) | Err(_)));
-    let mut first = idle.swap_remove(0);
-    first.write_all(b"GET /version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    first.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let mut ping = Vec::new();
+    frame::put_ping(&mut ping, 5);
+    member.write_all(&ping).await.unwrap();
+    member.read_exact(&mut [0; 17]).await.expect("the member's stream was closed");
+    assert!(one.hub.admission.pending() <= MAX_PENDING_PER_ADDRESS);
+    let closed = timeout(Duration::from_secs(5), idle[0].read(&mut [0; 1])).await;
+    assert!(matches!(closed.expect("the oldest connection stayed open"), Ok(0) | Err(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_trickles_its_request_ends_in_time() {
+    let server = bind("http://127.0.0.1:0");
+    let one = start(directory(1, &[]), server);
+    let mut stream = open(&one).await;
+    let begun = tokio::time::Instant::now();
+    stream.write_all(b"GET /members HTTP/1.1\r\nHost: a\r\n").await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let mut buffer = [0; 1];
+    let trickle = async {
+        while writer.write_all(b"a: b\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::select! {
+        () = trickle => {}
+        _ = reader.read(&mut buffer) => {}
+    }
+    let took = begun.elapsed();
+    // The place was taken a moment before.
+    assert!(took <= PENDING_TIMEOUT + Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]

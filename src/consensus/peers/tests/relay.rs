@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::super::call::CHALLENGE;
+
 /// A fault in the returned data of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
@@ -16,7 +18,8 @@ pub(super) enum Fault {
     Change(u64),
 }
 
-/// Forwards connections to an address. Each that requests a snapshot takes the next fault, and is counted.
+/// Forwards connections to an address. Each that requests a snapshot takes the next fault, and is counted; with a secret,
+/// streams too.
 pub(super) struct TestRelay {
     pub(super) url: String,
     /// Bytes returned on each connection that requested a snapshot.
@@ -41,7 +44,8 @@ impl TestRelay {
                     let mut first = vec![0; 4096];
                     let mut here = here;
                     let Ok(count) = here.read(&mut first).await else { return };
-                    let snapshot = first[..count].starts_with(b"GET /retune/peers/snapshot/");
+                    let begins = |path: &str| first[..count].starts_with(format!("GET {path}").as_bytes());
+                    let snapshot = begins("/retune/peers/snapshot/") || begins(CHALLENGE);
                     let fault = if snapshot { faults.lock().unwrap().next() } else { None };
                     let counter = Arc::<AtomicU64>::default();
                     if snapshot {

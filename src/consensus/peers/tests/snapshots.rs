@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use raft::prelude::{Message, MessageType};
 
 use super::super::Inbound;
+use super::port::get;
 use super::relay::{Fault, TestRelay};
-use super::{Side, bind, directory, eventually, message, start};
+use super::secret::SECRET;
+use super::{Side, bind, directory, eventually, message, start_with};
 use crate::consensus::log::LogId;
 use crate::consensus::snapshot;
 use crate::consensus::state::State;
@@ -41,11 +43,15 @@ fn announce(index: u64) -> Message {
 
 /// Starts member 1 with a snapshot, and member 2, which reaches 1 through a relay with these faults.
 async fn pair(faults: Vec<Fault>) -> (Side, Side, TestRelay, u64) {
+    pair_with(None, faults).await
+}
+
+async fn pair_with(secret: Option<&str>, faults: Vec<Fault>) -> (Side, Side, TestRelay, u64) {
     let (first, second) = (bind("http://127.0.0.1:0"), bind("http://127.0.0.1:0"));
     let (to_one, to_two) = (first.urls()[0].clone(), second.urls()[0].clone());
     let relay = TestRelay::to(&to_one, faults).await;
-    let one = start(directory(1, &[(1, &to_one), (2, &to_two)]), first);
-    let two = start(directory(2, &[(1, &relay.url), (2, &to_two)]), second);
+    let one = start_with(secret, directory(1, &[(1, &to_one), (2, &to_two)]), first);
+    let two = start_with(secret, directory(2, &[(1, &relay.url), (2, &to_two)]), second);
     one.until("1 speaks to 2", |inbound| matches!(inbound, Inbound::Connected(2))).await;
     two.until("2 speaks to 1", |inbound| matches!(inbound, Inbound::Connected(1))).await;
     let length = write(one.folder.path(), INDEX);
@@ -177,4 +183,17 @@ async fn a_partial_file_that_was_not_resumed_for_long_is_removed() {
     std::fs::File::options().write(true).open(&old).unwrap().set_modified(then).unwrap();
     super::super::partial_snapshot::remove_old(folder.path()).await;
     assert!(!old.exists() && new.exists());
+}
+
+#[tokio::test]
+async fn with_a_secret_a_forged_part_is_never_stored_and_the_parts_before_it_are_kept() {
+    // The first connection is the stream.
+    let faults = vec![Fault::Cut(u64::MAX), Fault::Change(3 << 20)];
+    let (one, two, relay, length) = pair_with(Some(SECRET), faults).await;
+    fetched(&one, &two).await;
+    let carried = carried(&relay);
+    assert!(carried.len() == 3 && carried[2] < length - (2 << 20), "{carried:?} of {length}");
+    // A stranger gets none.
+    let refused = get(&one, &format!("/retune/peers/snapshot/{INDEX:016x}")).await;
+    assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
 }
