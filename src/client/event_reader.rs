@@ -2,8 +2,21 @@
 
 use json_event_parser::JsonEvent;
 
-use super::json_reader::{Builder, Skip};
-use super::v2_wire::{Event, Node};
+use super::json_reader::{self, Builder, JsonError, Skip};
+use super::v2_wire::{Event, MAX_RESPONSE_BYTES, Node, too_large};
+
+impl Event {
+    /// Reads a response. The error is the reason as text.
+    ///
+    /// # Errors
+    /// It is not a response of this API, or it is too large.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        json_reader::read(EventBuilder::default(), text, MAX_RESPONSE_BYTES).map_err(|error| match error {
+            JsonError::Invalid(why) => why,
+            JsonError::TooLarge => too_large(),
+        })
+    }
+}
 
 /// What a node costs beside its texts. A growing list has room for twice its nodes.
 const NODE_BYTES: usize = 2 * size_of::<Node>();
@@ -204,7 +217,7 @@ impl Builder for EventBuilder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::json_reader::{JsonError, JsonReader, read};
+    use super::super::json_reader::{JsonReader, read};
     use super::*;
 
     const BODY: &str = r#"{"action":"get","node":{"key":"/","dir":true,"nodes":[

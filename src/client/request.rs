@@ -11,11 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use super::ClientError;
 use super::endpoints::{Failover, NodeUrl, Unverified};
 use super::error_text::excerpt;
-use super::event_reader::EventBuilder;
-use super::json_reader::{self, JsonError};
 use super::member_sync::cluster_id;
 use super::txn_reader::Txn;
-use super::v2_wire::{Event, MAX_RESPONSE_BYTES, too_large};
+use super::v2_wire::Event;
 
 /// What the body of a success is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,10 +149,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(
 
 /// Reads the event in one line of a watch.
 pub(super) fn parse_event(node: &NodeUrl, api: &'static str, line: &[u8]) -> Result<Event, ClientError> {
-    json_reader::read(EventBuilder::default(), line, MAX_RESPONSE_BYTES).map_err(|error| match error {
-        JsonError::Invalid(why) => unreadable(node, api, &why, line),
-        JsonError::TooLarge => invalid(node, api, &too_large()),
-    })
+    Event::parse(line).map_err(|why| unreadable(node, api, &why, line))
 }
 
 fn unreadable(node: &NodeUrl, api: &'static str, why: &str, body: &[u8]) -> ClientError {

@@ -4,9 +4,6 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::event_reader::EventBuilder;
-use super::json_reader::{self, JsonError};
-
 /// The most memory that one response may take.
 pub(super) const MAX_RESPONSE_BYTES: usize = if cfg!(test) { 8 << 20 } else { 512 << 20 };
 
@@ -138,19 +135,6 @@ pub struct Event {
     pub index: u64,
     /// The id of the responding cluster, if it reports one.
     pub cluster: Option<u64>,
-}
-
-impl Event {
-    /// Reads a response. The error is the reason as text.
-    ///
-    /// # Errors
-    /// It is not a response of this API, or it is too large.
-    pub fn parse(text: &[u8]) -> Result<Self, String> {
-        json_reader::read(EventBuilder::default(), text, MAX_RESPONSE_BYTES).map_err(|error| match error {
-            JsonError::Invalid(why) => why,
-            JsonError::TooLarge => too_large(),
-        })
-    }
 }
 
 /// Returns the message for a response that is larger than the limit.

@@ -155,14 +155,14 @@ mod tests {
     #[test]
     fn toml_is_refused_where_its_readers_would_refuse_it() {
         with_stack(|| {
-            for levels in [10, 50, 60, 70, 75, 78, 79, 80, 81, 90, 100, 120, 126, 127, 128, 130, 2_900] {
+            for levels in [10, 79, 80, 81, 130, 2_900] {
                 let tree = item(deep(levels)).unwrap();
                 match write(&tree, Format::Toml) {
                     Ok(text) => {
                         let again = read(&text, Format::Toml).unwrap_or_else(|why| panic!("{levels}: {why}"));
                         assert!(again == read(&text, Format::Toml).unwrap());
                     }
-                    Err(why) => assert!(levels >= 70 && why.contains("use json or yaml"), "{levels}: {why}"),
+                    Err(why) => assert!(levels > 80 && why.contains("use json or yaml"), "{levels}: {why}"),
                 }
             }
         });
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_deeper_tree_is_refused_with_the_place() {
-        let why = item(deep(100_000)).unwrap_err();
+        let why = item(deep(10_000)).unwrap_err();
         assert!(why.contains("more than 3000 levels"), "{why}");
     }
 

@@ -343,7 +343,7 @@ mod tests {
                 "{% raw %}{{ a ~ b }}{% endraw %}{{ a + b }}",
                 "{% raw %}{{ a ~ b }}{% endraw %}{{ __limit(a + b) }}",
             ),
-            ("é{{- (a ~ (b + c)) * d -}}", "é{{- __limit((__limit(a ~ (__limit(b + c)))) * d) -}}"),
+            ("é{{- (a ~ (b + c)) * d -}}", "é{{- __limit((a ~ (__limit(b + c))) * d) -}}"),
             ("{{ a ~ b ~ c|upper }}", "{{ __limit(a ~ b ~ c|upper) }}"),
             (
                 "{{ loop.index + 1 }}{{ 1 + n }}{{ n - 1 }}{{ -n / 2 }}",
