@@ -12,7 +12,9 @@ use crate::support::front::{Front, assert_totals_agree};
 use crate::support::haproxy::Haproxy;
 use crate::support::nginx::Nginx;
 use crate::support::port::Port;
-use crate::support::{Backend, Dir, Etcd, Load, RequestKind, ResponseClass, TcpRelay, WAIT_TIMEOUT, http};
+use crate::support::{
+    Backend, Dir, Etcd, Load, RequestKind, ResponseClass, TcpRelay, WAIT_TIMEOUT, eventually, http,
+};
 
 /// Renders a front's template directly, with these servers.
 fn render(front: &Front, servers: &[&Backend]) -> String {
@@ -187,6 +189,7 @@ fn a_proxys_workers_end_with_it() {
     let addresses = [nginx.front(true).address, haproxy.front().address];
     drop((nginx, haproxy));
     for address in addresses {
-        assert!(std::net::TcpStream::connect(&address).is_err(), "{address} is still open");
+        // A killed process closes its sockets after its parent was told of its end.
+        eventually("its port is closed", WAIT_TIMEOUT, || std::net::TcpStream::connect(&address).is_err());
     }
 }

@@ -13,10 +13,10 @@ use super::auth::{self, Caller};
 use super::counters::{RequestKind, add};
 use super::reads::{self, read};
 use super::render;
-use super::respond::{self, ApiResponse, CLUSTER_ID, ETCD_INDEX, RAFT_INDEX, RAFT_TERM, Rejection};
+use super::respond::{self, ApiResponse, CLUSTER_ID, Rejection, refused, with_indexes};
 use super::shared::ConnState;
 use super::watch::WatchBody;
-use crate::consensus::{Position, ProposeError};
+use crate::consensus::ProposeError;
 use crate::http::server::{self, Body, BodyError, BufferedBody};
 use crate::keyspace::auth::{AccessMode, KeyAccess, WatchRights};
 use crate::keyspace::{self, Action, Event, Operation, Time, WatchOptions, expiry};
@@ -199,15 +199,6 @@ fn watch(
     Ok(with_indexes(response, index, handle.position()))
 }
 
-/// Adds the three index headers to a response.
-pub(super) fn with_indexes(mut response: ApiResponse, index: u64, position: Position) -> ApiResponse {
-    let headers = response.headers_mut();
-    headers.insert(ETCD_INDEX, HeaderValue::from(index));
-    headers.insert(RAFT_INDEX, HeaderValue::from(position.index));
-    headers.insert(RAFT_TERM, HeaderValue::from(position.term));
-    response
-}
-
 /// Returns the keyspace operation of a request.
 fn operation(method: Method, key: &[u8], params: &Params, now: Time) -> Operation {
     let key = key.into();
@@ -240,11 +231,6 @@ fn created(event: &Event) -> bool {
     event.action == Action::Create || (event.action == Action::Set && event.prev.is_none())
 }
 
-/// Converts the keyspace's refusal.
-pub(super) fn refused(error: keyspace::Error) -> Rejection {
-    Rejection::Error(ErrorBody { code: ErrorCode(error.code as u16), cause: error.cause, index: error.index })
-}
-
 /// Returns the error for a request that the group did not complete.
 fn refuse(refusal: ProposeError) -> Rejection {
     let cause = match refusal {
@@ -266,6 +252,7 @@ fn busy(says: &'static str) -> Rejection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::respond::ETCD_INDEX;
     use super::*;
 
     #[test]

@@ -16,6 +16,7 @@ mod debug;
 mod error;
 mod health;
 mod keys;
+mod large_reads;
 mod members;
 mod metrics;
 mod proxy;

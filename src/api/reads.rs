@@ -3,20 +3,18 @@
 //! A large response stays in memory until its client has taken it. So clients that ask for the same at the same index
 //! share one copy, and a response for which there is no room waits until others are sent.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::keys::{refused, with_indexes};
+use super::large_reads::LargeRead;
 use super::render::{self, Depth, Rendered};
-use super::respond::{self, ApiResponse, Rejection};
+use super::respond::{self, ApiResponse, Rejection, refused, with_indexes};
 use super::shared::ConnState;
-use crate::http::server::{Body, ClientShare, CountedText, HeldResponse};
+use crate::http::server::{Body, ClientShare, HeldResponse};
 use crate::keyspace::{Keyspace, NodeKind, NodeView, Time};
 use crate::protocol::Params;
 
@@ -26,61 +24,8 @@ pub(super) const SMALL_RESPONSE_BYTES: usize = 64 << 10;
 const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a directory is assumed to take before it was listed.
 const UNKNOWN_LISTING_BYTES: usize = 32 << 20;
-/// The number of large responses that are remembered, with their sizes.
-const MAX_REMEMBERED: usize = 16;
 /// The largest buffer reserved on an estimate.
 const MAX_INITIAL_CAPACITY: usize = 32 << 20;
-
-/// The large responses to reads.
-#[derive(Debug, Default)]
-pub(super) struct LargeReads {
-    /// Oldest first.
-    known: Mutex<VecDeque<LargeRead>>,
-    /// How many are known. Most requests read only this.
-    count: AtomicUsize,
-    /// The length of the last recursive listing.
-    listed: AtomicUsize,
-}
-
-#[derive(Debug)]
-struct LargeRead {
-    key: Box<[u8]>,
-    depth: Depth,
-    index: u64,
-    /// Until when it is right: it contains how many seconds are left to keys.
-    valid_until: Time,
-    length: usize,
-    /// The response, as long as it is being sent.
-    text: Weak<CountedText>,
-}
-
-impl LargeReads {
-    fn known(&self) -> MutexGuard<'_, VecDeque<LargeRead>> {
-        // The critical sections leave the list usable at every point.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns a copy that is being sent, and the length of the last response of this kind.
-    fn find(&self, key: &[u8], depth: Depth, index: u64, now: Time) -> (Option<HeldResponse>, Option<usize>) {
-        if self.count.load(Relaxed) == 0 {
-            return (None, None);
-        }
-        let known = self.known();
-        let found = known.iter().find(|known| *known.key == *key && known.depth == depth);
-        let valid = found.filter(|found| found.index == index && now < found.valid_until);
-        (valid.and_then(|found| HeldResponse::upgrade(&found.text)), found.map(|found| found.length))
-    }
-
-    fn remember(&self, large: LargeRead) {
-        let mut known = self.known();
-        known.retain(|other| other.key != large.key || other.depth != large.depth);
-        if known.len() >= MAX_REMEMBERED {
-            known.pop_front();
-        }
-        known.push_back(large);
-        self.count.store(known.len(), Relaxed);
-    }
-}
 
 /// The result of an attempt to read a key.
 enum ReadAttempt {

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use crate::consensus::Position;
 use crate::http::server::Body;
 pub(super) use crate::http::server::respond::{
     JSON, TEXT, bare, empty, json, malformed, not_allowed, not_found, text, typed,
 };
-use crate::protocol::{ErrorBody, json_bytes};
+use crate::keyspace;
+use crate::protocol::{ErrorBody, ErrorCode, json_bytes};
 
 pub(super) const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
 pub(super) const ETCD_INDEX: HeaderName = HeaderName::from_static("x-etcd-index");
@@ -64,4 +66,18 @@ fn numbered(fault: &ErrorBody) -> ApiResponse {
     let mut response = json(status, body);
     response.headers_mut().insert(ETCD_INDEX, HeaderValue::from(fault.index));
     response
+}
+
+/// Adds the three index headers to a response.
+pub(super) fn with_indexes(mut response: ApiResponse, index: u64, position: Position) -> ApiResponse {
+    let headers = response.headers_mut();
+    headers.insert(ETCD_INDEX, HeaderValue::from(index));
+    headers.insert(RAFT_INDEX, HeaderValue::from(position.index));
+    headers.insert(RAFT_TERM, HeaderValue::from(position.term));
+    response
+}
+
+/// Converts the keyspace's refusal.
+pub(super) fn refused(error: keyspace::Error) -> Rejection {
+    Rejection::Error(ErrorBody { code: ErrorCode(error.code as u16), cause: error.cause, index: error.index })
 }

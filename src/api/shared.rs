@@ -8,7 +8,7 @@ use hyper::header::HeaderValue;
 use super::auth::Passwords;
 use super::cors::{AllowedHosts, AllowedOrigins};
 use super::counters::Counters;
-use super::reads::LargeReads;
+use super::large_reads::LargeReads;
 use super::settings::{ServerInfo, Settings};
 use crate::consensus::Handle;
 use crate::http::server::{self, ServerContext};

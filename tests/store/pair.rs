@@ -44,6 +44,8 @@ pub struct Pair {
     left: Side,
     right: Side,
     pub index: u64,
+    /// Whether users, roles or their rights were written since the oldest watch that is not collected.
+    rights_changed: bool,
     /// The error codes and actions in the responses.
     pub met: BTreeSet<String>,
 }
@@ -59,12 +61,18 @@ impl Pair {
                 client_conn.ask(&read).is_some_and(|reply| reply.header("X-Etcd-Index") == Some("3"))
             });
         }
-        Self { left: Side::new(left), right: Side::new(right), index: 3, met: BTreeSet::new() }
+        Self {
+            left: Side::new(left),
+            right: Side::new(right),
+            index: 3,
+            rights_changed: false,
+            met: BTreeSet::new(),
+        }
     }
 
     /// The same servers, just restarted: each takes an index for that, slightly later than it starts serving.
     pub fn again(self) -> Self {
-        let Self { left, right, index, met } = self;
+        let Self { left, right, index, met, .. } = self;
         let (mut left, mut right) = (Side::new(left.address), Side::new(right.address));
         let read = asked("GET", "/v2/keys", &[]);
         let wanted = (index + 1).to_string();
@@ -74,7 +82,7 @@ impl Pair {
                 .map(|side| side.ask(&read).and_then(|reply| Some(reply.header("X-Etcd-Index")?.to_owned())));
             seen.iter().all(|index| index.as_ref() == Some(&wanted))
         });
-        Self { left, right, index: index + 1, met }
+        Self { left, right, index: index + 1, rights_changed: false, met }
     }
 
     /// Removes everything that a plan may have left.
@@ -122,6 +130,9 @@ impl Pair {
     }
 
     pub fn ask(&mut self, request: &Request) -> Result<(), String> {
+        let is_watched = !self.left.watches.is_empty();
+        self.rights_changed |=
+            is_watched && request.target.starts_with("/v2/auth/") && request.method != "GET";
         let (left, right) = std::thread::scope(|scope| {
             let left = scope.spawn(|| self.left.ask(request));
             let right = self.right.ask(request);
@@ -183,6 +194,7 @@ impl Pair {
                 if found.is_ok() || start.elapsed() > limit {
                     self.left.watches.clear();
                     self.right.watches.clear();
+                    self.rights_changed = false;
                     return found;
                 }
             }
@@ -195,6 +207,11 @@ impl Pair {
             let left = left.reply().map(|reply| self.left.hide(reply));
             let right = right.reply().map(|reply| self.right.hide(reply));
             let what = match (&left, &right) {
+                // A watch of ours ends when its client's right or password changes, etcd's lives on.
+                (Some(left), Some(right)) if self.rights_changed && right.body.is_empty() => {
+                    let left = Reply { body: Vec::new(), complete: right.complete, ..left.clone() };
+                    difference(&left, right, comparison(request))
+                }
                 (Some(left), Some(right)) => difference(left, right, comparison(request)),
                 _ => (left.is_some() != right.is_some()).then(|| "only one answered".to_owned()),
             };
