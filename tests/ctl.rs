@@ -7,6 +7,7 @@ mod cases_keys;
 mod cases_options;
 mod compare;
 mod completion;
+mod deep_keys;
 mod documents;
 mod editing;
 mod import_from;

@@ -228,7 +228,7 @@ mod tests {
             record("/_retune/nodes/b", value), record("/_retune/nodes/a", r#"{"name":"a"}"#), record("/_retune/nodes/d", "{}"), record("/_retune/nodes/c", "no JSON"),
             {"key": "/_retune/nodes/d", "dir": true},
         ]}});
-        let found = records(serde_json::from_value(event).unwrap());
+        let found = records(Event::parse(event.to_string().as_bytes()).unwrap());
         let names: Vec<&str> = found.iter().map(|node| node.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(choice(&what("--address"), &[&found[1]], Output::Text).text, "x\\ny\n");

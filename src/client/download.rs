@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 
-use super::request::{Attempts, HttpRequest, NodeError, within};
+use super::request::{Attempts, Expected, HttpRequest, NodeError, within};
 use super::{Client, ClientError};
 
 /// How long a node may take until its response begins: it may have to write it to disk first.
@@ -34,7 +34,12 @@ impl Client {
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Downloaded, E> {
         let limit = Some(FIRST_BYTE_TIMEOUT);
-        let request = HttpRequest { authorization, limit, stream: true, ..HttpRequest::get(path.to_owned()) };
+        let request = HttpRequest {
+            authorization,
+            limit,
+            expected: Expected::Stream,
+            ..HttpRequest::get(path.to_owned())
+        };
         let mut attempts = Attempts::new();
         let (reply, mut response) = loop {
             let Some(mut reply) = self.run(&request, &mut attempts).await else {

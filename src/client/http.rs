@@ -9,14 +9,20 @@ use reqwest::{Method, Response, StatusCode};
 use super::address::Address;
 use super::endpoints::{Endpoints, NodeUrl, Unverified};
 use super::error_text::{excerpt, reason, timeout_message};
+use super::event_reader::EventBuilder;
+use super::json_reader::{Builder, JsonError, JsonReader};
 use super::member_sync::cluster_id;
-use super::request::{Attempts, HttpRequest, NodeError, Reply, within};
+use super::request::{Attempts, Content, Expected, HttpRequest, NodeError, Reply, within};
+use super::txn_reader::TxnBuilder;
+use super::v2_wire::{MAX_RESPONSE_BYTES, too_large};
 use super::{ClientError, Trust, tls};
 use crate::protocol::quoted;
 use crate::tcp::Liveness;
 
-/// The longest accepted response; no snapshot of configuration values is larger.
-const MAX_RESPONSE_BYTES: usize = 512 << 20;
+/// The longest accepted body that is kept as text: the message of an error may quote a whole value.
+const MAX_TEXT_BYTES: usize = 64 << 20;
+/// How much of a large body is kept for the message of an error.
+const MAX_EXCERPT_BYTES: usize = 1 << 10;
 /// How much of an error response is read, except with [`Policy::etcdctl`]: those errors may quote a whole value.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 /// How many timeouts a large response may take while bytes keep coming.
@@ -172,10 +178,21 @@ impl Client {
     pub(super) async fn request_at(&self, node: &NodeUrl, request: &HttpRequest) -> Result<Reply, NodeError> {
         let response = self.response_head(node, request).await?;
         let (node, status, headers) = (NodeUrl::clone(node), response.status(), response.headers().clone());
-        if request.stream && status.is_success() {
-            return Ok(Reply { node, status, headers, body: Vec::new(), rest: Some(response) });
-        }
-        let reply = Reply { node, status, headers, body: self.read_body(response).await?, rest: None };
+        let empty = |node| Reply { node, status, headers, body: Vec::new(), content: None, rest: None };
+        let reply = match request.expected {
+            Expected::Stream if status.is_success() => {
+                return Ok(Reply { rest: Some(response), ..empty(node) });
+            }
+            Expected::Event if status.is_success() => {
+                let (body, content) = self.read_event(response).await?;
+                Reply { body, content, ..empty(node) }
+            }
+            Expected::Txn if status.is_success() => {
+                let (body, content) = self.read_json(response, TxnBuilder::default()).await?;
+                Reply { body, content: content.map(|txn| txn.map(Content::Txn)), ..empty(node) }
+            }
+            _ => Reply { body: self.read_body(response).await?, ..empty(node) },
+        };
         // etcdctl shows the message of this one; it asks no other endpoint.
         let busy = status == StatusCode::TOO_MANY_REQUESTS && !self.policy.etcdctl;
         if status.is_server_error() || busy {
@@ -238,7 +255,7 @@ impl Client {
         if let Some(value) = authorization {
             sent = sent.header(AUTHORIZATION, value);
         }
-        if request.stream && request.body.is_some() {
+        if request.expected == Expected::Stream && request.body.is_some() {
             // Go's server discards the unread rest of a request body when its response begins, unless the connection
             // closes afterwards: the second half of a long list of watches would be lost silently.
             sent = sent.header(CONNECTION, "close");
@@ -261,13 +278,59 @@ impl Client {
                 if brief && body.len() + chunk.len() > MAX_ERROR_BYTES {
                     break;
                 }
-                if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
-                    let text = format!("the response is larger than {} MiB", MAX_RESPONSE_BYTES >> 20);
+                if body.len() + chunk.len() > MAX_TEXT_BYTES {
+                    let text = format!("the response is larger than {} MiB", MAX_TEXT_BYTES >> 20);
                     return Err(NodeError::Other(text));
                 }
                 body.extend_from_slice(&chunk);
             }
             Ok(body)
+        };
+        within(stall.map(|stall| stall.saturating_mul(MAX_BODY_TIMEOUTS)), read).await?
+    }
+
+    /// Reads a response of the v2 keys API: its beginning, and the event in it.
+    pub(super) async fn read_event(
+        &self,
+        response: Response,
+    ) -> Result<(Vec<u8>, Option<Result<Content, String>>), NodeError> {
+        let (body, event) = self.read_json(response, EventBuilder::default()).await?;
+        Ok((body, event.map(|event| event.map(|event| Content::Event(Box::new(event))))))
+    }
+
+    /// Reads a JSON response to its end: its beginning, and what `builder` makes of it, `None` for an empty body. The
+    /// text itself is not kept.
+    async fn read_json<B: Builder>(
+        &self,
+        mut response: Response,
+        builder: B,
+    ) -> Result<(Vec<u8>, Option<Result<B::Built, String>>), NodeError> {
+        let stall = (!self.policy.etcdctl).then_some(self.policy.timeout);
+        let read = async {
+            let mut body = Vec::new();
+            let mut reader = Ok(JsonReader::new(builder, MAX_RESPONSE_BYTES));
+            let mut left = MAX_RESPONSE_BYTES;
+            while let Some(chunk) = within(stall, response.chunk()).await?.map_err(NodeError::Interrupted)? {
+                body.extend_from_slice(&chunk[..chunk.len().min(MAX_EXCERPT_BYTES - body.len())]);
+                left = left.checked_sub(chunk.len()).ok_or_else(|| NodeError::Other(too_large()))?;
+                // After a mistake in it the rest is still received, so that the connection can be used again.
+                if let Ok(open) = &mut reader
+                    && let Err(error) = open.feed(&chunk)
+                {
+                    reader = Err(error);
+                }
+                if matches!(reader, Err(JsonError::TooLarge)) {
+                    return Err(NodeError::Other(too_large()));
+                }
+            }
+            if body.is_empty() {
+                return Ok((body, None));
+            }
+            match reader.and_then(JsonReader::finish) {
+                Ok(built) => Ok((body, Some(Ok(built)))),
+                Err(JsonError::Invalid(why)) => Ok((body, Some(Err(why)))),
+                Err(JsonError::TooLarge) => Err(NodeError::Other(too_large())),
+            }
         };
         within(stall.map(|stall| stall.saturating_mul(MAX_BODY_TIMEOUTS)), read).await?
     }

@@ -20,9 +20,11 @@ mod endpoints;
 mod endpoints_tests;
 mod error;
 mod error_text;
+mod event_reader;
 #[cfg(test)]
 pub(crate) mod fake_server;
 mod http;
+mod json_reader;
 mod lines;
 mod member_sync;
 #[cfg(test)]
@@ -34,6 +36,7 @@ pub(crate) mod test_transport;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod txn_reader;
 pub mod v2;
 mod v2_wire;
 pub mod v3;

@@ -12,6 +12,21 @@ use super::ClientError;
 use super::endpoints::{Failover, NodeUrl, Unverified};
 use super::error_text::excerpt;
 use super::member_sync::cluster_id;
+use super::txn_reader::Txn;
+use super::v2_wire::Event;
+
+/// What the body of a success is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// A short text.
+    Bytes,
+    /// A response of the v2 keys API, which may be a large tree.
+    Event,
+    /// A transaction of the v3 API, which may hold many pairs.
+    Txn,
+    /// Left to the caller.
+    Stream,
+}
 
 /// One request, for any node. Its body may hold a password, so there is no `Debug`.
 #[derive(Clone)]
@@ -24,8 +39,7 @@ pub(crate) struct HttpRequest {
     pub(crate) authorization: Option<HeaderValue>,
     /// How long a node may take to begin its response; `None`: no limit.
     pub(crate) limit: Option<Duration>,
-    /// Whether the body of a success is left to the caller.
-    pub(crate) stream: bool,
+    pub(crate) expected: Expected,
     /// Must go to one node only, because a repetition would have another result.
     pub(crate) once: bool,
     /// The body must not be shown.
@@ -40,7 +54,7 @@ impl HttpRequest {
             body: None,
             authorization: None,
             limit: None,
-            stream: false,
+            expected: Expected::Bytes,
             once: false,
             secret: false,
         }
@@ -53,13 +67,45 @@ pub(crate) struct Reply {
     pub(crate) node: NodeUrl,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Empty when `rest` has it.
+    /// Only its beginning when `content` is what it holds; empty when `rest` has it.
     pub(crate) body: Vec<u8>,
+    /// What a large body holds; the error is the reason as text.
+    pub(crate) content: Option<Result<Content, String>>,
     /// The response of a stream.
     pub(crate) rest: Option<Response>,
 }
 
+/// What a large body holds.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Event(Box<Event>),
+    Txn(Txn),
+}
+
 impl Reply {
+    /// Takes the event that the body holds. The error is the reason as text.
+    pub(crate) fn take_event(&mut self) -> Result<Event, String> {
+        match self.content.take() {
+            Some(Ok(Content::Event(event))) => Ok(*event),
+            Some(Err(why)) => Err(why),
+            _ => Err("it is empty".to_owned()),
+        }
+    }
+
+    /// Takes the event that the body holds.
+    pub(super) fn event(&mut self, api: &'static str) -> Result<Event, ClientError> {
+        self.take_event().map_err(|why| unreadable(&self.node, api, &why, &self.body))
+    }
+
+    /// Takes the transaction that the body holds.
+    pub(super) fn txn(&mut self, api: &'static str) -> Result<Txn, ClientError> {
+        match self.content.take() {
+            Some(Ok(Content::Txn(txn))) => Ok(txn),
+            Some(Err(why)) => Err(unreadable(&self.node, api, &why, &self.body)),
+            _ => Err(unreadable(&self.node, api, "it is empty", &self.body)),
+        }
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -98,8 +144,16 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(
     api: &'static str,
     body: &'a [u8],
 ) -> Result<T, ClientError> {
-    serde_json::from_slice(body)
-        .map_err(|error| invalid(node, api, &format!("{error}; it begins: {}", excerpt(body))))
+    serde_json::from_slice(body).map_err(|error| unreadable(node, api, &error.to_string(), body))
+}
+
+/// Reads the event in one line of a watch.
+pub(super) fn parse_event(node: &NodeUrl, api: &'static str, line: &[u8]) -> Result<Event, ClientError> {
+    Event::parse(line).map_err(|why| unreadable(node, api, &why, line))
+}
+
+fn unreadable(node: &NodeUrl, api: &'static str, why: &str, body: &[u8]) -> ClientError {
+    invalid(node, api, &format!("{why}; it begins: {}", excerpt(body)))
 }
 
 pub(super) fn invalid(node: &NodeUrl, api: &'static str, why: &str) -> ClientError {

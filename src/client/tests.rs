@@ -212,3 +212,47 @@ async fn lines_are_split_and_joined_across_chunks() {
     store.disconnect();
     assert!(matches!(v3.next(&mut watch).await, Err(ClientError::Unavailable { .. })));
 }
+
+#[tokio::test]
+async fn a_response_without_end_takes_no_more_memory_than_the_limit() {
+    use std::io::{Read as _, Write as _};
+
+    for (start, piece) in [
+        ("{\"action\":\"get\",\"node\":{\"nodes\":[{}", ",{}".repeat(1 << 14)),
+        ("{\"node\":{\"value\":\"", "x".repeat(1 << 16)),
+        ("", " ".repeat(1 << 16)),
+        ("{\"node\":", "{\"nodes\":[".repeat(1 << 12)),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let sender = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read(&mut [0; 4096]).ok();
+            let head = "HTTP/1.1 200 OK\r\nX-Etcd-Index: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let mut sent = 0;
+            let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+            let mut next = format!("{head}{}", if start.is_empty() { String::new() } else { chunk(start) });
+            while stream.write_all(next.as_bytes()).is_ok() {
+                sent += next.len();
+                assert!(sent < 64 << 20, "it is read for ever");
+                next = chunk(&piece);
+            }
+            sent
+        });
+        let said = V2::new(client(&[&url]), None).list("/a").await.unwrap_err().to_string();
+        assert!(said.contains("more than 8 MiB of memory"), "{start}: {said}");
+        // What the sockets hold counts as sent.
+        let sent = tokio::task::spawn_blocking(move || sender.join()).await.unwrap().unwrap();
+        assert!(sent < 32 << 20, "{sent} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_v3_response_without_end_is_given_up_too() {
+    let pairs = "{},".repeat(500_000);
+    let body =
+        format!("{{\"header\":{{\"revision\":\"7\"}},\"responses\":[{{\"response_range\":{{\"kvs\":[{pairs}");
+    let fake = FakeServer::new(move |_, _| Reply::Complete(200, 0, body.clone()));
+    let said = V3::new(client(&[&fake.url]), None).ranges(&root(), None).await.unwrap_err().to_string();
+    assert!(said.contains("more than 8 MiB of memory"), "{said}");
+}

@@ -7,12 +7,12 @@ use reqwest::header::HeaderValue;
 
 use super::endpoints::NodeUrl;
 use super::lines::Lines;
-use super::request::{HttpRequest, Reply, parse};
+use super::request::{Expected, HttpRequest, Reply, invalid, parse_event};
 use super::v2_wire::EtcdError;
 use super::{Client, ClientError, Credentials};
 use crate::protocol::{percent_encoded, unreserved};
 
-pub use super::v2_wire::{Event, Node};
+pub use super::v2_wire::{Event, Node, Walked};
 
 const API: &str = "the etcd v2 API";
 /// A watch that the store ends without an event before this time is an error.
@@ -39,6 +39,8 @@ pub struct Listing {
 pub struct Watch {
     /// The store's index when it accepted. Until an event comes, the watch has missed nothing up to this index.
     pub index: u64,
+    /// The first index that was asked for.
+    from: u64,
     node: NodeUrl,
     lines: Lines,
     since: Instant,
@@ -62,9 +64,9 @@ impl V2 {
     /// # Errors
     /// Any but `Cleared` and `Behind`; a missing key is not an error.
     pub async fn list(&self, key: &str) -> Result<Listing, ClientError> {
-        let reply = self.request(key, "recursive=true&quorum=false", false).await?;
+        let mut reply = self.request(key, "recursive=true&quorum=false", Expected::Event).await?;
         if reply.status.is_success() {
-            let node = Some(reply.parse::<Event>(API)?.node);
+            let node = Some(reply.event(API)?.node);
             let index = reply.index().ok_or_else(|| reply.invalid(API, "it has no X-Etcd-Index header"))?;
             return Ok(Listing { index, node });
         }
@@ -83,24 +85,24 @@ impl V2 {
     /// otherwise as `list`.
     pub async fn watch(&self, key: &str, from: u64) -> Result<Watch, ClientError> {
         let query = format!("wait=true&recursive=true&waitIndex={from}");
-        let mut reply = self.request(key, &query, true).await?;
+        let mut reply = self.request(key, &query, Expected::Stream).await?;
         let Some(rest) = reply.rest.take() else { return Err(refusal(&reply, rejection(&reply)?, from)) };
         let index = reply.index().ok_or_else(|| reply.invalid(API, "a watch has no X-Etcd-Index header"))?;
-        if index + 1 < from {
+        if index.saturating_add(1) < from {
             return Err(ClientError::Behind { node: reply.node.to_string(), index, seen: from - 1 });
         }
-        Ok(Watch { index, node: reply.node, lines: Lines::new(rest), since: Instant::now() })
+        Ok(Watch { index, from, node: reply.node, lines: Lines::new(rest), since: Instant::now() })
     }
 
     /// Returns the event of an accepted watch, or `None` when none came in time or the store ended the watch without
     /// one. Cancel-safe.
     ///
     /// # Errors
-    /// `Unavailable` when the connection broke, `Invalid` when the response is not an event.
+    /// `Unavailable` when the connection broke, `Invalid` when the response is not an event from the wanted index on.
     pub async fn event(&self, watch: &mut Watch, within: Duration) -> Result<Option<Event>, ClientError> {
         match tokio::time::timeout(within, watch.lines.next()).await {
             Err(_) => Ok(None),
-            Ok(Ok(Some(line))) => parse(&watch.node, API, &line).map(Some),
+            Ok(Ok(Some(line))) => self.checked(watch, parse_event(&watch.node, API, &line)?).map(Some),
             // A proxy may end idle watches; the error prevents a tight loop when it does so at once.
             Ok(Ok(None)) if watch.since.elapsed() >= MIN_WATCH_DURATION => Ok(None),
             Ok(Ok(None)) => Err(self.client.watch_interrupted(&watch.node, "it ended without an event")),
@@ -108,11 +110,22 @@ impl V2 {
         }
     }
 
-    async fn request(&self, key: &str, query: &str, stream: bool) -> Result<Reply, ClientError> {
+    /// Rejects an event from before the wanted index: with it the watch would never move forward, and would be opened
+    /// again at once, for ever.
+    fn checked(&self, watch: &Watch, event: Event) -> Result<Event, ClientError> {
+        let (found, from) = (event.node.modified, watch.from);
+        if found >= from {
+            return Ok(event);
+        }
+        self.client.endpoints.failed(&watch.node);
+        Err(invalid(&watch.node, API, &old_event(found, from)))
+    }
+
+    async fn request(&self, key: &str, query: &str, expected: Expected) -> Result<Reply, ClientError> {
         let key = if key == "/" { "" } else { key };
         let path = format!("/v2/keys{}?{query}", escape(key));
         let (authorization, limit) = (self.authorization.clone(), Some(self.client.timeout()));
-        let request = HttpRequest { authorization, limit, stream, ..HttpRequest::get(path) };
+        let request = HttpRequest { authorization, limit, expected, ..HttpRequest::get(path) };
         self.client.request(&request).await
     }
 }
@@ -120,6 +133,11 @@ impl V2 {
 /// Percent-encodes everything that must be encoded in a path.
 fn escape(key: &str) -> String {
     percent_encoded(key.as_bytes(), |byte| unreserved(byte) || byte == b'/')
+}
+
+/// Returns the message for an event of index `found`, although those from `from` on were asked for.
+pub(super) fn old_event(found: u64, from: u64) -> String {
+    format!("an event of index {found}, although those from {from} on were asked for")
 }
 
 fn rejection(reply: &Reply) -> Result<EtcdError, ClientError> {

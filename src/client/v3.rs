@@ -14,10 +14,8 @@ use reqwest::{Method, StatusCode};
 use super::credentials::header;
 use super::endpoints::NodeUrl;
 use super::lines::Lines;
-use super::request::{HttpRequest, Reply, invalid, parse};
-use super::v3_wire::{
-    Authenticated, Failure, Header, ProbeReply, StreamError, TxnResponse, WatchLine, WatchResult,
-};
+use super::request::{Expected, HttpRequest, Reply, invalid, parse};
+use super::v3_wire::{Authenticated, Failure, Header, ProbeReply, StreamError, WatchLine, WatchResult};
 use super::{Client, ClientError, Credentials};
 
 pub use super::v3_wire::{Event, Pair};
@@ -138,15 +136,14 @@ impl V3 {
             body.push_str("}}");
         }
         body.push_str("]}");
-        let reply = self.post("/kv/txn", body.into(), revision.unwrap_or(0), false).await?;
-        let txn: TxnResponse = reply.parse(API)?;
+        let mut reply = self.post("/kv/txn", body.into(), revision.unwrap_or(0), Expected::Txn).await?;
+        let txn = reply.txn(API)?;
         self.check_cluster(&reply.node, &txn.header)?;
         // An empty store is at revision 1, so 0 means that the response is not of this API.
-        if txn.header.revision == 0 || txn.responses.len() != ranges.len() {
+        if txn.header.revision == 0 || txn.pairs.len() != ranges.len() {
             return Err(reply.invalid(API, "a transaction's response is incomplete"));
         }
-        let pairs = txn.responses.into_iter().map(|response| response.response_range.kvs).collect();
-        Ok(Ranges { revision: revision.unwrap_or(txn.header.revision), pairs })
+        Ok(Ranges { revision: revision.unwrap_or(txn.header.revision), pairs: txn.pairs })
     }
 
     /// Opens one stream that watches every range, each from its own revision on, and waits for its first message.
@@ -172,7 +169,8 @@ impl V3 {
     }
 
     async fn start(&self, body: &Bytes, expected: usize, from: u64) -> Result<Watch, ClientError> {
-        let Reply { node, rest, .. } = self.post("/watch", Bytes::clone(body), from, true).await?;
+        let Reply { node, rest, .. } =
+            self.post("/watch", Bytes::clone(body), from, Expected::Stream).await?;
         let lines = Lines::new(rest.ok_or_else(|| invalid(&node, API, "a watch without a stream"))?);
         let mut watch = Watch { node, lines, from, expected, accepted: HashMap::with_capacity(expected) };
         let line = watch.lines.next_within(self.client.timeout()).await;
@@ -228,7 +226,8 @@ impl V3 {
             r#"{{"key":"{}","count_only":true,"limit":"1","serializable":true}}"#,
             STANDARD.encode(key)
         );
-        let (node, call) = (NodeUrl::from(node), self.gateway_request("/kv/range", body.into(), false));
+        let (node, call) =
+            (NodeUrl::from(node), self.gateway_request("/kv/range", body.into(), Expected::Bytes));
         let reply = self.client.request_at(&node, &call).await;
         let reply =
             reply.map_err(|error| self.client.node_failed(&node, &self.client.describe_error(&error)))?;
@@ -284,21 +283,32 @@ impl V3 {
     }
 
     /// Posts to the gateway at its known path, with a new token when the current one has expired.
-    async fn post(&self, path: &str, body: Bytes, revision: u64, stream: bool) -> Result<Reply, ClientError> {
+    async fn post(
+        &self,
+        path: &str,
+        body: Bytes,
+        revision: u64,
+        expected: Expected,
+    ) -> Result<Reply, ClientError> {
         self.log_in().await?;
-        let mut reply = self.post_to_gateway(path, &body, stream).await?;
+        let mut reply = self.post_to_gateway(path, &body, expected).await?;
         if reply.status == StatusCode::UNAUTHORIZED && self.forget_token() {
             self.log_in().await?;
-            reply = self.post_to_gateway(path, &body, stream).await?;
+            reply = self.post_to_gateway(path, &body, expected).await?;
         }
         if reply.status.is_success() { Ok(reply) } else { Err(refusal(&reply, revision)) }
     }
 
     /// Posts to the gateway's current path, and to its other paths if that does not exist.
-    async fn post_to_gateway(&self, path: &str, body: &Bytes, stream: bool) -> Result<Reply, ClientError> {
+    async fn post_to_gateway(
+        &self,
+        path: &str,
+        body: &Bytes,
+        expected: Expected,
+    ) -> Result<Reply, ClientError> {
         let mut missing = 0;
         loop {
-            let reply = self.client.request(&self.gateway_request(path, Bytes::clone(body), stream)).await;
+            let reply = self.client.request(&self.gateway_request(path, Bytes::clone(body), expected)).await;
             let reply = reply.inspect_err(|error| {
                 // etcd does not respond to a request whose token is newer than its data, as after a restore: it waits
                 // until its data has caught up.
@@ -318,7 +328,7 @@ impl V3 {
         }
     }
 
-    fn gateway_request(&self, path: &str, body: Bytes, stream: bool) -> HttpRequest {
+    fn gateway_request(&self, path: &str, body: Bytes, expected: Expected) -> HttpRequest {
         let prefix = PREFIXES[self.prefix.load(Ordering::Relaxed) % PREFIXES.len()];
         HttpRequest {
             method: Method::POST,
@@ -326,7 +336,7 @@ impl V3 {
             authorization: self.token(),
             limit: Some(self.client.timeout()),
             secret: path == LOGIN,
-            stream,
+            expected,
             ..HttpRequest::get(format!("{prefix}{path}"))
         }
     }
@@ -338,7 +348,7 @@ impl V3 {
             return Ok(());
         }
         let body = serde_json::json!({ "name": login.name, "password": login.password.expose() });
-        let reply = self.post_to_gateway(LOGIN, &body.to_string().into(), false).await?;
+        let reply = self.post_to_gateway(LOGIN, &body.to_string().into(), Expected::Bytes).await?;
         if reply.status.is_success() {
             let token = reply.parse::<Authenticated>(API)?.token;
             let token = header(&token);

@@ -60,24 +60,6 @@ pub(super) struct Header {
     pub(super) revision: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RangeResponse {
-    pub(super) kvs: Vec<Pair>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Response {
-    pub(super) response_range: RangeResponse,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct TxnResponse {
-    pub(super) header: Header,
-    #[serde(default)]
-    pub(super) responses: Vec<Response>,
-}
-
 /// Only the header of a response whose rest does not matter.
 #[derive(Debug, Deserialize)]
 pub(super) struct ProbeReply {

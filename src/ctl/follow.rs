@@ -45,7 +45,7 @@ impl FollowState {
         let shortest = listing.entries.values().map(|entry| entry.ttl).filter(|ttl| *ttl > 0).min();
         let pause = shortest.map_or(COMPARE_INTERVAL, |ttl| compare_interval(ttl.unsigned_abs()));
         let known = listing.entries.into_keys().collect();
-        Self { known, from: (listing.index + 1, listing.epoch), due: Instant::now() + pause }
+        Self { known, from: (listing.index.saturating_add(1), listing.epoch), due: Instant::now() + pause }
     }
 }
 
@@ -131,7 +131,7 @@ async fn copy_change(
         }
     }
     print::out_until_read(format!("{} {}\n", event.action, node.key)).await;
-    state.from.0 = node.modified + 1;
+    state.from.0 = node.modified.saturating_add(1);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::client::cluster::{Cluster, Get, Keys, Node, RequestError, Set};
+use crate::client::cluster::{Cluster, Get, Keys, Node, RequestError, Set, Walked};
 
 use super::error::{CommandError, EXIT_NO_CONNECTION, EXIT_SERVER_ERROR};
 use super::print;
@@ -229,9 +229,8 @@ async fn list(cluster: &Cluster, key: &str, limit: Duration) -> Result<Listing, 
     let (at, epoch) = (Instant::now(), cluster.epoch());
     let how = Get { recursive: true, sorted: false, quorum: true };
     let answer = Keys::new(cluster, Some(at + limit)).get(key.as_bytes(), how).await?;
-    let mut entries = BTreeMap::new();
-    flatten(answer.node, &mut entries);
-    Ok(Listing { entries, index: answer.index, epoch, cluster: answer.cluster, at })
+    let (index, cluster) = (answer.index, answer.cluster);
+    Ok(Listing { entries: flat_entries(answer.node), index, epoch, cluster, at })
 }
 
 impl Listing {
@@ -249,16 +248,14 @@ impl Listing {
     }
 }
 
-fn flatten(node: Node, entries: &mut BTreeMap<String, Entry>) {
-    let children = node.nodes.unwrap_or_default();
-    if !matches!(&*node.key, "" | "/") {
+fn flat_entries(root: Node) -> BTreeMap<String, Entry> {
+    let all = root.into_walk().filter(|walked| !matches!(&*walked.node.key, "" | "/"));
+    let named = all.map(|Walked { node, entries, .. }| {
         let value = (!node.dir).then_some(node.value);
-        let empty = node.dir && children.is_empty();
-        entries.insert(node.key, Entry { empty, value, ttl: node.ttl, created: node.created });
-    }
-    for child in children {
-        flatten(child, entries);
-    }
+        let empty = node.dir && entries == 0;
+        (node.key, Entry { empty, value, ttl: node.ttl, created: node.created })
+    });
+    named.collect()
 }
 
 fn plan(source: &BTreeMap<String, Entry>, target: &BTreeMap<String, Entry>) -> CopyPlan {

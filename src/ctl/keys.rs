@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::client::cluster::{Delete, Get, Node, Set};
+use crate::client::cluster::{Delete, Get, Set};
 
 use super::error::CommandError;
 use super::print;
@@ -23,22 +23,11 @@ pub(super) async fn list(session: &Session<'_>, how: Get, slash: bool) -> Result
         return Ok(print::event(&event, session.output()));
     }
     let mut text = String::new();
-    if !event.node.dir {
-        text.push_str(&event.node.key);
-        text.push('\n');
-    }
-    for node in event.node.nodes.iter().flatten() {
-        depth_first(&mut text, node, slash);
+    for (depth, node) in event.node.walk().filter(|(depth, node)| *depth > 0 || !node.dir) {
+        text.push_str(&node.key);
+        text.push_str(if depth > 0 && node.dir && slash { "/\n" } else { "\n" });
     }
     Ok(text)
-}
-
-fn depth_first(text: &mut String, node: &Node, slash: bool) {
-    text.push_str(&node.key);
-    text.push_str(if node.dir && slash { "/\n" } else { "\n" });
-    for node in node.nodes.iter().flatten() {
-        depth_first(text, node, slash);
-    }
 }
 
 /// Writes a key or a directory; a directory prints nothing in the simple format.

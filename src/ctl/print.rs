@@ -91,11 +91,27 @@ fn json(event: &Event) -> String {
 }
 
 fn json_node(node: &Node) -> String {
-    let list = |nodes: &Vec<Node>| nodes.iter().map(json_node).collect::<Vec<_>>().join(",");
-    let nodes = node.nodes.as_ref().map_or_else(|| "null".to_owned(), |nodes| format!("[{}]", list(nodes)));
-    let dir = if node.dir { ",\"dir\":true" } else { "" };
-    let (key, value) = (go_string(&node.key), go_string(&node.value));
-    let mut text = format!("{{\"key\":{key}{dir},\"value\":{value},\"nodes\":{nodes}");
+    let mut text = String::new();
+    let mut open: Vec<&Node> = Vec::new();
+    for (depth, node) in node.walk() {
+        open.drain(depth..).rev().for_each(|above| end_json_node(&mut text, above));
+        if text.ends_with('}') {
+            text.push(',');
+        }
+        let dir = if node.dir { ",\"dir\":true" } else { "" };
+        let (key, value) = (go_string(&node.key), go_string(&node.value));
+        let nodes = if node.nodes.is_some() { "[" } else { "null" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{{\"key\":{key}{dir},\"value\":{value},\"nodes\":{nodes}");
+        open.push(node);
+    }
+    open.into_iter().rev().for_each(|above| end_json_node(&mut text, above));
+    text
+}
+
+/// Writes what follows the entries of a node.
+fn end_json_node(text: &mut String, node: &Node) {
+    text.push_str(if node.nodes.is_some() { "]" } else { "" });
     let _ = write!(text, ",\"createdIndex\":{},\"modifiedIndex\":{}", node.created, node.modified);
     if let Some(expiration) = &node.expiration {
         let _ = write!(text, ",\"expiration\":{}", go_string(expiration));
@@ -103,7 +119,7 @@ fn json_node(node: &Node) -> String {
     if node.ttl != 0 {
         let _ = write!(text, ",\"ttl\":{}", node.ttl);
     }
-    text + "}"
+    text.push('}');
 }
 
 /// Returns a string as Go's JSON encoder writes it.
@@ -126,5 +142,12 @@ mod tests {
             "{\"key\":\"/a\",\"value\":\"\\u003c\\u0026\\u003e\\\"\\\\\\n\\u0001é\\u2028\",\"nodes\":null,\
              \"createdIndex\":0,\"modifiedIndex\":0,\"ttl\":5}"
         );
+        let text = r#"{"node":{"nodes":[{"key":"/a","nodes":[{"key":"/a/x"}]},{"key":"/b","nodes":[]}]}}"#;
+        let end = ",\"createdIndex\":0,\"modifiedIndex\":0}";
+        let leaf =
+            |key: &str, nodes: &str| format!("{{\"key\":\"{key}\",\"value\":\"\",\"nodes\":{nodes}{end}");
+        let a = leaf("/a", &format!("[{}]", leaf("/a/x", "null")));
+        let want = leaf("", &format!("[{a},{}]", leaf("/b", "[]")));
+        assert_eq!(json_node(&Event::parse(text.as_bytes()).unwrap().node), want);
     }
 }

@@ -73,7 +73,7 @@ impl Position {
             let place = (self.from, self.epoch);
             match Keys::new(&session.cluster, None).next(key, place, recursive).await {
                 Ok(event) => {
-                    self.from = event.node.modified + 1;
+                    self.from = event.node.modified.saturating_add(1);
                     return Ok(event);
                 }
                 Err(RequestError::Replaced) => *self = Self { from: 0, epoch: session.cluster.epoch() },

@@ -9,7 +9,15 @@ use super::{MAX_DEPTH, Node};
 /// # Errors
 /// The mistake, with its line and column.
 pub fn parse_json(text: &str) -> Result<Node, String> {
-    let mut reader = Reader { text, at: 0 };
+    parse_json_to_depth(text, MAX_DEPTH)
+}
+
+/// Parses one JSON document of at most so many levels. Reading a level takes stack.
+///
+/// # Errors
+/// The mistake, with its line and column.
+pub fn parse_json_to_depth(text: &str, max_depth: usize) -> Result<Node, String> {
+    let mut reader = Reader { text, at: 0, max_depth };
     let node = reader.value(0)?;
     match reader.peek() {
         None => Ok(node),
@@ -22,6 +30,7 @@ pub fn parse_json(text: &str) -> Result<Node, String> {
 struct Reader<'t> {
     text: &'t str,
     at: usize,
+    max_depth: usize,
 }
 
 impl<'t> Reader<'t> {
@@ -59,8 +68,8 @@ impl<'t> Reader<'t> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Node, String> {
-        if depth > MAX_DEPTH {
-            return Err(format!("the JSON nests deeper than {MAX_DEPTH} levels"));
+        if depth > self.max_depth {
+            return Err(format!("the JSON nests deeper than {} levels", self.max_depth));
         }
         match self.peek() {
             Some(b'{') => self.object(depth),

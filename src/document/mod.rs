@@ -13,14 +13,14 @@ mod write;
 mod yaml;
 
 pub use exported::{KEY, TTL, VALUE, own_key};
-pub use json::parse_json;
+pub use json::{parse_json, parse_json_to_depth};
 pub use number::json_number;
 pub use toml::{parse_toml, toml_message};
 pub(crate) use write::json_string;
 pub use write::{to_toml, to_yaml};
-pub use yaml::parse_yaml;
+pub use yaml::{parse_yaml, parse_yaml_to_depth};
 
-/// The deepest nesting of a document.
+/// The deepest nesting of a document, except one of a subtree of a store.
 pub const MAX_DEPTH: usize = 128;
 /// The most nodes in a document, with its aliases expanded.
 pub const MAX_NODES: usize = 2_000_000;

@@ -19,6 +19,11 @@ pub fn to_yaml(node: &Node) -> String {
     out
 }
 
+/// YAML limits the key of a line `key: value` to 1,024 characters; escapes may take six for one byte.
+const MAX_SIMPLE_KEY_BYTES: usize = 160;
+/// The most levels of tables that a reader of TOML must take: most refuse more than 80.
+const MAX_TOML_LEVELS: usize = 79;
+
 fn pad(out: &mut String, depth: usize) {
     out.extend(std::iter::repeat_n("  ", depth));
 }
@@ -34,7 +39,13 @@ fn yaml_list(out: &mut String, items: &[Node], depth: usize) {
 fn yaml_map(out: &mut String, entries: &[(String, Node)], depth: usize) {
     for (name, node) in entries {
         pad(out, depth);
+        let (start, is_long) = (out.len(), name.len() > MAX_SIMPLE_KEY_BYTES);
         yaml_text(out, name);
+        if is_long {
+            out.insert_str(start, "? ");
+            out.push('\n');
+            pad(out, depth);
+        }
         out.push(':');
         yaml_child(out, node, depth, false);
     }
@@ -117,20 +128,23 @@ pub(crate) fn json_string(text: &str) -> String {
 /// Returns the tree as TOML.
 ///
 /// # Errors
-/// The tree is not a map, or it holds a null, which TOML does not have.
+/// The tree is not a map, it holds a null, which TOML does not have, or it has more levels than TOML's readers take.
 pub fn to_toml(node: &Node) -> Result<String, String> {
     let Node::Map(entries) = node else { return Err("only a map can be written as TOML".to_owned()) };
     let mut out = String::new();
-    toml_table(&mut out, entries, "")?;
+    toml_table(&mut out, entries, "", 0)?;
     Ok(out)
 }
 
-fn toml_table(out: &mut String, entries: &[(String, Node)], path: &str) -> Result<(), String> {
+fn toml_table(out: &mut String, entries: &[(String, Node)], path: &str, level: usize) -> Result<(), String> {
+    if level > MAX_TOML_LEVELS {
+        return Err(format!("TOML has at most {MAX_TOML_LEVELS} levels of tables"));
+    }
     for (name, node) in entries {
         if !is_table(node) {
             out.push_str(&toml_key(name));
             out.push_str(" = ");
-            toml_inline(out, node, name)?;
+            toml_inline(out, node, name, level)?;
             out.push('\n');
         }
     }
@@ -148,7 +162,7 @@ fn toml_table(out: &mut String, entries: &[(String, Node)], path: &str) -> Resul
             }
             out.push_str(&format!("{}{path}{}\n", brackets.0, brackets.1));
             if let Node::Map(inner) = table {
-                toml_table(out, inner, &path)?;
+                toml_table(out, inner, &path, level + 1)?;
             }
         }
     }
@@ -169,7 +183,10 @@ fn toml_key(name: &str) -> String {
     if bare { name.to_owned() } else { json_string(name) }
 }
 
-fn toml_inline(out: &mut String, node: &Node, name: &str) -> Result<(), String> {
+fn toml_inline(out: &mut String, node: &Node, name: &str, level: usize) -> Result<(), String> {
+    if level > MAX_TOML_LEVELS {
+        return Err(format!("TOML has at most {MAX_TOML_LEVELS} levels of tables and lists"));
+    }
     match node {
         Node::Null => return Err(format!("TOML has no null, which `{name}` holds")),
         Node::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
@@ -184,7 +201,7 @@ fn toml_inline(out: &mut String, node: &Node, name: &str) -> Result<(), String> 
                 if position > 0 {
                     out.push_str(", ");
                 }
-                toml_inline(out, item, name)?;
+                toml_inline(out, item, name, level + 1)?;
             }
             out.push(']');
         }
@@ -193,7 +210,7 @@ fn toml_inline(out: &mut String, node: &Node, name: &str) -> Result<(), String> 
             for (position, (key, item)) in entries.iter().enumerate() {
                 out.push_str(if position > 0 { ", " } else { " " });
                 out.push_str(&format!("{} = ", toml_key(key)));
-                toml_inline(out, item, name)?;
+                toml_inline(out, item, name, level + 1)?;
             }
             out.push_str(if entries.is_empty() { "}" } else { " }" });
         }

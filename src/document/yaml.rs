@@ -13,7 +13,15 @@ use super::{MAX_DEPTH, MAX_NODES, MAX_TEXT_BYTES, Node};
 /// The mistake and its place: bad syntax, a repeated mapping key, more than one document, or a document that exceeds
 /// the bounds once its aliases are expanded.
 pub fn parse_yaml(text: &str) -> Result<Node, String> {
-    let mut builder = Builder::default();
+    parse_yaml_to_depth(text, MAX_DEPTH)
+}
+
+/// Parses one YAML document of at most so many levels.
+///
+/// # Errors
+/// As [`parse_yaml`].
+pub fn parse_yaml_to_depth(text: &str, max_depth: usize) -> Result<Node, String> {
+    let mut builder = Builder { max_depth, ..Builder::default() };
     let mut documents = 0;
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
@@ -57,6 +65,7 @@ struct Key {
 
 #[derive(Default)]
 struct Builder {
+    max_depth: usize,
     stack: Vec<OpenCollection>,
     anchors: HashMap<usize, (Node, Size)>,
     size: Size,
@@ -108,8 +117,8 @@ impl Builder {
     }
 
     fn open(&mut self, anchor: usize, kind: CollectionKind) -> Result<(), String> {
-        if self.stack.len() >= MAX_DEPTH {
-            return Err(format!("the document nests deeper than {MAX_DEPTH} levels"));
+        if self.stack.len() >= self.max_depth {
+            return Err(format!("the document nests deeper than {} levels", self.max_depth));
         }
         let before = self.size;
         self.grow(Size { nodes: 1, text: 0 })?;

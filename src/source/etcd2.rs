@@ -12,7 +12,7 @@ use super::link::{Closed, Link, RoundEnd, WatchEnd};
 use super::roots::Roots;
 use super::{Listing, Snapshot, SourceEvent, WatchStart};
 use crate::client::ClientError;
-use crate::client::v2::{self, Event, Node, V2, Watch};
+use crate::client::v2::{self, Event, Node, V2, Walked, Watch};
 use crate::key;
 use crate::values::{Change, Datum};
 
@@ -110,14 +110,18 @@ impl Etcd2 {
             Some(dir) => {
                 vec![WatchedRoot {
                     key: dir,
-                    next: indexes.iter().copied().min().unwrap_or(0) + 1,
+                    next: indexes.iter().copied().min().unwrap_or(0).saturating_add(1),
                     epoch: *epoch,
                 }]
             }
             None => roots
                 .iter()
                 .zip(indexes)
-                .map(|(root, index)| WatchedRoot { key: root.clone(), next: index + 1, epoch: *epoch })
+                .map(|(root, index)| WatchedRoot {
+                    key: root.clone(),
+                    next: index.saturating_add(1),
+                    epoch: *epoch,
+                })
                 .collect(),
         };
         loop {
@@ -207,7 +211,7 @@ impl Etcd2 {
                     watch = self.open(&at, next).await?;
                 }
                 None if events.is_empty() => {
-                    next = next.max(watch.index + 1);
+                    next = next.max(watch.index.saturating_add(1));
                     return Ok(RoundResult { watched_root, next, events, watch: None });
                 }
                 None => return Ok(RoundResult { watched_root, next, events, watch: Some(watch) }),
@@ -228,11 +232,10 @@ fn common_dir(roots: &[String], most: usize) -> Option<String> {
 
 /// Collects files only: a directory is just part of the path of its files.
 fn collect_files(node: Node, wanted: &dyn Fn(&str) -> bool, into: &mut Vec<(Arc<str>, Datum)>) {
-    for child in node.nodes.into_iter().flatten() {
-        collect_files(child, wanted, into);
-    }
-    if !node.dir && wanted(&node.key) {
-        into.push((node.key.into(), Datum::Text(node.value.into())));
+    for Walked { node, .. } in node.into_walk() {
+        if !node.dir && wanted(&node.key) {
+            into.push((node.key.into(), Datum::Text(node.value.into())));
+        }
     }
 }
 
@@ -269,7 +272,7 @@ mod tests {
     use super::*;
 
     fn seen(json: &str) -> Option<Change> {
-        change(serde_json::from_str(json).unwrap(), "/app", &["/app/a".to_owned(), "/app/b".to_owned()])
+        change(Event::parse(json.as_bytes()).unwrap(), "/app", &["/app/a".to_owned(), "/app/b".to_owned()])
     }
 
     #[test]

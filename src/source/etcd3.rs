@@ -142,9 +142,13 @@ impl Etcd3 {
     ) -> Result<WatchEnd, Closed> {
         let mut ranges: Vec<(Range, u64)> = if self.as_one_range.load(Ordering::Relaxed) {
             let index = indexes.iter().min().copied().unwrap_or(0);
-            vec![(range_with_neighbours(&key::common(roots)), index + 1)]
+            vec![(range_with_neighbours(&key::common(roots)), index.saturating_add(1))]
         } else {
-            roots.iter().zip(indexes).map(|(root, index)| (range_with_neighbours(root), index + 1)).collect()
+            roots
+                .iter()
+                .zip(indexes)
+                .map(|(root, index)| (range_with_neighbours(root), index.saturating_add(1)))
+                .collect()
         };
         loop {
             let started = Instant::now();
@@ -186,7 +190,7 @@ impl Etcd3 {
                 for message in messages {
                     let last = message.events.iter().map(|event| event.kv.modified).max();
                     // A progress message means that this range has had everything up to its revision.
-                    places.push((message.range, last.unwrap_or(message.revision) + 1));
+                    places.push((message.range, last.unwrap_or(message.revision).saturating_add(1)));
                     // A range extends past its root, from `/app` to `/app-old`; such keys belong to another range.
                     let wanted = |name: &str| match &all_roots {
                         Some(all) => all.covers(name),

@@ -51,6 +51,8 @@ pub(super) struct Link {
     source: String,
     backoff: Backoff,
     down: bool,
+    /// When the source began to respond, after the last wait.
+    up_since: Option<Instant>,
     logged: Option<Instant>,
 }
 
@@ -61,6 +63,7 @@ impl Link {
             source,
             backoff: Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY),
             down: false,
+            up_since: None,
             logged: None,
         }
     }
@@ -91,8 +94,12 @@ impl Link {
     }
 
     /// Reports an outage when it is new, then waits until the next try is due. The duration of the failed try counts
-    /// towards the wait, so that slow failures and waits do not add up.
+    /// towards the wait, so that slow failures and waits do not add up. The waits start over only after a source that
+    /// responded for a while: one that accepts each watch and then fails at once must not be asked without a pause.
     pub(super) async fn report_and_wait(&mut self, error: SourceError, took: Duration) -> Result<(), Closed> {
+        if self.up_since.take().is_some_and(|since| since.elapsed() >= MAX_RETRY_DELAY) {
+            self.backoff.reset();
+        }
         let wait = self.backoff.next();
         self.report(error).await?;
         sleep(wait.saturating_sub(took)).await;
@@ -116,7 +123,7 @@ impl Link {
 
     /// Reports the end of an outage, if there was one.
     pub(super) async fn report_up(&mut self) -> Result<(), Closed> {
-        self.backoff.reset();
+        self.up_since.get_or_insert_with(Instant::now);
         if self.down {
             self.send(SourceEvent::Up).await?;
             self.down = false;

@@ -37,9 +37,14 @@ pub enum RequestError {
     /// The sender of the response is not a store.
     #[error("client: response is invalid json. The endpoint is probably not valid etcd cluster endpoint")]
     NotJson,
-    /// A tree with more levels than the parser supports.
-    #[error("the response has more levels than can be parsed (about 60): read a key further down")]
-    TooDeep,
+    /// An event from before the wanted index, which the watch has passed already.
+    #[error("the store sent {}", crate::client::v2::old_event(*.found, *.from))]
+    OldEvent {
+        /// The index of the event.
+        found: u64,
+        /// The wanted index.
+        from: u64,
+    },
     /// A response without a body.
     #[error("client: response body is empty")]
     Empty,
@@ -75,7 +80,7 @@ impl RequestError {
             | Self::Replaced
             | Self::NoEndpoints
             | Self::NotJson
-            | Self::TooDeep
+            | Self::OldEvent { .. }
             | Self::Empty
             | Self::Status(_)
             | Self::Refused(_) => false,

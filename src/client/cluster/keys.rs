@@ -7,7 +7,7 @@ use super::error::RequestError;
 use super::escape::{Parameters, pairs};
 use super::request::Cluster;
 use super::watch::{KeyWatch, event};
-use crate::client::request::HttpRequest;
+use crate::client::request::{Expected, HttpRequest};
 use crate::client::v2_wire::Event;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -155,7 +155,8 @@ impl<'c> Keys<'c> {
     ) -> Result<Event, RequestError> {
         let body = form.map(|form| (FORM, pairs(form).into()));
         let request = self.cluster.request(method, &path(key), &pairs(query));
-        event(&self.cluster.execute(&HttpRequest { body, once, ..request }, self.deadline).await?)
+        let request = HttpRequest { body, once, expected: Expected::Event, ..request };
+        event(self.cluster.execute(&request, self.deadline).await?)
     }
 }
 

@@ -27,7 +27,7 @@ pub use keys::{Delete, Get, Keys, Set};
 pub use members::{Health, Member, Members};
 pub use request::{Cluster, Options};
 
-pub use super::v2_wire::{EtcdError, Event, Node};
+pub use super::v2_wire::{EtcdError, Event, Node, Nodes, Walked};
 
 /// Returns the endpoints in the SRV records of `domain`, those with TLS first; the error is the reason as text.
 pub(crate) async fn discover(domain: &str, limit: Duration) -> Result<Vec<String>, String> {

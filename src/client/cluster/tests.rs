@@ -124,3 +124,15 @@ async fn a_silent_endpoint_times_out() {
         RequestError::Deadline
     );
 }
+
+#[tokio::test]
+async fn a_watch_rejects_an_event_from_before_its_index() {
+    let store = scripted(200, "X-Etcd-Index: 20\r\n", NODE);
+    let cluster = cluster(&[&store.url]);
+    let error = Keys::new(&cluster, None).next(b"/a", (10, 0), false).await.unwrap_err();
+    assert_eq!(error, RequestError::OldEvent { found: 4, from: 10 });
+    assert!(error.to_string().contains("index 4, although those from 10 on"), "{error}");
+    assert_eq!(Keys::new(&cluster, None).next(b"/a", (4, 0), false).await.unwrap().node.value, "1");
+    // From now on: the store itself says from where.
+    assert_eq!(Keys::new(&cluster, None).next(b"/a", (0, 0), false).await.unwrap().node.value, "1");
+}

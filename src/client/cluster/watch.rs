@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::error::RequestError;
 use super::escape;
 use super::request::Cluster;
-use crate::client::request::{Attempts, HttpRequest, Reply};
+use crate::client::request::{Attempts, Expected, HttpRequest, Reply};
 use crate::client::v2_wire::Event;
 use crate::protocol::quoted;
 
@@ -73,10 +73,19 @@ impl<'c> KeyWatch<'c> {
             let opened = client.run(&request, &mut attempts).await;
             self.check_epoch()?;
             let Some(mut reply) = opened else { return Err(self.cluster.failure(&request, attempts).await) };
-            let Some(rest) = reply.rest.take() else { return event(&reply) };
+            let Some(rest) = reply.rest.take() else { return event(reply) };
+            let from = self.from;
             self.accept(&reply);
-            match client.read_body(rest).await {
-                Ok(body) => return event(&Reply { body, ..reply }),
+            match client.read_event(rest).await {
+                Ok((body, content)) => {
+                    let event = event(Reply { body, content, ..reply })?;
+                    let found = event.node.modified;
+                    return if found < from {
+                        Err(RequestError::OldEvent { found, from })
+                    } else {
+                        Ok(event)
+                    };
+                }
                 Err(error) => {
                     client.endpoints.failed(&reply.node);
                     if self.accepted.take().is_some_and(|(_, since)| since.elapsed() >= MIN_WATCH_DURATION) {
@@ -97,7 +106,7 @@ impl<'c> KeyWatch<'c> {
             ("waitIndex", self.from.to_string().into_bytes()),
         ]);
         let request = self.cluster.request(Method::GET, &self.path, &query);
-        HttpRequest { limit: None, stream: true, ..request }
+        HttpRequest { limit: None, expected: Expected::Stream, ..request }
     }
 
     /// Fails when the store is no longer the cluster of the index.
@@ -125,21 +134,14 @@ impl<'c> KeyWatch<'c> {
 }
 
 /// Returns the event of a response.
-pub(super) fn event(reply: &Reply) -> Result<Event, RequestError> {
+pub(super) fn event(mut reply: Reply) -> Result<Event, RequestError> {
     if !matches!(reply.status.as_u16(), 200 | 201) {
         return Err(serde_json::from_slice(&reply.body).map_or(RequestError::NotJson, RequestError::Etcd));
     }
     if reply.body.is_empty() {
         return Err(RequestError::Empty);
     }
-    let mut event: Event = serde_json::from_slice(&reply.body).map_err(|error| {
-        // The parser's own limit; serde_json has no other way to recognise it.
-        if error.to_string().starts_with("recursion limit") {
-            RequestError::TooDeep
-        } else {
-            RequestError::NotJson
-        }
-    })?;
+    let mut event = reply.take_event().map_err(|_| RequestError::NotJson)?;
     event.cluster = reply.cluster();
     event.index = match reply.header("x-etcd-index") {
         None | Some("") => 0,

@@ -13,6 +13,10 @@ use std::path::Path;
 pub(super) use read::{read, read_at};
 pub(super) use write::{write, write_at};
 
+/// The deepest subtree of a document. A store of this program takes keys of about 2,900 levels; each level takes
+/// stack, of which a call has enough for these.
+pub(super) const MAX_LEVELS: usize = 3_000;
+
 /// A file or a directory, with its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyNode {

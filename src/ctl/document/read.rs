@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::{Node, TTL, VALUE, own_key, parse_json, parse_toml, parse_yaml};
+use crate::document::{Node, TTL, VALUE, own_key, parse_json_to_depth, parse_toml, parse_yaml_to_depth};
 
-use super::{Format, KeyNode, KeyNodeKind};
+use super::{Format, KeyNode, KeyNodeKind, MAX_LEVELS};
 
 /// Parses a document. An error names the place.
 pub(in crate::ctl) fn read(text: &str, format: Format) -> Result<KeyNode, String> {
@@ -20,9 +20,9 @@ pub(in crate::ctl) fn read_at(text: &str, format: Format) -> Result<(KeyNode, Op
 
 fn parse(text: &str, format: Format) -> Result<Node, String> {
     match format {
-        Format::Json => parse_json(text),
+        Format::Json => parse_json_to_depth(text, MAX_LEVELS),
         Format::Toml => parse_toml(text),
-        Format::Yaml => parse_yaml(text),
+        Format::Yaml => parse_yaml_to_depth(text, MAX_LEVELS),
     }
 }
 

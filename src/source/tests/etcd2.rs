@@ -223,3 +223,42 @@ async fn a_restored_store_is_listed_again_wherever_its_index_is() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_key_of_any_depth_is_read_beside_the_others() {
+    const LEVELS: usize = 3_000;
+    let nested = format!(
+        r#"{}{{"key":"/app/deep","value":"2"}}{}"#,
+        r#"{"key":"/app/d","dir":true,"nodes":["#.repeat(LEVELS),
+        "]}".repeat(LEVELS)
+    );
+    let body = format!(
+        r#"{{"action":"get","node":{{"key":"/app","dir":true,"nodes":[{{"key":"/app/a","value":"1"}},{nested},{{"key":"/app/z","value":"3"}}]}}}}"#
+    );
+    let fake = FakeServer::new(move |_, _| Reply::Complete(200, 10, body.clone()));
+    let mut found = etcd(Backend::Etcd, &fake).fetch(&roots(&["/app"])).await.unwrap().entries;
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    let keys: Vec<&str> = found.iter().map(|(key, _)| &**key).collect();
+    assert_eq!(keys, ["/app/a", "/app/deep", "/app/z"]);
+}
+
+#[tokio::test]
+async fn a_store_that_repeats_an_old_event_is_asked_again_only_after_growing_waits() {
+    let fake = FakeServer::new(|_, request| match request.line.contains("wait=true") {
+        false => dir(10, &[("/app/a", "1")]),
+        true => once(10, event("/app/a", "2", 3)),
+    });
+    following(&etcd(Backend::Etcd, &fake), &["/app"], |mut news| async move {
+        assert_eq!(snapshot(&mut news).await.entries.len(), 1);
+        let SourceEvent::Down(SourceError::Store(error)) = next(&mut news).await else { panic!("not down") };
+        assert!(error.to_string().contains("index 3, although those from 11 on"), "{error}");
+        // The value of the old event is not taken: only the state of the connection changes.
+        let until = tokio::time::Instant::now() + Duration::from_millis(1200);
+        while let Ok(Some(event)) = tokio::time::timeout_at(until, news.recv()).await {
+            assert!(matches!(event, SourceEvent::Up | SourceEvent::Down(_)), "{event:?}");
+        }
+    })
+    .await;
+    let asked = waits(&fake).len();
+    assert!((2..=7).contains(&asked), "{asked} requests in about a second");
+}

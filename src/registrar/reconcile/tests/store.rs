@@ -179,14 +179,7 @@ impl Store {
     /// Returns all directories that are neither hidden nor the root.
     pub(super) async fn directories(&self) -> Vec<String> {
         let root = self.keys().get(b"/", Get { recursive: true, ..Get::default() }).await.unwrap();
-        let (mut open, mut found) = (root.node.nodes.unwrap_or_default(), Vec::new());
-        while let Some(node) = open.pop() {
-            if node.dir {
-                found.push(node.key);
-                open.extend(node.nodes.unwrap_or_default());
-            }
-        }
-        found
+        root.node.walk().skip(1).filter(|(_, node)| node.dir).map(|(_, node)| node.key.clone()).collect()
     }
 }
 
