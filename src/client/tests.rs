@@ -227,7 +227,7 @@ async fn a_response_without_end_takes_no_more_memory_than_the_limit() {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let sender = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.read(&mut [0; 4096]).ok();
+            assert!(stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0));
             let head = "HTTP/1.1 200 OK\r\nX-Etcd-Index: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
             let mut sent = 0;
             let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
