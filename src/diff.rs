@@ -58,7 +58,9 @@ impl<'a> LineDiff<'a> {
     pub fn unified(&self, context: usize, from: &str, to: &str) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
-        for group in self.changes.chunk_by(|one, next| next.before.start - one.before.end <= 2 * context) {
+        for group in
+            self.changes.chunk_by(|one, next| next.before.start - one.before.end <= context.saturating_mul(2))
+        {
             if out.is_empty() {
                 let _ = write!(out, "--- {from}\n+++ {to}\n");
             }
@@ -114,15 +116,15 @@ mod tests {
 
     use super::*;
 
-    /// Returns what `diff -u` prints, or `None` where the machine has no such program.
-    fn by_diff(before: &str, after: &str, context: usize) -> Option<String> {
+    /// Returns what `diff -u` prints.
+    fn by_diff(before: &str, after: &str, context: usize) -> String {
         let folder = tempfile::tempdir().unwrap();
         let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
         fs::write(&a, before).unwrap();
         fs::write(&b, after).unwrap();
         let mut diff = Command::new("diff");
         diff.args(["--label", "from", "--label", "to", "-U", &context.to_string()]);
-        diff.args([&a, &b]).output().ok().map(|done| String::from_utf8(done.stdout).unwrap())
+        String::from_utf8(diff.args([&a, &b]).output().expect("the diff program").stdout).unwrap()
     }
 
     #[test]
@@ -142,11 +144,13 @@ mod tests {
         ];
         for (before, after) in texts {
             for context in [0, 1, 3, 100] {
-                let Some(wanted) = by_diff(before, after, context) else { return };
+                let wanted = by_diff(before, after, context);
                 assert_eq!(LineDiff::new(before, after).unified(context, "from", "to"), wanted, "{before:?}");
             }
         }
         assert_eq!(LineDiff::new("a\n", "a\n").unified(3, "from", "to"), "");
+        let all = LineDiff::new(&many, &changed);
+        assert_eq!(all.unified(usize::MAX, "a", "b"), all.unified(1000, "a", "b"));
     }
 
     #[test]

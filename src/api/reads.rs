@@ -22,8 +22,9 @@ use crate::protocol::Params;
 pub(super) const SMALL_RESPONSE_BYTES: usize = 64 << 10;
 /// How long a response may wait for room.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
-/// What a directory is assumed to take before it was listed.
-const UNKNOWN_LISTING_BYTES: usize = 32 << 20;
+/// What a directory is assumed to take before it was listed. Too low costs the memory of one listing more; too high would
+/// refuse small listings to a client whose address holds large ones.
+const UNKNOWN_LISTING_BYTES: usize = 1 << 20;
 /// The largest buffer reserved on an estimate.
 const MAX_INITIAL_CAPACITY: usize = 32 << 20;
 

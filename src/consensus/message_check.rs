@@ -23,7 +23,9 @@ pub(super) fn is_valid(message: &Message, term: u64) -> bool {
         MessageType::MsgAppend => {
             let mut numbered = (1_u64..).zip(&*message.entries);
             let follows = |(nth, entry): (u64, &Entry)| entry.index.checked_sub(message.index) == Some(nth);
-            message.term != 0 && numbered.all(follows)
+            // Raft takes 0 for the term of any entry that it lacks, so such a message would match beyond the log.
+            let has_previous = message.index == 0 || message.log_term != 0;
+            message.term != 0 && has_previous && numbered.all(follows)
         }
         _ => message.term != 0,
     }
@@ -36,7 +38,7 @@ mod tests {
     fn append(index: u64, entries: &[u64]) -> Message {
         let entry = |index: &u64| Entry { index: *index, term: 1, ..Entry::default() };
         let entries = entries.iter().map(entry).collect::<Vec<_>>().into();
-        let mut message = Message { index, term: 3, entries, ..Message::default() };
+        let mut message = Message { index, term: 3, log_term: 2, entries, ..Message::default() };
         message.set_msg_type(MessageType::MsgAppend);
         message
     }
@@ -46,6 +48,12 @@ mod tests {
         for good in [append(4, &[]), append(4, &[5, 6]), append(0, &[1])] {
             assert!(is_valid(&good, 3), "{good:?}");
         }
+        let beyond_the_log = Message { log_term: 0, commit: 1 << 40, ..append(1 << 40, &[]) };
+        assert!(!is_valid(&beyond_the_log, 2), "{beyond_the_log:?}");
+        assert!(
+            is_valid(&Message { log_term: 0, ..append(0, &[1]) }, 3),
+            "the first entry has none before it"
+        );
         for bad in [append(4, &[3]), append(4, &[5, 7]), append(9, &[2, 3]), append(u64::MAX, &[0])] {
             assert!(!is_valid(&bad, 3), "{bad:?}");
         }

@@ -102,7 +102,11 @@ impl Mirror {
         let path = path.to_path_buf();
         run_guarded(move || {
             let (head, totals) = (StateHead::default(), MirrorTotals::default());
-            Ok(Self { db: open(&path)?, path, head, totals })
+            let db = open(&path)?;
+            // Until the first change is written: a start after a crash in between must not take it for damaged.
+            db.insert(HEAD, INCOMPLETE)?;
+            db.flush()?;
+            Ok(Self { db, path, head, totals })
         })
     }
 

@@ -160,7 +160,8 @@ mod tests {
                 match write(&tree, Format::Toml) {
                     Ok(text) => {
                         let again = read(&text, Format::Toml).unwrap_or_else(|why| panic!("{levels}: {why}"));
-                        assert!(again == read(&text, Format::Toml).unwrap());
+                        assert_eq!(again.files(), 1);
+                        assert!(write(&again, Format::Toml).unwrap() == text);
                     }
                     Err(why) => assert!(levels > 80 && why.contains("use json or yaml"), "{levels}: {why}"),
                 }

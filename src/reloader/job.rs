@@ -128,14 +128,15 @@ fn dest_of(resource: &Resource, name: &str, item: &Value) -> Result<PathBuf, Str
         return Err(format!("dest {pattern:?} must hold {{{{ item.name }}}}, or every entry is one file"));
     }
     // A filter may turn a name into `..`. Below another root, nothing leads out.
-    if leads_up(&dest) && (resource.makes_folders || !leads_up(pattern)) {
+    let allowed = if resource.makes_folders { 0 } else { steps_up(pattern) };
+    if steps_up(&dest) > allowed {
         return Err(format!("its destination {dest:?} leads to another folder through `..`"));
     }
     Ok(PathBuf::from(dest))
 }
 
-fn leads_up(path: &str) -> bool {
-    Path::new(path).components().any(|part| part == Component::ParentDir)
+fn steps_up(path: &str) -> usize {
+    Path::new(path).components().filter(|part| *part == Component::ParentDir).count()
 }
 
 #[cfg(test)]
@@ -181,6 +182,7 @@ mod tests {
     fn no_name_leads_out_of_the_folder_of_its_pattern() {
         assert_eq!(dests("/o/{{ item.name|trim }}/x", &["/p/sites/ .. ", "/p/sites/.."]), (vec![], 2));
         assert_eq!(dests("/o/../o/{{ item.name }}", &["/p/sites/a"]), (vec!["/o/../o/a".into()], 0));
+        assert_eq!(dests("/o/../o/{{ item.name|trim }}/x", &["/p/sites/ .. "]), (vec![], 1));
         let mut rooted = (*resource("/r/../o/{{ item.name }}")).clone();
         rooted.makes_folders = true;
         assert_eq!(jobs(0, &Arc::new(rooted), &values(&["/p/sites/a"])).problems.len(), 1);

@@ -221,7 +221,10 @@ fn diff(ready: &ReadyFile, dest: &str, redactor: &Redactor, context: usize) -> S
     if !ready.difference.missing && !ready.difference.bytes {
         return String::new();
     }
-    let old = ready.target.read().ok().flatten().unwrap_or_default();
+    let old = match ready.target.read() {
+        Ok(old) => old.unwrap_or_default(),
+        Err(error) => return format!("# {dest}: the present file cannot be shown: {error}\n"),
+    };
     let (Ok(old), Ok(new)) = (String::from_utf8(old), std::str::from_utf8(&ready.bytes)) else {
         return format!("Binary files {dest} and its rendering differ\n");
     };

@@ -19,6 +19,8 @@ use crate::nearest::nearest;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// More problems of one file are not listed: it is no settings file, or one mistake caused them all.
 pub(super) const MAX_PROBLEMS: usize = 50;
+/// A file with more keys is no settings file: there are a few hundred options.
+const MAX_KEYS: usize = 2000;
 
 /// The content of the file, and its problems.
 #[derive(Default)]
@@ -65,15 +67,27 @@ pub(super) fn parse(text: &str, shown: &str, command: CommandId) -> Contents {
         return contents;
     }
     let mut keys: Vec<_> = table.get_ref().iter().collect();
+    if keys.len() > MAX_KEYS {
+        let message = format!("it has {} keys at its top, so hardly a settings file", keys.len());
+        contents.problems.push(Problem::new(shown, message));
+        return contents;
+    }
     keys.sort_by_key(|(key, _)| key.span().start);
+    let mut more = false;
     for (key, value) in keys {
-        if contents.problems.len() + contents.idle.len() >= MAX_PROBLEMS {
-            let list = if contents.problems.is_empty() { &mut contents.idle } else { &mut contents.problems };
-            list.push(Problem::new(shown, "and more; mend these first"));
-            break;
+        // A setting still counts behind many that have no effect; for the others a place in the file would cost too much.
+        if contents.problems.len() + contents.idle.len() >= MAX_PROBLEMS
+            && options::key(key.get_ref()).is_none()
+        {
+            more = true;
+            continue;
         }
         let place = format!("{shown}:{}: {}", line_of(text, key.span().start), key.get_ref());
         take(&mut contents, place, key.get_ref(), value.get_ref(), command);
+    }
+    if more {
+        let list = if contents.problems.is_empty() { &mut contents.idle } else { &mut contents.problems };
+        list.push(Problem::new(shown, "and more; mend these first"));
     }
     contents
 }
@@ -169,13 +183,22 @@ mod tests {
 
     #[test]
     fn a_file_of_mistakes_only_is_refused_at_once_with_the_first_of_them() {
-        let unknown: String = (0..60_000).map(|at| format!("endpoint-{at} = 1\n")).collect();
+        let unknown: String = (0..MAX_KEYS).map(|at| format!("endpoint-{at} = 1\n")).collect();
+        let many = format!("{unknown}one = 1\ntwo = 2\n");
+        assert_eq!(parse(&many, "a.toml", CommandId::Confd).problems.len(), 1);
         for text in [unknown, "= \n".repeat(200_000)] {
             let begun = Instant::now();
             let contents = parse(&text, "a.toml", CommandId::Watch);
             let listed = contents.problems.len() + contents.idle.len();
             assert!((MAX_PROBLEMS..=MAX_PROBLEMS + 1).contains(&listed), "{listed} problems");
+            assert!(contents.given.is_empty());
             assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         }
+    }
+    #[test]
+    fn a_setting_behind_many_unknown_ones_counts() {
+        let unknown: String = (0..200).map(|at| format!("a{at} = 1\n")).collect();
+        let contents = parse(&format!("{unknown}zz = 1\nprefix = \"/p\"\n"), "a.toml", CommandId::Confd);
+        assert_eq!(contents.given.len(), 1, "{} problems", contents.problems.len());
     }
 }

@@ -5,8 +5,8 @@
 //! template exceeds its limits of time, depth and size, and that a value prints exactly as it was stored. Leaves out
 //! where values come from (`source`) and what happens to the text (`reloader`).
 //!
-//! One promise has a gap: the engine's own `~` and `+` on texts cannot be intercepted, so a template that doubles a
-//! text with them forty times uses that memory before a limit applies.
+//! Size has a gap: between two checks the engine may evaluate eight operators, each of whose results it bounds itself
+//! (100 MB), and text in a captured block is bounded by steps only.
 
 mod backends;
 mod bounded;

@@ -291,6 +291,17 @@ async fn a_mirror_whose_writing_was_interrupted_is_rebuilt_and_not_kept() {
     check(&folder, index).await;
 }
 
+#[tokio::test]
+async fn a_mirror_that_was_only_begun_is_rebuilt_and_not_damaged() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("mirror");
+    drop(Mirror::make(&path).unwrap());
+    eventually("it is closed", async || {
+        matches!(Mirror::open(&path), Err(super::super::mirror_error::MirrorError::Incomplete))
+    })
+    .await;
+}
+
 /// As [`eventually`], for what takes a busy disk long.
 async fn eventually_on_disk(what: &str, so: impl Fn() -> bool) {
     let begun = std::time::Instant::now();

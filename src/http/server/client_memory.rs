@@ -134,6 +134,13 @@ impl ClientShare {
         Reservation { share: self.clone(), bytes: 0 }
     }
 
+    /// Returns whether more than half of the memory is taken, or more than half of what this client may take: others of its
+    /// address wait for it.
+    pub(super) fn is_scarce(&self) -> bool {
+        let own = || self.memory.by_client().get(&self.client).copied().unwrap_or_default();
+        self.memory.is_scarce() || own() > self.memory.client_limit / 2
+    }
+
     /// Returns whether a response of about `bytes` can be made now.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.memory.has_room(self.client, bytes)
@@ -248,6 +255,14 @@ mod tests {
         assert!(own.grow(60), "a client that has nothing else may take more than its part");
         drop(own);
         assert_eq!((memory.taken(), memory.by_client().len()), (0, 0));
+    }
+
+    #[test]
+    fn memory_is_scarce_for_a_client_that_has_half_of_its_part_and_not_for_others() {
+        let memory = ClientMemory::new(100, 50);
+        let [first, second] = ["10.0.0.1", "10.0.0.2"].map(|address| share(&memory, address));
+        let _held = first.hold(vec![0; 30]);
+        assert!(first.is_scarce() && !second.is_scarce());
     }
 
     #[test]

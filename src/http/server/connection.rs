@@ -208,7 +208,7 @@ impl<S: Service> ConnState<S> {
     /// Returns whether the client takes its response too slowly.
     fn is_too_slow(&self, pace: &mut ReaderPace, cx: &mut Context<'_>) -> bool {
         let (waits, taken) = (self.blocked.load(Ordering::Relaxed), self.taken.load(Ordering::Relaxed));
-        pace.is_too_slow(waits, taken, || self.shared.context().responses.is_scarce(), cx)
+        pace.is_too_slow(waits, taken, || self.responses().is_scarce(), cx)
     }
 }
 

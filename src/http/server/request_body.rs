@@ -155,8 +155,7 @@ impl<'s> BodyReader<'s> {
             return false;
         }
         self.interval = (now, self.received);
-        self.received - received < MIN_BYTES_WHILE_SCARCE
-            && self.share.is_some_and(|share| share.memory.is_scarce())
+        self.received - received < MIN_BYTES_WHILE_SCARCE && self.share.is_some_and(ClientShare::is_scarce)
     }
 }
 
